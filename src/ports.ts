@@ -1,0 +1,153 @@
+/**
+ * Every interface to the outside. A runtime binds them; tests bind fakes; nothing else does I/O, reads a
+ * clock or draws a random number.
+ */
+import type { ByteStream, Geo, IpAddress, Millis } from './exchange.ts'
+
+/** Time and timers. */
+export interface Clock {
+  /** Wall clock, milliseconds since the epoch. May step; for dates, tokens and records. */
+  now(): Millis
+  /** Never steps back, milliseconds from an arbitrary start; for durations, limits, health and age. */
+  monotonic(): Millis
+  /** Calls `run` once after `delay`; the answer cancels it. Must not keep a process alive. */
+  after(delay: Millis, run: () => void): () => void
+}
+
+export interface Random {
+  /** Uniform in [0, 1). Not for secrets. */
+  next(): number
+  /** Unpredictable bytes. */
+  bytes(count: number): Uint8Array
+}
+
+/** Where an address is. Never throws; an address it does not know is slot 0. */
+export interface GeoSource {
+  lookup(ip: IpAddress | undefined): Geo
+  /** Changes when the data behind it was swapped; answers kept from an older version are to be dropped. */
+  readonly version: number
+}
+
+/** Why an attempt failed, by what the failure allows to be done next (`upstream/classify.ts`). */
+export type UpstreamErrorClass =
+  /** Nothing reached the origin: refused, unreachable, DNS, TLS handshake, connect timeout. */
+  | 'connect'
+  /** A kept-alive socket that the origin had closed; nothing was answered. */
+  | 'stale-connection'
+  /** Sent, and the connection broke or the message was invalid before a response header came. */
+  | 'reset'
+  | 'protocol'
+  /** Sent, and no response header came in time. */
+  | 'timeout'
+  /** The response body was cut or stalled. */
+  | 'truncated'
+  /** We gave up: the client left, or the deadline passed. */
+  | 'cancelled'
+  /** The client's own request body failed; never the origin's fault. */
+  | 'request-body'
+
+export class UpstreamError extends Error {
+  override readonly name = 'UpstreamError'
+  readonly kind: UpstreamErrorClass
+  constructor(kind: UpstreamErrorClass, detail: string, options?: ErrorOptions) {
+    super(detail, options)
+    this.kind = kind
+  }
+}
+
+export interface UpstreamRequest {
+  readonly method: string
+  /** Origin-form target. */
+  readonly path: string
+  /** Flat name, value list; holds `host`. */
+  readonly headers: string[]
+  readonly body: Uint8Array | ByteStream | null
+  readonly connectTimeoutMs: Millis
+  /** From the request being sent to its response header. */
+  readonly firstByteTimeoutMs: Millis
+  /** Between two pieces of the response body. */
+  readonly idleTimeoutMs: Millis
+  /** Bodies of known length up to this many bytes are collected before the promise resolves. */
+  readonly collectBytes: number
+  /** 102 and 103 responses. */
+  readonly onInterim?: (status: number, headers: string[]) => void
+}
+
+export interface UpstreamReply {
+  readonly status: number
+  readonly headers: string[]
+  readonly body: Uint8Array | ByteStream | null
+}
+
+/** One HTTP exchange with one origin. No retries, no redirects, no decoding: that is `upstream/`'s business. */
+export interface Upstream {
+  /** @throws UpstreamError */
+  send(origin: OriginAddress, request: UpstreamRequest): UpstreamCall
+}
+
+export interface UpstreamCall {
+  readonly reply: Promise<UpstreamReply>
+  /** Gives up; `reply` rejects with `cancelled` if it is still pending. */
+  cancel(): void
+}
+
+/** Where an origin listens, and how to talk to it. */
+export interface OriginAddress {
+  /** Stable over reloads: names the connection pool and the health record. */
+  readonly id: string
+  readonly scheme: 'http' | 'https'
+  readonly hostname: string
+  readonly port: number
+  /** Unix socket path instead of host and port. */
+  readonly socketPath?: string | undefined
+  readonly tls?: OriginTls | undefined
+  /** Most connections to this origin; requests above it wait. */
+  readonly maxConnections: number
+  readonly http2: boolean
+}
+
+export interface OriginTls {
+  readonly serverName?: string | undefined
+  readonly ca?: string | undefined
+  readonly cert?: string | undefined
+  readonly key?: string | undefined
+  /** False only when the config says so in as many words. */
+  readonly verify: boolean
+}
+
+/** Fetches key sets, introspection answers and the like, for identity; small bodies only. */
+export interface KeySource {
+  fetch(
+    url: string,
+    init?: { method?: string; headers?: Record<string, string>; body?: string },
+  ): Promise<{
+    status: number
+    headers: Record<string, string>
+    body: Uint8Array
+  }>
+}
+
+/** Takes finished request records and events. Never blocks, never throws. */
+export interface RecordSink {
+  /** One line of JSON without the newline. */
+  line(text: string): void
+}
+
+/** Operational messages for people (start, reload, health changes); not one per request. */
+export interface Logger {
+  info(message: string, fields?: Readonly<Record<string, unknown>>): void
+  warn(message: string, fields?: Readonly<Record<string, unknown>>): void
+  error(message: string, fields?: Readonly<Record<string, unknown>>): void
+}
+
+/** Everything that a runtime brings. */
+export interface Platform {
+  readonly name: 'node' | 'workers' | 'web' | 'test'
+  readonly clock: Clock
+  readonly random: Random
+  readonly upstream: Upstream
+  readonly geo: GeoSource
+  readonly keys: KeySource
+  readonly access: RecordSink
+  readonly log: Logger
+}
