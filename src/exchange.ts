@@ -192,6 +192,16 @@ export interface BodyPrefix {
   readonly truncated: boolean
 }
 
+/** The client's request body failed; never an origin's fault. `problem` is a code of `http/problem.ts`. */
+export class RequestBodyError extends Error {
+  override readonly name = 'RequestBodyError'
+  readonly problem: 'body-cut' | 'body-too-large' | 'request-timeout'
+  constructor(problem: 'body-cut' | 'body-too-large' | 'request-timeout') {
+    super(problem)
+    this.problem = problem
+  }
+}
+
 /** Who the request acts for, after identification. */
 export interface Principal {
   /** How the identity was proven. */

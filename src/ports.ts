@@ -83,6 +83,8 @@ export interface UpstreamReply {
 export interface Upstream {
   /** @throws UpstreamError */
   send(origin: OriginAddress, request: UpstreamRequest): UpstreamCall
+  /** Lets go of idle connections to origins that are not in the list; those in use end first. */
+  retain?(origins: readonly OriginAddress[]): void
 }
 
 export interface UpstreamCall {

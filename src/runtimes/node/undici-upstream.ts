@@ -1,0 +1,400 @@
+/**
+ * The Upstream port on Node: undici's `dispatch` on a pool per origin, straight into a byte stream.
+ *
+ * Chunks are queued until the reader attaches, which is a microtask after the header; a small reply thus
+ * leaves the gateway as one write. Bodies of small known length are collected before the promise
+ * resolves, so that a cut body can still fail over (nothing has been sent to the client yet).
+ */
+import type { Duplex } from 'node:stream'
+import { Readable } from 'node:stream'
+import { type Dispatcher, Pool } from 'undici'
+import { type ByteSink, type ByteStream, RequestBodyError } from '../../exchange.ts'
+import {
+  type OriginAddress,
+  type Upstream,
+  type UpstreamCall,
+  UpstreamError,
+  type UpstreamErrorClass,
+  type UpstreamReply,
+  type UpstreamRequest,
+} from '../../ports.ts'
+
+/** Above this much queued for a slow reader, the origin is paused. */
+const QUEUE_BYTES = 64 * 1024
+
+export interface UpgradedReply {
+  readonly status: number
+  readonly headers: string[]
+  readonly socket: Duplex
+}
+
+interface OriginPool {
+  readonly pool: Pool
+  readonly key: string
+  readonly path: string
+}
+
+export class UndiciUpstream implements Upstream {
+  readonly #pools = new Map<string, OriginPool>()
+
+  send(origin: OriginAddress, request: UpstreamRequest): UpstreamCall {
+    const call = new Call(request)
+    call.dispatch(this.#pool(origin), originUrl(origin))
+    return call
+  }
+
+  /**
+   * Asks for a WebSocket.
+   * @returns the upgraded socket, or the origin's ordinary answer when it declines
+   */
+  upgrade(origin: OriginAddress, request: UpstreamRequest): Promise<UpgradedReply | UpstreamReply> {
+    const call = new Call(request)
+    const upgraded = call.upgraded()
+    call.dispatch(this.#pool(origin), originUrl(origin), 'websocket')
+    return Promise.race([upgraded, call.reply])
+  }
+
+  retain(origins: readonly OriginAddress[]): void {
+    const wanted = new Set(origins.map((origin) => origin.id))
+    for (const [id, entry] of this.#pools) {
+      if (wanted.has(id)) continue
+      this.#pools.delete(id)
+      void entry.pool.close()
+    }
+  }
+
+  async close(): Promise<void> {
+    const pools = [...this.#pools.values()]
+    this.#pools.clear()
+    await Promise.all(pools.map((entry) => entry.pool.destroy()))
+  }
+
+  #pool(origin: OriginAddress): Pool {
+    const known = this.#pools.get(origin.id)
+    if (known !== undefined && known.key === poolKey(origin)) return known.pool
+    if (known !== undefined) void known.pool.close()
+    const { tls } = origin
+    const pool = new Pool(originUrl(origin), {
+      connections: origin.maxConnections,
+      pipelining: 1,
+      allowH2: origin.http2,
+      maxHeaderSize: 64 * 1024,
+      // Own timers do the timing: undici's are coarse (half a second and more).
+      headersTimeout: 0,
+      connect: {
+        timeout: 30_000,
+        autoSelectFamily: true,
+        keepAlive: true,
+        ...(origin.socketPath === undefined ? {} : { socketPath: origin.socketPath }),
+        ...(tls === undefined
+          ? {}
+          : {
+              rejectUnauthorized: tls.verify,
+              ...(tls.serverName === undefined ? {} : { servername: tls.serverName }),
+              ...(tls.ca === undefined ? {} : { ca: tls.ca }),
+              ...(tls.cert === undefined ? {} : { cert: tls.cert }),
+              ...(tls.key === undefined ? {} : { key: tls.key }),
+            }),
+      },
+      // Below the 5 s at which many origins close idle connections.
+      keepAliveTimeout: 4000,
+      keepAliveMaxTimeout: 60_000,
+    })
+    this.#pools.set(origin.id, { pool, key: poolKey(origin), path: originUrl(origin) })
+    return pool
+  }
+}
+
+function originUrl(origin: OriginAddress): string {
+  return `${origin.scheme}://${origin.hostname}:${origin.port}`
+}
+
+const keys = new WeakMap<OriginAddress, string>()
+
+/** What a pool was made of: another value under the same id needs another pool. */
+function poolKey(origin: OriginAddress): string {
+  let key = keys.get(origin)
+  if (key === undefined) {
+    key = JSON.stringify([
+      originUrl(origin),
+      origin.socketPath,
+      origin.tls,
+      origin.maxConnections,
+      origin.http2,
+    ])
+    keys.set(origin, key)
+  }
+  return key
+}
+
+/** One exchange: undici's handler, the pending reply and the body's stream in one object. */
+class Call implements UpstreamCall, ByteStream {
+  readonly reply: Promise<UpstreamReply>
+  length: number | null = null
+  readonly #request: UpstreamRequest
+  #resolve: (reply: UpstreamReply) => void = ignore
+  #reject: (error: UpstreamError) => void = ignore
+  #resolveUpgrade: ((reply: UpgradedReply) => void) | undefined
+  #abort: ((error?: Error) => void) | undefined
+  #resumeOrigin: (() => void) | undefined
+  #timer: NodeJS.Timeout | undefined
+  #connected = false
+  #answered = false
+  #settled = false
+  #ended = false
+  #failure: UpstreamError | undefined
+  #chunks: Uint8Array[] = []
+  #queued = 0
+  #paused = false
+  #sink: ByteSink | undefined
+  #collecting = false
+  #result: { status: number; headers: string[]; body: Uint8Array | ByteStream | null } | undefined
+  #reason: UpstreamError | undefined
+
+  constructor(request: UpstreamRequest) {
+    this.#request = request
+    this.reply = new Promise((resolve, reject) => {
+      this.#resolve = resolve
+      this.#reject = reject
+    })
+  }
+
+  dispatch(pool: Pool, origin: string, upgrade?: string): void {
+    const request = this.#request
+    this.#timer = setTimeout(onConnectTimeout, request.connectTimeoutMs, this)
+    const { body } = request
+    const options: Dispatcher.DispatchOptions = {
+      origin,
+      path: request.path,
+      // undici types list the common methods only; the front has checked that this one is a token.
+      method: request.method as Dispatcher.HttpMethod,
+      headers: request.headers,
+      body: body === null ? null : body instanceof Uint8Array ? body : readableFrom(body),
+      bodyTimeout: request.idleTimeoutMs,
+      ...(upgrade === undefined ? {} : { upgrade }),
+    }
+    try {
+      // The handler interface of undici's core, which hands over raw header buffers; the newer one
+      // parses them into an object first.
+      pool.dispatch(options, this as unknown as Dispatcher.DispatchHandler)
+    } catch (error) {
+      this.onError(error as Error)
+    }
+  }
+
+  upgraded(): Promise<UpgradedReply> {
+    return new Promise((resolve) => {
+      this.#resolveUpgrade = resolve
+    })
+  }
+
+  cancel(reason?: Error): void {
+    if (this.#ended || this.#failure !== undefined) return
+    this.#giveUp(new UpstreamError('cancelled', reason?.message ?? 'cancelled'))
+  }
+
+  #giveUp(error: UpstreamError): void {
+    this.#reason = error
+    clearTimeout(this.#timer)
+    if (this.#abort !== undefined) {
+      this.#abort(error)
+    }
+    this.#fail(error)
+  }
+
+  timedOut(): void {
+    this.#giveUp(
+      this.#connected
+        ? new UpstreamError('timeout', 'no response header in time')
+        : new UpstreamError('connect', 'no connection in time'),
+    )
+  }
+
+  // undici's handler -------------------------------------------------------------------------------
+
+  onConnect(abort: (error?: Error) => void): void {
+    if (this.#failure !== undefined) {
+      abort(this.#failure)
+      return
+    }
+    this.#abort = abort
+    this.#connected = true
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(onFirstByteTimeout, this.#request.firstByteTimeoutMs, this)
+  }
+
+  onBodySent(): void {
+    this.#timer?.refresh()
+  }
+
+  onRequestSent(): void {
+    this.#timer?.refresh()
+  }
+
+  onUpgrade(status: number, rawHeaders: Buffer[], socket: Duplex): void {
+    clearTimeout(this.#timer)
+    this.#settled = true
+    this.#ended = true
+    this.#resolveUpgrade?.({ status, headers: decodeHeaders(rawHeaders), socket })
+  }
+
+  onHeaders(status: number, rawHeaders: Buffer[], resume: () => void): boolean {
+    if (status < 200) {
+      this.#request.onInterim?.(status, decodeHeaders(rawHeaders))
+      return true
+    }
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#answered = true
+    this.#resumeOrigin = resume
+    const headers = decodeHeaders(rawHeaders)
+    const isHead = this.#request.method === 'HEAD'
+    this.length = isHead || status === 204 || status === 304 ? 0 : contentLengthOf(headers)
+    const result = { status, headers, body: this.length === 0 ? null : this }
+    this.#result = result
+    if (this.length !== null && this.length > 0 && this.length <= this.#request.collectBytes) {
+      this.#collecting = true
+    } else {
+      this.#settled = true
+      this.#resolve(result)
+    }
+    return true
+  }
+
+  onData(chunk: Uint8Array): boolean {
+    const sink = this.#sink
+    if (sink !== undefined) {
+      if (sink.write(chunk)) return true
+      this.#paused = true
+      return false
+    }
+    this.#chunks.push(chunk)
+    this.#queued += chunk.length
+    if (this.#collecting || this.#queued < QUEUE_BYTES) return true
+    this.#paused = true
+    return false
+  }
+
+  onComplete(): void {
+    this.#ended = true
+    if (this.#failure !== undefined) return
+    const sink = this.#sink
+    if (sink !== undefined) {
+      sink.end()
+      return
+    }
+    const result = this.#result
+    // Whole before anybody read it: bytes, not a stream.
+    if (result !== undefined && result.body === this) {
+      result.body = this.#takeQueued()
+      this.#queued = 0
+    }
+    if (this.#collecting && !this.#settled && result !== undefined) {
+      this.#settled = true
+      this.#resolve(result)
+    }
+  }
+
+  onError(error: Error): void {
+    clearTimeout(this.#timer)
+    if (this.#failure !== undefined) return
+    this.#fail(this.#reason ?? this.#classify(error))
+  }
+
+  #classify(error: Error & { code?: string; socket?: { bytesRead?: number } }): UpstreamError {
+    const detail = error.code === undefined ? error.message : `${error.code}: ${error.message}`
+    let kind: UpstreamErrorClass
+    if (error instanceof RequestBodyError) kind = 'request-body'
+    else if (!this.#connected) kind = 'connect'
+    else if (this.#answered) kind = 'truncated'
+    else if (error.code?.startsWith('HPE_') || error.code === 'UND_ERR_HEADERS_OVERFLOW')
+      kind = 'protocol'
+    else if (error.code === 'UND_ERR_HEADERS_TIMEOUT') kind = 'timeout'
+    else kind = (error.socket?.bytesRead ?? 0) > 0 ? 'stale-connection' : 'reset'
+    return new UpstreamError(kind, detail, { cause: error })
+  }
+
+  #fail(error: UpstreamError): void {
+    this.#failure = error
+    if (!this.#settled) {
+      this.#settled = true
+      this.#reject(error)
+      return
+    }
+    this.#sink?.fail(error)
+  }
+
+  // The body's stream -------------------------------------------------------------------------------
+
+  pipe(sink: ByteSink): void {
+    let flowing = true
+    for (const chunk of this.#chunks) flowing = sink.write(chunk)
+    this.#chunks = []
+    this.#queued = 0
+    if (this.#failure !== undefined) {
+      sink.fail(this.#failure)
+      return
+    }
+    if (this.#ended) {
+      sink.end()
+      return
+    }
+    this.#sink = sink
+    if (flowing) this.resume()
+  }
+
+  resume(): void {
+    if (!this.#paused) return
+    this.#paused = false
+    this.#resumeOrigin?.()
+  }
+
+  #takeQueued(): Uint8Array | null {
+    const chunks = this.#chunks
+    this.#chunks = []
+    if (chunks.length === 0) return null
+    return chunks.length === 1 ? (chunks[0] as Uint8Array) : Buffer.concat(chunks, this.#queued)
+  }
+}
+
+const ignore = () => {}
+const onConnectTimeout = (call: Call) => call.timedOut()
+const onFirstByteTimeout = (call: Call) => call.timedOut()
+
+function decodeHeaders(raw: Buffer[]): string[] {
+  const headers = new Array<string>(raw.length)
+  for (let i = 0; i < raw.length; i++) headers[i] = (raw[i] as Buffer).toString('latin1')
+  return headers
+}
+
+function contentLengthOf(headers: readonly string[]): number | null {
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] as string
+    if (name.length === 14 && name.toLowerCase() === 'content-length') return Number(headers[i + 1])
+  }
+  return null
+}
+
+/** A Node stream over a byte stream, for undici; a failure destroys it, so nothing is completed. */
+function readableFrom(source: ByteStream): Readable {
+  const readable = new Readable({
+    highWaterMark: QUEUE_BYTES,
+    read() {
+      if (started) source.resume()
+      else {
+        started = true
+        source.pipe({
+          write: (chunk) => readable.push(chunk),
+          end: () => readable.push(null),
+          fail: (error) => readable.destroy(error),
+        })
+      }
+    },
+    destroy(error, callback) {
+      source.cancel(error ?? undefined)
+      callback(error)
+    },
+  })
+  let started = false
+  return readable
+}
