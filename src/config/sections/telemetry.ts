@@ -1,0 +1,119 @@
+/** The `telemetry` section: the access log, what is masked in it, debug headers, metrics and events. */
+import * as v from 'valibot'
+import { cidr, positiveInteger, secret } from '../values.ts'
+
+const AccessLog = v.pipe(
+  v.strictObject({
+    enabled: v.pipe(
+      v.optional(v.boolean(), true),
+      v.description('Whether each request leaves a line in the access log.'),
+    ),
+    format: v.pipe(
+      v.optional(v.picklist(['json', 'combined']), 'json'),
+      v.description(
+        'json: one object a line, every field. combined: the Combined Log Format of Apache httpd and nginx.',
+      ),
+    ),
+    output: v.pipe(
+      v.optional(
+        v.union(
+          [v.literal('stdout'), v.strictObject({ file: v.pipe(v.string(), v.minLength(1)) })],
+          'the access log goes to "stdout" or to {"file": "/path"}',
+        ),
+        'stdout',
+      ),
+      v.description('Where lines go. A file is opened for appending and reopened on SIGUSR1.'),
+    ),
+    sample: v.pipe(
+      v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1)), 1),
+      v.description(
+        'Share of served requests that are logged, 0 to 1; the line carries `weight`. Errors, refusals and WAF matches are always logged.',
+      ),
+    ),
+  }),
+  v.description('One line for each request, refused ones included.'),
+)
+
+const name = v.pipe(v.string(), v.minLength(1), v.maxLength(128))
+
+const Mask = v.pipe(
+  v.strictObject({
+    ipv4Bits: v.pipe(
+      v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(32)), 24),
+      v.description('Leading bits of an IPv4 client address that are kept; 32 keeps all of it.'),
+    ),
+    ipv6Bits: v.pipe(
+      v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(128)), 48),
+      v.description('Leading bits of an IPv6 client address that are kept; 128 keeps all of it.'),
+    ),
+    headers: v.pipe(
+      v.optional(v.array(name), []),
+      v.description(
+        'Further header fields whose values are never shown; adds to the built-in list.',
+      ),
+    ),
+    queryKeys: v.pipe(
+      v.optional(v.array(name), []),
+      v.description(
+        'Further query keys whose values are never shown; adds to the built-in list. Case, dashes and underscores do not matter.',
+      ),
+    ),
+    subject: v.pipe(
+      v.optional(v.picklist(['hash', 'mask', 'plain']), 'hash'),
+      v.description(
+        'How the subject of an identified caller is shown: a keyed hash, its first two characters, or as it is.',
+      ),
+    ),
+    subjectKey: v.pipe(
+      v.optional(secret),
+      v.description(
+        'Key of the subject hash. Without one it is drawn at start, so hashes cannot be compared across restarts or nodes.',
+      ),
+    ),
+  }),
+  v.description('What is hidden in logs, events, explanations and debug headers.'),
+)
+
+const DebugHeaders = v.pipe(
+  v.strictObject({
+    token: v.pipe(
+      v.optional(secret),
+      v.description('A caller that sends this in `meridian-debug` gets the debug headers.'),
+    ),
+    allowFrom: v.pipe(
+      v.optional(v.array(cidr), []),
+      v.description('Client addresses that get the debug headers by sending `meridian-debug: 1`.'),
+    ),
+  }),
+  v.description('Response headers that say what the gateway decided, for authorised callers only.'),
+)
+
+const Metrics = v.pipe(
+  v.strictObject({
+    enabled: v.pipe(v.optional(v.boolean(), true), v.description('Whether metrics are counted.')),
+    maxSeries: v.pipe(
+      v.optional(v.pipe(positiveInteger, v.minValue(200), v.maxValue(100_000)), 2000),
+      v.description(
+        'Most time series of one process, 200 to 100000. Label sets beyond it are counted under `other`.',
+      ),
+    ),
+  }),
+  v.description('Prometheus metrics on the control port.'),
+)
+
+export const TelemetrySection = v.strictObject({
+  access: v.optional(AccessLog, {}),
+  mask: v.optional(Mask, {}),
+  debugHeaders: v.optional(DebugHeaders, {}),
+  metrics: v.optional(Metrics, {}),
+  events: v.pipe(
+    v.optional(v.pipe(positiveInteger, v.maxValue(100_000)), 1000),
+    v.description(
+      'How many recent security, steering and health events are kept in memory, 1 to 100000.',
+    ),
+  ),
+})
+
+export type TelemetryConfig = v.InferOutput<typeof TelemetrySection>
+export type MaskConfig = TelemetryConfig['mask']
+export type AccessLogConfig = TelemetryConfig['access']

@@ -1,0 +1,127 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { HeaderList } from '../exchange.ts'
+import { combinedLine, jsonLine, quoted, timestamp } from './access-log.ts'
+import { exchangeOf, SERVED, telemetryConfig } from './exchange.fixture.ts'
+import { Mask } from './mask.ts'
+import { emptyRecord, type RequestRecord, writeRecord } from './record.ts'
+
+const mask = new Mask(telemetryConfig().mask, new Uint8Array(16))
+
+function recordOf(...args: Parameters<typeof exchangeOf>): RequestRecord {
+  const record = emptyRecord()
+  writeRecord(exchangeOf(...args), SERVED, mask, record)
+  return record
+}
+
+describe('the JSON line', () => {
+  it('holds every fact of the request', () => {
+    const record = recordOf(
+      {
+        query: 'q=1&token=s3cret',
+        headers: new HeaderList([
+          'User-Agent',
+          'a "quoted" agent',
+          'Referer',
+          'https://u:p@elsewhere.example/?code=s3cret',
+        ]),
+        client: {
+          ip: undefined,
+          port: 0,
+          peer: undefined,
+          viaTrustedProxy: false,
+          tls: { version: 'TLSv1.3' },
+        },
+      },
+      {
+        route: { id: 'shop', index: 0 },
+        attempts: [
+          { region: 'a', pool: 'p', origin: 'a1', outcome: 'reset', status: null, durationMs: 5 },
+          { region: 'b', pool: 'p', origin: 'b1', outcome: 'ok', status: 200, durationMs: 5 },
+        ],
+        cacheStatus: { outcome: 'miss', reason: 'uri-miss', header: '' },
+        verdicts: [
+          {
+            rule: 'r1',
+            ruleset: 's',
+            action: 'log',
+            enforced: false,
+            phase: 'request',
+            description: 'd',
+          },
+        ],
+        principal: { kind: 'jwt', subject: 'alice', issuer: null, scopes: [], claims: {} },
+        aborted: true,
+      },
+    )
+    expect(JSON.parse(jsonLine(record, 10))).toEqual({
+      time: '2026-11-24T06:53:31.042Z',
+      id: '01J0000000000000000000',
+      method: 'GET',
+      scheme: 'https',
+      host: 'shop.example',
+      path: '/shop/cart',
+      query: 'q=1&token=***',
+      protocol: 'HTTP/1.1',
+      status: 200,
+      outcome: 'served',
+      duration_ms: 12.346,
+      bytes_in: 0,
+      bytes_out: 1024,
+      route: 'shop',
+      region: 'b',
+      pool: 'p',
+      origin: 'b1',
+      attempts: 2,
+      cache: 'miss',
+      cache_reason: 'uri-miss',
+      rules: ['r1'],
+      blocked: false,
+      principal: 'jwt',
+      subject: mask.subject('alice'),
+      tls: 'TLSv1.3',
+      user_agent: 'a "quoted" agent',
+      referer: 'https://elsewhere.example/?code=***',
+      aborted: true,
+      weight: 10,
+    })
+  })
+
+  it('leaves out what does not apply', () => {
+    const line = JSON.parse(jsonLine(recordOf({ headers: new HeaderList([]) })))
+    expect(Object.keys(line).slice(-3)).toEqual(['bytes_in', 'bytes_out', 'client'])
+    expect(line.client).toBe('203.0.113.0')
+  })
+
+  it('quotes any text so that JSON gives it back, in one line of harmless characters', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => {
+        expect(JSON.parse(quoted(text))).toBe(text)
+        // biome-ignore lint/suspicious/noControlCharactersInRegex: what must not be there
+        expect(quoted(text)).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/)
+      }),
+    )
+    expect(quoted('\ud800')).toBe('"\\ud800"')
+  })
+
+  it('writes any point in time as Date does', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 4e12 }), (time) => {
+        expect(timestamp(time)).toBe(new Date(time).toISOString())
+      }),
+    )
+  })
+})
+
+describe('the Combined line', () => {
+  it('looks like that of other servers', () => {
+    expect(combinedLine(recordOf({ query: 'a=1' }))).toBe(
+      '203.0.113.0 - - [24/Nov/2026:06:53:31 +0000] "GET /shop/cart?a=1 HTTP/1.1" 200 1024 "-" "probe/1.0"',
+    )
+  })
+
+  it('cannot be broken out of', () => {
+    const headers = new HeaderList(['user-agent', 'x" 200 1\r\n\\é'])
+    expect(combinedLine(recordOf({ headers }))).toContain('"x\\" 200 1\\x0d\\x0a\\\\\\xe9"')
+  })
+})

@@ -1,0 +1,170 @@
+/**
+ * Every metric that Meridian exposes, in the order of a scrape. `docs/metrics.md` lists the same ones,
+ * and a test compares the two. Names follow the Prometheus conventions (base units, `_total`), buckets
+ * those of OpenTelemetry's `http.server.request.duration`.
+ */
+import type { MetricDefinition } from './metrics.ts'
+
+/** Seconds; OpenTelemetry semantic conventions, HTTP metrics. */
+const DURATION_BUCKETS = [
+  0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10,
+] as const
+
+function counter(name: string, help: string, ...labels: string[]): MetricDefinition {
+  return { name, type: 'counter', help, labels }
+}
+
+function histogram(name: string, help: string, ...labels: string[]): MetricDefinition {
+  return { name, type: 'histogram', help, labels, buckets: DURATION_BUCKETS }
+}
+
+function gauge(
+  name: string,
+  merge: 'sum' | 'max' | 'min',
+  help: string,
+  ...labels: string[]
+): MetricDefinition {
+  return { name, type: 'gauge', help, labels, merge }
+}
+
+export const CATALOGUE = {
+  requests: counter(
+    'meridian_http_requests_total',
+    'Requests answered, refused ones included.',
+    'route',
+    'method',
+    'status_class',
+    'cache',
+    'region',
+  ),
+  duration: histogram(
+    'meridian_http_request_duration_seconds',
+    'From the request header to the last byte of the reply.',
+    'route',
+    'status_class',
+  ),
+  requestBytes: counter(
+    'meridian_http_request_body_bytes_total',
+    'Request body bytes read from clients.',
+    'route',
+  ),
+  responseBytes: counter(
+    'meridian_http_response_body_bytes_total',
+    'Response body bytes sent to clients.',
+    'route',
+  ),
+  problems: counter(
+    'meridian_http_problems_total',
+    'Replies that the gateway itself made instead of an origin, by problem code.',
+    'problem',
+  ),
+  aborted: counter(
+    'meridian_http_aborted_total',
+    'Requests whose client left before the reply was complete.',
+    'route',
+  ),
+  inFlight: gauge('meridian_http_requests_in_flight', 'sum', 'Requests under way.'),
+  attempts: counter(
+    'meridian_upstream_attempts_total',
+    'Tries at an origin, by how they ended.',
+    'region',
+    'pool',
+    'outcome',
+  ),
+  attemptDuration: histogram(
+    'meridian_upstream_attempt_duration_seconds',
+    'Duration of one try at an origin.',
+    'region',
+  ),
+  failovers: counter(
+    'meridian_upstream_failovers_total',
+    'Requests answered by another region than the one tried first.',
+    'from',
+    'to',
+  ),
+  wafMatches: counter(
+    'meridian_waf_matches_total',
+    'Rule matches, by the action carried out (`simulated` when it was not).',
+    'rule',
+    'action',
+  ),
+  limitDecisions: counter(
+    'meridian_limit_decisions_total',
+    'Requests that a limit judged, by the decision.',
+    'limit',
+    'decision',
+  ),
+  healthTransitions: counter(
+    'meridian_health_transitions_total',
+    'Changes of an origin’s health, by the new state.',
+    'region',
+    'origin',
+    'state',
+  ),
+  originHealthy: gauge(
+    'meridian_origin_healthy',
+    'min',
+    '1 while the origin may be used, else 0.',
+    'region',
+    'origin',
+  ),
+  regionHealthy: gauge(
+    'meridian_region_healthy',
+    'min',
+    '1 while the region has an origin that may be used, else 0.',
+    'region',
+  ),
+  cacheEntries: gauge('meridian_cache_entries', 'sum', 'Stored responses in memory.'),
+  cacheBytes: gauge('meridian_cache_bytes', 'sum', 'Memory that stored responses take.'),
+  configReloads: counter(
+    'meridian_config_reloads_total',
+    'Attempts to load a configuration, by result.',
+    'result',
+  ),
+  configSuccess: gauge(
+    'meridian_config_last_reload_successful',
+    'min',
+    '1 when the last attempt to load the configuration succeeded, else 0.',
+  ),
+  configTimestamp: gauge(
+    'meridian_config_last_reload_success_timestamp_seconds',
+    'min',
+    'When the configuration in use was loaded, seconds since the epoch.',
+  ),
+  geoAge: gauge(
+    'meridian_geo_database_age_seconds',
+    'max',
+    'Time since the geo database in use was built.',
+  ),
+  logLines: counter('meridian_access_log_lines_total', 'Access log lines handed to the writer.'),
+  logSampledOut: counter(
+    'meridian_access_log_sampled_out_total',
+    'Requests left out of the access log by sampling.',
+  ),
+  logDropped: counter(
+    'meridian_access_log_dropped_total',
+    'Access log lines dropped because the writer could not keep up or failed.',
+  ),
+  events: counter('meridian_events_total', 'Security, steering, health and config events.', 'kind'),
+  series: gauge('meridian_metric_series', 'max', 'Time series in use, of the budget.'),
+  seriesOverflow: counter(
+    'meridian_series_overflow_total',
+    'Look-ups of label sets beyond the series budget, counted under `other`.',
+    'metric',
+  ),
+  build: gauge('meridian_build_info', 'max', 'Always 1.', 'version', 'runtime'),
+  processCpu: counter('process_cpu_seconds_total', 'User and system CPU time.'),
+  processMemory: gauge('process_resident_memory_bytes', 'sum', 'Resident memory.'),
+  processHeap: gauge('meridian_process_heap_used_bytes', 'sum', 'JavaScript heap in use.'),
+  processStart: gauge(
+    'process_start_time_seconds',
+    'min',
+    'When the oldest process started, seconds since the epoch.',
+  ),
+  loopDelay: gauge(
+    'meridian_event_loop_delay_seconds',
+    'max',
+    '99th percentile of the event loop delay since the last scrape.',
+  ),
+  connections: gauge('meridian_open_connections', 'sum', 'Client connections.'),
+} as const satisfies Readonly<Record<string, MetricDefinition>>

@@ -1,0 +1,201 @@
+/** The metrics of the catalogue, and how one request record counts in them. */
+import type { Attempt, Verdict } from '../exchange.ts'
+import { CATALOGUE } from './catalogue.ts'
+import { MetricsRegistry, type MetricsSnapshot } from './metrics.ts'
+import type { RequestRecord } from './record.ts'
+
+/** What the runtime knows of its process; read at each scrape. */
+export interface ProcessFacts {
+  readonly cpuSeconds: number
+  readonly residentBytes: number
+  readonly heapUsedBytes: number
+  /** Seconds since the epoch. */
+  readonly startedAt: number
+  /** 99th percentile since the last call, seconds. */
+  readonly loopDelaySeconds: number
+  readonly openConnections: number
+}
+
+/** Methods of RFC 9110 and PATCH; anything else is one series (OpenTelemetry's `_OTHER`). */
+const METHODS: ReadonlySet<string> = new Set([
+  'GET',
+  'HEAD',
+  'POST',
+  'PUT',
+  'PATCH',
+  'DELETE',
+  'OPTIONS',
+  'CONNECT',
+  'TRACE',
+])
+
+/** Label value for "does not apply". */
+const NONE = 'none'
+
+function orNone(text: string): string {
+  return text === '' ? NONE : text
+}
+
+export class GatewayMetrics {
+  readonly registry: MetricsRegistry
+  readonly #requests
+  readonly #duration
+  readonly #requestBytes
+  readonly #responseBytes
+  readonly #problems
+  readonly #aborted
+  readonly #attempts
+  readonly #attemptDuration
+  readonly #failovers
+  readonly #wafMatches
+  /** Reused for each look-up; `slot` does not keep them. */
+  readonly #labels5 = ['', '', '', '', '']
+  readonly #labels3 = ['', '', '']
+  readonly #labels2 = ['', '']
+  readonly #label = ['']
+
+  readonly inFlight
+  readonly limitDecisions
+  readonly healthTransitions
+  readonly originHealthy
+  readonly regionHealthy
+  readonly cacheEntries
+  readonly cacheBytes
+  readonly configReloads
+  readonly configSuccess
+  readonly configTimestamp
+  readonly geoAge
+  readonly logLines
+  readonly logSampledOut
+  readonly logDropped
+  readonly events
+
+  constructor(
+    maxSeries: number,
+    build: { readonly version: string; readonly runtime: string },
+    process?: () => ProcessFacts,
+  ) {
+    const registry = new MetricsRegistry(maxSeries)
+    this.registry = registry
+    this.#requests = registry.scalar(CATALOGUE.requests)
+    this.#duration = registry.histogram(CATALOGUE.duration)
+    this.#requestBytes = registry.scalar(CATALOGUE.requestBytes)
+    this.#responseBytes = registry.scalar(CATALOGUE.responseBytes)
+    this.#problems = registry.scalar(CATALOGUE.problems)
+    this.#aborted = registry.scalar(CATALOGUE.aborted)
+    this.inFlight = registry.scalar(CATALOGUE.inFlight)
+    this.#attempts = registry.scalar(CATALOGUE.attempts)
+    this.#attemptDuration = registry.histogram(CATALOGUE.attemptDuration)
+    this.#failovers = registry.scalar(CATALOGUE.failovers)
+    this.#wafMatches = registry.scalar(CATALOGUE.wafMatches)
+    this.limitDecisions = registry.scalar(CATALOGUE.limitDecisions)
+    this.healthTransitions = registry.scalar(CATALOGUE.healthTransitions)
+    this.originHealthy = registry.scalar(CATALOGUE.originHealthy)
+    this.regionHealthy = registry.scalar(CATALOGUE.regionHealthy)
+    this.cacheEntries = registry.scalar(CATALOGUE.cacheEntries)
+    this.cacheBytes = registry.scalar(CATALOGUE.cacheBytes)
+    this.configReloads = registry.scalar(CATALOGUE.configReloads)
+    this.configSuccess = registry.scalar(CATALOGUE.configSuccess)
+    this.configTimestamp = registry.scalar(CATALOGUE.configTimestamp)
+    this.geoAge = registry.scalar(CATALOGUE.geoAge)
+    this.logLines = registry.scalar(CATALOGUE.logLines)
+    this.logSampledOut = registry.scalar(CATALOGUE.logSampledOut)
+    this.logDropped = registry.scalar(CATALOGUE.logDropped)
+    this.events = registry.scalar(CATALOGUE.events)
+    const series = registry.scalar(CATALOGUE.series)
+    const overflow = registry.scalar(CATALOGUE.seriesOverflow)
+    registry.scalar(CATALOGUE.build).set([build.version, build.runtime], 1)
+    this.inFlight.set([], 0)
+    registry.onCollect(() => {
+      for (const { name, folded } of registry.foldedByFamily()) {
+        overflow.setTotal([name], folded)
+      }
+      series.set([], registry.seriesUsed)
+    })
+    if (process !== undefined) this.#collectProcess(process)
+  }
+
+  #collectProcess(read: () => ProcessFacts): void {
+    const { registry } = this
+    const cpu = registry.scalar(CATALOGUE.processCpu)
+    const memory = registry.scalar(CATALOGUE.processMemory)
+    const heap = registry.scalar(CATALOGUE.processHeap)
+    const start = registry.scalar(CATALOGUE.processStart)
+    const delay = registry.scalar(CATALOGUE.loopDelay)
+    const connections = registry.scalar(CATALOGUE.connections)
+    registry.onCollect(() => {
+      const facts = read()
+      cpu.setTotal([], facts.cpuSeconds)
+      memory.set([], facts.residentBytes)
+      heap.set([], facts.heapUsedBytes)
+      start.set([], facts.startedAt)
+      delay.set([], facts.loopDelaySeconds)
+      connections.set([], facts.openConnections)
+    })
+  }
+
+  /** Counts one finished request. */
+  observe(record: RequestRecord): void {
+    const route = orNone(record.route)
+    const five = this.#labels5
+    five[0] = route
+    five[1] = METHODS.has(record.method) ? record.method : '_OTHER'
+    five[2] = record.statusClass
+    five[3] = orNone(record.cache)
+    five[4] = orNone(record.region)
+    this.#requests.addAt(this.#requests.slot(five))
+    const two = this.#labels2
+    two[0] = route
+    two[1] = record.statusClass
+    this.#duration.observeAt(this.#duration.slot(two), record.durationMs / 1000)
+    const one = this.#label
+    one[0] = route
+    if (record.bytesIn > 0) {
+      this.#requestBytes.addAt(this.#requestBytes.slot(one), record.bytesIn)
+    }
+    if (record.bytesOut > 0) {
+      this.#responseBytes.addAt(this.#responseBytes.slot(one), record.bytesOut)
+    }
+    if (record.aborted) this.#aborted.addAt(this.#aborted.slot(one))
+    if (record.outcome !== 'served') {
+      one[0] = record.outcome
+      this.#problems.addAt(this.#problems.slot(one))
+    }
+    if (record.attempts.length > 0) this.#observeAttempts(record.attempts)
+    if (record.verdicts.length > 0) this.#observeVerdicts(record.verdicts)
+  }
+
+  #observeAttempts(attempts: readonly Attempt[]): void {
+    const three = this.#labels3
+    const one = this.#label
+    for (let i = 0; i < attempts.length; i++) {
+      const attempt = attempts[i] as Attempt
+      three[0] = attempt.region
+      three[1] = attempt.pool
+      three[2] = attempt.outcome
+      this.#attempts.addAt(this.#attempts.slot(three))
+      one[0] = attempt.region
+      this.#attemptDuration.observeAt(this.#attemptDuration.slot(one), attempt.durationMs / 1000)
+    }
+    const first = attempts[0] as Attempt
+    const last = attempts[attempts.length - 1] as Attempt
+    if (last.region !== first.region && last.outcome === 'ok') {
+      this.#failovers.add([first.region, last.region])
+    }
+  }
+
+  #observeVerdicts(verdicts: readonly Verdict[]): void {
+    const two = this.#labels2
+    for (let i = 0; i < verdicts.length; i++) {
+      const verdict = verdicts[i] as Verdict
+      const acts = verdict.action === 'block' || verdict.action === 'challenge'
+      two[0] = verdict.rule
+      two[1] = acts && !verdict.enforced ? 'simulated' : verdict.action
+      this.#wafMatches.addAt(this.#wafMatches.slot(two))
+    }
+  }
+
+  snapshot(): MetricsSnapshot {
+    return this.registry.snapshot()
+  }
+}

@@ -1,0 +1,160 @@
+/**
+ * The request record: one flat set of values for each request, made when its reply has been sent. The
+ * access log, the metrics, events, explanations and debug headers all read this record, so that they
+ * cannot disagree. Everything in it has been through the mask.
+ */
+import type { Attempt, Exchange, Millis, Verdict } from '../exchange.ts'
+import type { Mask } from './mask.ts'
+
+/** What only the runtime knows at the end of a request. */
+export interface Settlement {
+  /** What went on the wire; 0 when the client left before an answer. */
+  readonly status: number
+  /** Request body bytes read from the client. */
+  readonly bytesIn: number
+  /** Response body bytes handed to the client's socket. */
+  readonly bytesOut: number
+  /** From the request's header to the last byte of the reply, on the monotonic clock. */
+  readonly durationMs: Millis
+}
+
+/**
+ * Absent texts are empty, absent numbers 0: one shape for every request. The pipeline keeps a single
+ * record and writes it anew for each request; whoever wants to keep it copies what it needs.
+ */
+export interface RequestRecord {
+  id: string
+  /** Start, milliseconds since the epoch. */
+  time: Millis
+  durationMs: Millis
+  method: string
+  scheme: string
+  /** `HTTP/1.0`, `HTTP/1.1`, `HTTP/2`. */
+  protocol: string
+  host: string
+  path: string
+  /** Masked. */
+  query: string
+  status: number
+  /** `1xx` … `5xx`; `none` when nothing was sent. */
+  statusClass: string
+  /** A problem code, or `served`. */
+  outcome: string
+  route: string
+  /** Truncated address. */
+  client: string
+  country: string
+  asn: number
+  /** Region, pool and origin of the last attempt; region alone when steering chose but nothing was sent. */
+  region: string
+  pool: string
+  origin: string
+  attempts: readonly Attempt[]
+  cache: string
+  cacheReason: string
+  verdicts: readonly Verdict[]
+  /** Whether a rule's action was carried out. */
+  wasBlocked: boolean
+  principal: string
+  /** Hashed or masked subject. */
+  subject: string
+  bytesIn: number
+  bytesOut: number
+  /** `TLSv1.3`; empty on a plain connection. */
+  tls: string
+  userAgent: string
+  /** Masked. */
+  referer: string
+  aborted: boolean
+}
+
+export function emptyRecord(): RequestRecord {
+  return {
+    id: '',
+    time: 0,
+    durationMs: 0,
+    method: '',
+    scheme: '',
+    protocol: '',
+    host: '',
+    path: '',
+    query: '',
+    status: 0,
+    statusClass: 'none',
+    outcome: '',
+    route: '',
+    client: '',
+    country: '',
+    asn: 0,
+    region: '',
+    pool: '',
+    origin: '',
+    attempts: [],
+    cache: '',
+    cacheReason: '',
+    verdicts: [],
+    wasBlocked: false,
+    principal: '',
+    subject: '',
+    bytesIn: 0,
+    bytesOut: 0,
+    tls: '',
+    userAgent: '',
+    referer: '',
+    aborted: false,
+  }
+}
+
+const STATUS_CLASSES = ['none', '1xx', '2xx', '3xx', '4xx', '5xx']
+const PROTOCOLS = { '1.0': 'HTTP/1.0', '1.1': 'HTTP/1.1', '2': 'HTTP/2' } as const
+
+function hasBlock(verdicts: readonly Verdict[]): boolean {
+  for (let i = 0; i < verdicts.length; i++) {
+    const verdict = verdicts[i] as Verdict
+    if (verdict.enforced && (verdict.action === 'block' || verdict.action === 'challenge'))
+      return true
+  }
+  return false
+}
+
+/** Writes one request into `out`. */
+export function writeRecord(
+  x: Exchange,
+  settlement: Settlement,
+  mask: Mask,
+  out: RequestRecord,
+): void {
+  const last = x.attempts.length === 0 ? undefined : x.attempts[x.attempts.length - 1]
+  out.id = x.id
+  out.time = x.startedAt
+  out.durationMs = settlement.durationMs
+  out.method = x.method
+  out.scheme = x.scheme
+  out.protocol = PROTOCOLS[x.httpVersion]
+  out.host = x.host
+  out.path = mask.text(x.target.path)
+  out.query = mask.query(x.target.query)
+  out.status = settlement.status
+  out.statusClass = STATUS_CLASSES[(settlement.status / 100) | 0] ?? 'none'
+  out.outcome = x.outcome
+  out.route = x.route === undefined ? '' : x.route.id
+  out.client = mask.ip(x.client.ip)
+  out.country = x.geo.country ?? ''
+  out.asn = x.geo.asn ?? 0
+  out.region = last?.region ?? x.decision?.region ?? ''
+  out.pool = last?.pool ?? ''
+  out.origin = last?.origin ?? ''
+  out.attempts = x.attempts
+  out.cache = x.cacheStatus === undefined ? '' : x.cacheStatus.outcome
+  out.cacheReason = x.cacheStatus === undefined ? '' : x.cacheStatus.reason
+  out.verdicts = x.verdicts
+  out.wasBlocked = x.verdicts.length > 0 && hasBlock(x.verdicts)
+  out.principal = x.principal === undefined ? '' : x.principal.kind
+  out.subject = x.principal === undefined ? '' : mask.subject(x.principal.subject)
+  out.bytesIn = settlement.bytesIn
+  out.bytesOut = settlement.bytesOut
+  out.tls = x.client.tls === null ? '' : x.client.tls.version
+  out.userAgent = mask.text(x.headers.get('user-agent') ?? '')
+  out.referer = mask.url(x.headers.get('referer') ?? '')
+  out.aborted = x.aborted
+}

@@ -1,0 +1,188 @@
+/**
+ * The end of every request: one record, and from it the metrics, the access log line and the events. A
+ * `Telemetry` lives as long as the process; a reload gives it new settings and keeps its counts.
+ */
+import type { TelemetryConfig } from '../config/sections/telemetry.ts'
+import type { Exchange, Verdict } from '../exchange.ts'
+import type { Clock, Random, RecordSink } from '../ports.ts'
+import { combinedLine, jsonLine } from './access-log.ts'
+import { type EventKind, EventRing, type EventValue } from './events.ts'
+import { GatewayMetrics, type ProcessFacts } from './gateway-metrics.ts'
+import { Mask } from './mask.ts'
+import { emptyRecord, type RequestRecord, type Settlement, writeRecord } from './record.ts'
+import { sipKey } from './siphash.ts'
+
+export interface TelemetryPorts {
+  readonly clock: Clock
+  readonly random: Random
+  /** Takes access log lines; `undefined` when the runtime has nowhere to put them. */
+  readonly access: RecordSink | undefined
+  readonly build: { readonly version: string; readonly runtime: string }
+  readonly process?: () => ProcessFacts
+}
+
+/** Secrets that the section names, already read. */
+export interface TelemetrySecrets {
+  readonly subjectKey?: string | undefined
+}
+
+/** Outcomes that a person looking for attacks wants to see. */
+const SECURITY_OUTCOMES: ReadonlySet<string> = new Set([
+  'blocked',
+  'denied-address',
+  'challenge',
+  'unauthenticated',
+  'bad-credentials-request',
+  'forbidden',
+  'rate-limited',
+  'loop-detected',
+  'misdirected',
+])
+const STEERING_OUTCOMES: ReadonlySet<string> = new Set([
+  'residency-unavailable',
+  'residency-denied',
+  'no-healthy-origin',
+])
+
+export class Telemetry {
+  readonly metrics: GatewayMetrics
+  readonly events: EventRing
+  readonly #ports: TelemetryPorts
+  readonly #drawnKey: Uint8Array
+  readonly #record: RequestRecord = emptyRecord()
+  #mask: Mask
+  #config: TelemetryConfig
+
+  constructor(config: TelemetryConfig, secrets: TelemetrySecrets, ports: TelemetryPorts) {
+    this.#ports = ports
+    this.#drawnKey = ports.random.bytes(16)
+    this.#config = config
+    this.#mask = this.#maskFor(config, secrets)
+    this.metrics = new GatewayMetrics(config.metrics.maxSeries, ports.build, ports.process)
+    this.events = new EventRing(config.events)
+  }
+
+  /** The choke point, for whoever shows something of a request elsewhere. */
+  get mask(): Mask {
+    return this.#mask
+  }
+
+  #maskFor(config: TelemetryConfig, secrets: TelemetrySecrets): Mask {
+    const key =
+      secrets.subjectKey === undefined
+        ? this.#drawnKey
+        : sipKey(new TextEncoder().encode(secrets.subjectKey))
+    return new Mask(config.mask, key)
+  }
+
+  /** New settings after a reload. The series budget and the ring's size stay as they were at start. */
+  configure(config: TelemetryConfig, secrets: TelemetrySecrets): void {
+    this.#config = config
+    this.#mask = this.#maskFor(config, secrets)
+  }
+
+  /**
+   * Records one finished request; to be called exactly once for each, refused ones included. Never throws
+   * for what a client sent.
+   * @returns the record, valid until the next call
+   */
+  settle(x: Exchange, settlement: Settlement): Readonly<RequestRecord> {
+    const record = this.#record
+    writeRecord(x, settlement, this.#mask, record)
+    if (this.#config.metrics.enabled) this.metrics.observe(record)
+    if (this.#config.access.enabled && this.#ports.access !== undefined) {
+      this.#log(record, this.#ports.access)
+    }
+    if (record.outcome !== 'served' || record.attempts.length > 1 || record.verdicts.length > 0) {
+      this.#noteRequest(record)
+    }
+    return record
+  }
+
+  #log(record: RequestRecord, sink: RecordSink): void {
+    const { access } = this.#config
+    let weight = 1
+    if (
+      access.sample < 1 &&
+      record.outcome === 'served' &&
+      record.status < 500 &&
+      record.verdicts.length === 0
+    ) {
+      if (this.#ports.random.next() >= access.sample) {
+        this.metrics.logSampledOut.addAt(0)
+        return
+      }
+      weight = 1 / access.sample
+    }
+    this.metrics.logLines.addAt(0)
+    sink.line(access.format === 'json' ? jsonLine(record, weight) : combinedLine(record))
+  }
+
+  /** Adds an event that no request caused: health, config, system. */
+  note(kind: EventKind, what: string, detail: Readonly<Record<string, EventValue>>): void {
+    this.#note(kind, what, detail, undefined)
+  }
+
+  #note(
+    kind: EventKind,
+    what: string,
+    detail: Readonly<Record<string, EventValue>>,
+    requestId: string | undefined,
+  ): void {
+    this.events.add(kind, this.#ports.clock.now(), what, detail, requestId)
+    this.metrics.events.add([kind])
+  }
+
+  #noteRequest(record: RequestRecord): void {
+    const { attempts } = record
+    const first = attempts[0]
+    const last = attempts[attempts.length - 1]
+    if (first !== undefined && last !== undefined && first.region !== last.region) {
+      const { path, route } = record
+      this.#note(
+        'steering',
+        'failover',
+        { from: first.region, to: last.region, because: first.outcome, route, path },
+        record.id,
+      )
+    }
+    if (STEERING_OUTCOMES.has(record.outcome)) {
+      this.#note('steering', record.outcome, requestDetail(record), record.id)
+    } else if (SECURITY_OUTCOMES.has(record.outcome)) {
+      this.#note('security', record.outcome, this.#securityDetail(record), record.id)
+    } else if (record.verdicts.some(isWorthShowing)) {
+      this.#note('security', 'matched', this.#securityDetail(record), record.id)
+    }
+  }
+
+  #securityDetail(record: RequestRecord): Record<string, EventValue> {
+    const detail = requestDetail(record)
+    const { verdicts } = record
+    const verdict = verdicts.find((one) => one.enforced) ?? verdicts[0]
+    if (verdict === undefined) return detail
+    detail.rules = verdicts.map((one) => one.rule)
+    detail.description = verdict.description
+    if (verdict.target !== undefined) detail.target = verdict.target
+    if (verdict.match !== undefined) {
+      detail.match = this.#mask.match(verdict.target, verdict.match)
+    }
+    return detail
+  }
+}
+
+function isWorthShowing(verdict: Verdict): boolean {
+  return verdict.action === 'block' || verdict.action === 'challenge' || verdict.action === 'log'
+}
+
+function requestDetail(record: RequestRecord): Record<string, EventValue> {
+  return {
+    client: record.client,
+    country: record.country,
+    method: record.method,
+    host: record.host,
+    path: record.path,
+    query: record.query,
+    route: record.route,
+    status: record.status,
+  }
+}
