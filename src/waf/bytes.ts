@@ -1,0 +1,117 @@
+/**
+ * Byte strings: one UTF-16 code unit per byte, U+0000 to U+00FF. Every value that rules see is one, so
+ * that patterns, lengths and limits mean bytes. `TextDecoder('latin1')` is windows-1252 by the Encoding
+ * Standard and would change 80-9F, hence the conversions here.
+ */
+
+const CHUNK = 8192
+
+/** The byte string of `bytes[from, to)`. */
+export function bytesToString(bytes: Uint8Array, from = 0, to = bytes.length): string {
+  if (to - from <= CHUNK) return fromCodes(bytes.subarray(from, to))
+  let text = ''
+  for (let at = from; at < to; at += CHUNK) {
+    text += fromCodes(bytes.subarray(at, Math.min(to, at + CHUNK)))
+  }
+  return text
+}
+
+function fromCodes(codes: Uint8Array): string {
+  // apply takes any array-like of numbers; the typing only knows arrays.
+  return String.fromCharCode.apply(null, codes as unknown as number[])
+}
+
+/** The bytes of a byte string; code units above FF are cut to their low byte. */
+export function stringToBytes(text: string): Uint8Array {
+  const bytes = new Uint8Array(text.length)
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i)
+  return bytes
+}
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
+
+/** UTF-8 of ordinary text, as a byte string. ASCII comes back as it is. */
+export function utf8ToBytes(text: string): string {
+  for (let i = 0; i < text.length; i++) {
+    if (text.charCodeAt(i) > 127) return bytesToString(encoder.encode(text))
+  }
+  return text
+}
+
+/** Ordinary text of a byte string that holds UTF-8; invalid sequences become U+FFFD. */
+export function bytesToUtf8(bytes: string): string {
+  for (let i = 0; i < bytes.length; i++) {
+    if (bytes.charCodeAt(i) > 127) return decoder.decode(stringToBytes(bytes))
+  }
+  return bytes
+}
+
+/** Appends bytes and copies of spans; one instance is reused, since nothing here runs re-entrantly. */
+export class ByteWriter {
+  #bytes = new Uint8Array(1024)
+  length = 0
+
+  reset(capacity: number): this {
+    if (this.#bytes.length < capacity) this.#bytes = new Uint8Array(capacity * 2)
+    this.length = 0
+    return this
+  }
+
+  push(code: number): void {
+    if (this.length === this.#bytes.length) {
+      const larger = new Uint8Array(this.#bytes.length * 2)
+      larger.set(this.#bytes)
+      this.#bytes = larger
+    }
+    this.#bytes[this.length++] = code
+  }
+
+  /** The last byte written, or -1. */
+  last(): number {
+    return this.length === 0 ? -1 : (this.#bytes[this.length - 1] as number)
+  }
+
+  text(text: string): void {
+    for (let i = 0; i < text.length; i++) this.push(text.charCodeAt(i))
+  }
+
+  truncate(length: number): void {
+    this.length = length
+  }
+
+  toString(): string {
+    return bytesToString(this.#bytes, 0, this.length)
+  }
+}
+
+/** Value of a hexadecimal digit's code, or -1. */
+export function hexValue(code: number): number {
+  if (code >= 48 && code <= 57) return code - 48
+  if (code >= 97 && code <= 102) return code - 87
+  if (code >= 65 && code <= 70) return code - 55
+  return -1
+}
+
+/** Space, tab, line feed, vertical tab, form feed, carriage return: C's isspace. */
+export function isSpace(code: number): boolean {
+  return code === 32 || (code >= 9 && code <= 13)
+}
+
+/** ASCII lower case; other bytes stay. The same string when nothing changes. */
+export function asciiLower(text: string): string {
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    if (code > 127) return lowerBytes(text)
+  }
+  return text.toLowerCase()
+}
+
+function lowerBytes(text: string): string {
+  return text.replace(/[A-Z]+/g, (run) => run.toLowerCase())
+}
+
+/** ASCII upper case; other bytes stay. */
+export function asciiUpper(text: string): string {
+  return text.replace(/[a-z]+/g, (run) => run.toUpperCase())
+}

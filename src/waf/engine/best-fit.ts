@@ -1,0 +1,75 @@
+/**
+ * Which ASCII byte a careless decoder makes of a Unicode code point (`%u2215` as a slash). Attackers use
+ * what Windows calls best-fit mapping; here it is derived: compatibility decomposition without marks,
+ * then a list of look-alikes that have no decomposition.
+ */
+
+const LOOKALIKES: ReadonlyMap<number, string> = new Map(
+  (
+    [
+      ['!', [0xa1, 0x1c3, 0x2762]],
+      [
+        '"',
+        [0x201c, 0x201d, 0x201e, 0x201f, 0x2033, 0x2036, 0x2ba, 0x275d, 0x275e, 0x301d, 0x301e],
+      ],
+      ['$', [0xa4]],
+      [
+        "'",
+        [
+          0x2018, 0x2019, 0x201b, 0x2032, 0x2b9, 0x2bb, 0x2bc, 0x2bd, 0x2c8, 0x2ca, 0x275b, 0x275c,
+          0xb4,
+        ],
+      ],
+      ['*', [0x2217, 0x204e, 0x2731]],
+      ['+', [0x2795]],
+      [',', [0x201a, 0xb8, 0x2cc]],
+      ['-', [0xad, 0x2010, 0x2011, 0x2012, 0x2013, 0x2014, 0x2015, 0x2212, 0x2500]],
+      ['.', [0xb7, 0x2022, 0x2026, 0x2219, 0x22c5]],
+      ['/', [0x2044, 0x2215, 0x29f8, 0x2571]],
+      [':', [0x2236, 0x2d0]],
+      ['<', [0xab, 0x2039, 0x2329, 0x3008, 0x27e8]],
+      ['>', [0xbb, 0x203a, 0x232a, 0x3009, 0x27e9]],
+      ['\\', [0x2216, 0x29f9, 0x2572]],
+      ['^', [0x2c6, 0x2303, 0x2c4]],
+      ['_', [0x2c9, 0x2cd]],
+      ['`', [0x2035, 0x2cb]],
+      ['|', [0xa6, 0x1c0, 0x2223, 0x2758, 0x2502]],
+      ['~', [0x223c, 0x2dc]],
+      ['A', [0xc6]],
+      ['C', [0xa9, 0x187]],
+      ['D', [0xd0, 0x110, 0x189]],
+      ['G', [0x1e4]],
+      ['H', [0x126]],
+      ['I', [0x197]],
+      ['L', [0x141]],
+      ['N', [0x220]],
+      ['O', [0xd8, 0x152, 0x19f]],
+      ['R', [0xae]],
+      ['T', [0x166, 0x2122, 0x1ae]],
+      ['Y', [0xa5]],
+      ['Z', [0x1b5]],
+      ['a', [0xe6]],
+      ['b', [0x180]],
+      ['c', [0xa2]],
+      ['d', [0xf0, 0x111]],
+      ['f', [0x192]],
+      ['g', [0x1e5, 0x261]],
+      ['h', [0x127, 0x4bb]],
+      ['i', [0x131]],
+      ['l', [0x142, 0x19a]],
+      ['o', [0xf8, 0x153]],
+      ['t', [0x167, 0x1ab]],
+      ['z', [0x1b6]],
+    ] as const
+  ).flatMap(([to, codes]) => codes.map((code) => [code, to] as const)),
+)
+
+/** @returns the ASCII code that `code` is taken for, or -1 when there is none. */
+export function bestFit(code: number): number {
+  if (code < 0x80) return code
+  if (code >= 0xff01 && code <= 0xff5e) return code - 0xfee0
+  const twin = LOOKALIKES.get(code)
+  if (twin !== undefined) return twin.charCodeAt(0)
+  const first = String.fromCharCode(code).normalize('NFKD').charCodeAt(0)
+  return first < 0x80 ? first : -1
+}
