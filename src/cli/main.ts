@@ -1,0 +1,13 @@
+#!/usr/bin/env node
+/** The `meridian` command. */
+import { run } from './program.ts'
+import { EXIT } from './terminal.ts'
+
+const code = await run(process.argv.slice(2), {
+  out: (text) => process.stdout.write(text),
+  err: (text) => process.stderr.write(text),
+  env: process.env,
+})
+if (code === EXIT.ok) process.exitCode = code
+// A start that failed half way may have left a socket or a timer behind.
+else process.exit(code)

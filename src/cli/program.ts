@@ -1,0 +1,140 @@
+/** The command line: its verbs, their options and examples. Each verb is imported when it runs. */
+import { readFileSync } from 'node:fs'
+import { Command, CommanderError } from 'commander'
+import { CONFIG_DEFAULT, CONFIG_FLAG, CONFIG_HELP } from './config-argument.ts'
+import { reportFailure } from './failure.ts'
+import { EXIT, type ExitCode, type Terminal } from './terminal.ts'
+
+/**
+ * Runs one command line.
+ * @param args  without the interpreter and the script
+ * @returns the exit code; `start` returns once it serves, and the process goes on
+ */
+export async function run(args: readonly string[], terminal: Terminal): Promise<ExitCode> {
+  let code: ExitCode = EXIT.ok
+  const program = buildProgram(terminal, (result) => {
+    code = result
+  })
+  try {
+    await program.parseAsync([...args], { from: 'user' })
+    return code
+  } catch (error) {
+    // Commander has already said what is wrong, and which name it may have been.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
+    return reportFailure(error, terminal)
+  }
+}
+
+function buildProgram(terminal: Terminal, done: (code: ExitCode) => void): Command {
+  const program = new Command('meridian')
+    .description('Edge and CDN gateway: geo-routing, WAF, limits, identity, cache, failover.')
+    .version(packageVersion(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand('help [verb]', 'print the help of a verb')
+    .showSuggestionAfterError(true)
+    .showHelpAfterError('(meridian --help tells what there is)')
+    .exitOverride()
+    .configureOutput({ writeOut: terminal.out, writeErr: terminal.err })
+
+  const verb = (name: string, description: string, examples: readonly string[]): Command =>
+    program
+      .command(name)
+      .description(description)
+      .helpOption('-h, --help', 'print this help')
+      .addHelpText(
+        'after',
+        `\nExamples:\n${examples.map((line) => `  $ meridian ${line}`).join('\n')}`,
+      )
+
+  verb('start', 'serve a config until SIGTERM or SIGINT', [
+    'start',
+    'start --config /etc/meridian/meridian.json',
+    'start --workers auto',
+  ])
+    .option(CONFIG_FLAG, CONFIG_HELP, CONFIG_DEFAULT)
+    .option('-w, --workers <count>', 'worker processes, or auto, instead of what the config says')
+    .action(async (options) => {
+      const { start } = await import('./start.ts')
+      done(await start(options, terminal))
+    })
+
+  verb('demo', 'three regions and a gateway in front of them, on this machine', [
+    'demo',
+    'demo --port 18080 --admin-port 19090',
+  ])
+    .option('-p, --port <port>', 'port of the gateway', '8080')
+    .option('--admin-port <port>', 'port of the control interface', '9090')
+    .action(async (options) => {
+      const { demo } = await import('./demo.ts')
+      done(await demo(options))
+    })
+
+  verb('check', 'validate a config: print what is in it, or all that is wrong (exit code 1)', [
+    'check',
+    'check --config staging.json',
+    'check --config staging.json --json',
+  ])
+    .option(CONFIG_FLAG, CONFIG_HELP, CONFIG_DEFAULT)
+    .option('--json', 'print JSON')
+    .action(async (options) => {
+      const { check } = await import('./check.ts')
+      done(await check(options, terminal))
+    })
+
+  verb('explain <method> <url>', 'tell what each step would decide about a request, and why', [
+    'explain GET https://www.example.com/',
+    'explain GET https://api.example.com/v1/orders --ip 203.0.113.7',
+    "explain POST https://example.com/login -H 'content-type: application/json' --json",
+  ])
+    .option(CONFIG_FLAG, CONFIG_HELP, CONFIG_DEFAULT)
+    .option('--ip <address>', 'address of the client')
+    .option('-H, --header <header>', "a request header, 'name: value'; may be repeated", collect)
+    .option('--json', 'print JSON')
+    .action(async (method, url, options) => {
+      const { explain } = await import('./explain.ts')
+      done(await explain(method, url, options, terminal))
+    })
+
+  verb('geo <ip...>', 'tell where addresses are', [
+    'geo 81.2.69.160',
+    'geo 8.8.8.8 2001:4860:4860::8888 --json',
+    'geo 81.2.69.160 --database ./city.mmdb',
+  ])
+    .option('-d, --database <file>', 'a MaxMind DB file; may be repeated', collect)
+    .option('--json', 'print JSON')
+    .action(async (addresses, options) => {
+      const { geo } = await import('./geo.ts')
+      done(await geo(addresses, options, terminal))
+    })
+
+  verb('schema', 'print the JSON Schema of the config', ['schema > meridian.schema.json']).action(
+    async () => {
+      const { schema } = await import('./schema.ts')
+      done(await schema(terminal))
+    },
+  )
+
+  verb('init [file]', `write a commented config to start from (default: ${CONFIG_DEFAULT})`, [
+    'init',
+    'init gateway.json',
+    'init gateway.json --force',
+  ])
+    .option('-f, --force', 'replace the file if it is there')
+    .action(async (file, options) => {
+      const { init } = await import('./init.ts')
+      done(await init(file ?? CONFIG_DEFAULT, options, terminal))
+    })
+
+  return program
+}
+
+function collect(value: string, earlier: readonly string[] | undefined): readonly string[] {
+  return [...(earlier ?? []), value]
+}
+
+/** The file is ours and ships with the package; it stands two folders up from source and build alike. */
+function packageVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  const { version } = JSON.parse(text) as { version: string }
+  return version
+}

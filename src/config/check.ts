@@ -1,0 +1,202 @@
+/**
+ * What no single section can see: names that refer to other sections, ids that come twice, routes that
+ * can never match. Runs on a config that is valid by its schema.
+ */
+
+import { coverOf, covers } from './cover.ts'
+import type { Segment } from './document.ts'
+import { quote, suggestion } from './issues.ts'
+import type { MeridianConfig } from './schema.ts'
+
+/** Takes one problem at a path. */
+export type CheckReport = (path: readonly Segment[], message: string, hint?: string) => void
+
+/** Reports every broken reference, repeated id and dead route of a config. */
+export function checkConfig(config: MeridianConfig, report: CheckReport): void {
+  checkListen(config, report)
+  checkPools(config, report)
+  checkRoutes(config, report)
+  checkIds(config, report)
+  checkLists(config, report)
+}
+
+function checkListen(config: MeridianConfig, report: CheckReport): void {
+  const seen = new Map<string, number>()
+  config.listen.addresses.forEach((entry, index) => {
+    const path: Segment[] = ['listen', 'addresses', index]
+    const key = `${entry.address} ${entry.port}`
+    if (entry.port !== 0 && seen.has(key)) {
+      report(path, `the same address and port as listen.addresses[${seen.get(key)}]`)
+    }
+    seen.set(key, index)
+    if (entry.protocol === 'https' && entry.tls === undefined) {
+      report(path, 'protocol "https" needs "tls" with a certificate')
+    }
+    if (entry.protocol === 'http' && entry.tls !== undefined) {
+      report([...path, 'tls'], 'TLS is set, but the protocol is "http"', 'set "protocol": "https"')
+    }
+    if (
+      entry.tls !== undefined &&
+      entry.tls.clientCertificate !== 'none' &&
+      entry.tls.clientCa === undefined
+    ) {
+      report(
+        [...path, 'tls'],
+        '"clientCertificate" needs "clientCa", the authorities to check against',
+      )
+    }
+  })
+}
+
+function checkPools(config: MeridianConfig, report: CheckReport): void {
+  for (const [name, pool] of Object.entries(config.pools)) {
+    const path: Segment[] = ['pools', name, 'origins']
+    checkRepeats(
+      pool.origins.map((origin) => origin.id),
+      path,
+      'origin',
+      report,
+    )
+    if (pool.origins.every((origin) => origin.weight === 0)) {
+      report(path, 'every origin has weight 0, so none would get a request')
+    }
+    pool.origins.forEach((origin, index) => {
+      if (origin.tls !== undefined && !origin.url.startsWith('https:')) {
+        report([...path, index, 'tls'], 'TLS is set, but the origin URL is not https')
+      }
+      if ((origin.tls?.cert === undefined) !== (origin.tls?.key === undefined)) {
+        report([...path, index, 'tls'], 'a client certificate needs both "cert" and "key"')
+      }
+    })
+  }
+}
+
+function checkRoutes(config: MeridianConfig, report: CheckReport): void {
+  checkRepeats(
+    config.routes.map((route) => route.id),
+    ['routes'],
+    'route',
+    report,
+  )
+  const pools = Object.keys(config.pools)
+  const limits = config.limits.map((limit) => limit.id)
+  config.routes.forEach((route, index) => {
+    const path: Segment[] = ['routes', index]
+    checkNames(route.pools, pools, 'pool', [...path, 'pools'], report)
+    checkNames(route.limits, limits, 'limit', [...path, 'limits'], report)
+    checkAuth(config, index, report)
+    const answers = ['pools', 'regions', 'redirect', 'respond'].filter(
+      (key) => Reflect.get(route, key) !== undefined,
+    )
+    if (answers.length > 1) {
+      report(path, `a route has only one of ${answers.map(quote).join(' and ')}`)
+    }
+  })
+  checkDeadRoutes(config, report)
+}
+
+function checkAuth(config: MeridianConfig, index: number, report: CheckReport): void {
+  const auth = config.routes[index]?.auth
+  if (auth === undefined || auth === 'none') return
+  const path: Segment[] = ['routes', index, 'auth']
+  if (config.iam === undefined) {
+    report(path, 'this route asks who the caller is, but there is no "iam" section')
+    return
+  }
+  const ids = (entries: readonly { id: string }[]) => entries.map((entry) => entry.id)
+  const { issuers, signedUrls, introspection } = config.iam
+  checkNames(auth.issuers, ids(issuers), 'issuer', [...path, 'issuers'], report)
+  checkName(auth.signedUrl, ids(signedUrls), 'signed URL scheme', [...path, 'signedUrl'], report)
+  checkName(
+    auth.introspection,
+    ids(introspection),
+    'introspection endpoint',
+    [...path, 'introspection'],
+    report,
+  )
+}
+
+function checkDeadRoutes(config: MeridianConfig, report: CheckReport): void {
+  const coverages = config.routes.map((route) => coverOf(route.match))
+  config.routes.forEach((route, index) => {
+    const earlier = coverages.findIndex(
+      (cover, at) => at < index && covers(cover, coverages[index]),
+    )
+    if (earlier < 0) return
+    report(
+      ['routes', index],
+      `route ${quote(route.id)} can never match: routes[${earlier}] (${quote((config.routes[earlier] as { id: string }).id)}) takes its requests first`,
+      'put the narrower route first',
+    )
+  })
+}
+
+/** Ids that other sections refer to come once each. */
+function checkIds(config: MeridianConfig, report: CheckReport): void {
+  const named: readonly [path: Segment[], what: string, entries: readonly { id: string }[]][] = [
+    [['limits'], 'limit', config.limits],
+    [['waitingRooms'], 'waiting room', config.waitingRooms],
+    [['iam', 'issuers'], 'issuer', config.iam?.issuers ?? []],
+    [['iam', 'signedUrls'], 'signed URL scheme', config.iam?.signedUrls ?? []],
+    [['iam', 'introspection'], 'introspection endpoint', config.iam?.introspection ?? []],
+    [['iam', 'apiKeys', 'keys'], 'API key', config.iam?.apiKeys?.keys ?? []],
+  ]
+  for (const [path, what, entries] of named) {
+    checkRepeats(
+      entries.map((entry) => entry.id),
+      path,
+      what,
+      report,
+    )
+  }
+}
+
+function checkLists(config: MeridianConfig, report: CheckReport): void {
+  for (const [name, list] of Object.entries(config.lists)) {
+    if ((list.values === undefined) === (list.file === undefined)) {
+      report(['lists', name], 'a list has either "values" or "file"')
+    }
+  }
+}
+
+/** Each of `names` must be among `known`. */
+function checkNames(
+  names: readonly string[] | undefined,
+  known: readonly string[],
+  what: string,
+  path: readonly Segment[],
+  report: CheckReport,
+): void {
+  names?.forEach((name, index) => {
+    checkName(name, known, what, [...path, index], report)
+  })
+  if (names !== undefined) checkRepeats(names, path, what, report, 'is named twice')
+}
+
+function checkName(
+  name: string | undefined,
+  known: readonly string[],
+  what: string,
+  path: readonly Segment[],
+  report: CheckReport,
+): void {
+  if (name === undefined || known.includes(name)) return
+  const hint =
+    suggestion(name, known) ??
+    (known.length === 0 ? `there is no ${what} yet` : `known: ${known.slice(0, 20).join(', ')}`)
+  report(path, `there is no ${what} ${quote(name)}`, hint)
+}
+
+function checkRepeats(
+  ids: readonly string[],
+  path: readonly Segment[],
+  what: string,
+  report: CheckReport,
+  words = 'comes twice',
+): void {
+  const seen = new Set<string>()
+  ids.forEach((id, index) => {
+    if (seen.has(id)) report([...path, index], `${what} ${quote(id)} ${words}`)
+    seen.add(id)
+  })
+}

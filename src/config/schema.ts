@@ -1,0 +1,61 @@
+/**
+ * The whole config: every section joined into one schema, from which types, validation, the published
+ * JSON Schema (`meridian.schema.json`) and `docs/configuration.md` all come.
+ */
+import * as v from 'valibot'
+import { CacheSection } from './sections/cache.ts'
+import { GeoSection } from './sections/geo.ts'
+import { IamSection } from './sections/iam.ts'
+import {
+  ConcurrencySection,
+  LimitsSection,
+  PenaltyBoxSection,
+  WaitingRoomsSection,
+} from './sections/limits.ts'
+import {
+  ListenSection,
+  ShutdownSection,
+  TrustedProxiesSection,
+  WorkersSection,
+} from './sections/listen.ts'
+import { ListsSection } from './sections/lists.ts'
+import { PoolsSection } from './sections/pools.ts'
+import { RoutesSection } from './sections/routes.ts'
+import { TelemetrySection } from './sections/telemetry.ts'
+
+function described<const S extends v.GenericSchema>(schema: S, text: string) {
+  return v.pipe(schema, v.description(text))
+}
+
+export const ConfigSchema = v.pipe(
+  v.strictObject({
+    $schema: v.pipe(
+      v.optional(v.string()),
+      v.description('Where the JSON Schema is, for editors. Not read by the gateway.'),
+    ),
+    listen: v.optional(ListenSection, {}),
+    trustedProxies: v.optional(TrustedProxiesSection, []),
+    workers: v.optional(WorkersSection, 1),
+    shutdown: v.optional(ShutdownSection, {}),
+    geo: v.optional(described(GeoSection, 'How clients are located.'), {}),
+    pools: v.optional(PoolsSection, {}),
+    routes: RoutesSection,
+    lists: v.optional(ListsSection, {}),
+    limits: v.optional(LimitsSection, []),
+    penaltyBox: v.optional(PenaltyBoxSection),
+    concurrency: v.optional(ConcurrencySection, {}),
+    waitingRooms: v.optional(WaitingRoomsSection, []),
+    iam: v.optional(IamSection),
+    cache: v.optional(described(CacheSection, 'What the process keeps, for all routes.'), {}),
+    telemetry: v.optional(
+      described(TelemetrySection, 'Access log, masking, debug headers, metrics and events.'),
+      {},
+    ),
+  }),
+  v.title('Meridian configuration'),
+)
+
+/** A validated config: defaults filled in, durations in milliseconds, sizes in bytes. */
+export type MeridianConfig = v.InferOutput<typeof ConfigSchema>
+/** A config as written in a file. */
+export type MeridianConfigInput = v.InferInput<typeof ConfigSchema>

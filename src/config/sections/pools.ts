@@ -1,0 +1,132 @@
+/** Origins, grouped into pools that answer for one another (`pools`). */
+import * as v from 'valibot'
+import { filePath, originUrl, parseOriginUrl } from '../paths.ts'
+import { duration, identifier, nonNegativeInteger, positiveInteger } from '../values.ts'
+
+const HealthSection = v.record(v.string(), v.unknown())
+const OutlierSection = v.record(v.string(), v.unknown())
+
+const hostHeader = v.pipe(
+  v.string(),
+  v.regex(
+    /^[A-Za-z0-9._[\]:-]{1,255}$/,
+    'a host is expected, such as "app.internal" or "app.internal:8443"',
+  ),
+)
+
+const OriginTlsOptions = v.strictObject({
+  serverName: v.pipe(
+    v.optional(hostHeader),
+    v.description('Name sent by SNI and checked in the certificate. Left out: the host of `url`.'),
+  ),
+  ca: v.pipe(
+    v.optional(filePath),
+    v.description('PEM file with the authorities to trust instead of the system’s.'),
+  ),
+  cert: v.pipe(
+    v.optional(filePath),
+    v.description('PEM file with our client certificate (mutual TLS).'),
+  ),
+  key: v.pipe(v.optional(filePath), v.description('PEM file with the key of `cert`.')),
+  verify: v.pipe(
+    v.optional(v.boolean(), true),
+    v.description(
+      'Check the origin’s certificate. False is for tests: anybody can then answer as the origin.',
+    ),
+  ),
+})
+
+const OriginEntry = v.strictObject({
+  id: v.pipe(
+    v.optional(identifier),
+    v.description('Name in logs, metrics and health. Left out: host and port of `url`.'),
+  ),
+  url: originUrl,
+  weight: v.pipe(
+    v.optional(v.pipe(nonNegativeInteger, v.maxValue(1000)), 100),
+    v.description('Share of requests relative to the other origins, 0 to 1000; 0 takes none.'),
+  ),
+  maxConnections: v.pipe(
+    v.optional(v.pipe(positiveInteger, v.maxValue(65_535)), 256),
+    v.description('Most connections of one process to this origin; requests above it wait.'),
+  ),
+  http2: v.pipe(
+    v.optional(v.boolean(), false),
+    v.description('Speak HTTP/2 to this origin (with `https`, by ALPN).'),
+  ),
+  tls: v.pipe(v.optional(OriginTlsOptions), v.description('TLS towards an `https` origin.')),
+  host: v.pipe(
+    v.optional(hostHeader),
+    v.description('Host header sent to the origin. Left out: the one the client sent.'),
+  ),
+})
+
+/** Timeouts towards origins; a route may set its own. */
+export const OriginTimeouts = {
+  connect: v.pipe(
+    v.optional(duration, '2s'),
+    v.description('For the connection to an origin, with TLS; then the next origin is tried.'),
+  ),
+  firstByte: v.pipe(
+    v.optional(duration, '30s'),
+    v.description('From the request being sent to its response header.'),
+  ),
+  idle: v.pipe(
+    v.optional(duration, '60s'),
+    v.description('Between two pieces of a response body; then the response is cut.'),
+  ),
+}
+
+export const PoolSection = v.pipe(
+  v.strictObject({
+    origins: v.pipe(
+      v.array(OriginEntry),
+      v.minLength(1, 'a pool has at least one origin'),
+      v.transform((origins) =>
+        origins.map((origin) => ({ ...origin, id: origin.id ?? defaultOriginId(origin.url) })),
+      ),
+      v.description('Servers that answer alike.'),
+    ),
+    balance: v.pipe(
+      v.optional(
+        v.picklist(['least-request', 'round-robin', 'random', 'ip-hash']),
+        'least-request',
+      ),
+      v.description(
+        'How an origin is chosen among the healthy ones: the less busy of two drawn ones, in turn, at random, or by the client’s address.',
+      ),
+    ),
+    health: v.pipe(
+      v.optional(HealthSection),
+      v.description('Active checks. Left out: origins are judged by live traffic alone.'),
+    ),
+    outlier: v.pipe(
+      v.optional(OutlierSection, {}),
+      v.description('Ejection of origins that fail live requests.'),
+    ),
+    timeouts: v.pipe(
+      v.optional(v.strictObject(OriginTimeouts), {}),
+      v.description('Timeouts towards the origins.'),
+    ),
+    keepAlive: v.pipe(
+      v.optional(duration, '30s'),
+      v.description('How long an idle connection to an origin is kept for the next request.'),
+    ),
+  }),
+  v.description('A group of origins.'),
+)
+export type PoolConfig = v.InferOutput<typeof PoolSection>
+export type OriginConfig = PoolConfig['origins'][number]
+
+/** `pools`: origins by pool name. */
+export const PoolsSection = v.pipe(
+  v.record(identifier, PoolSection),
+  v.description('Pools of origins by name.'),
+)
+export type PoolsConfig = v.InferOutput<typeof PoolsSection>
+
+function defaultOriginId(url: string): string {
+  const parsed = parseOriginUrl(url)
+  if (parsed === undefined) return url
+  return parsed.socketPath ?? `${parsed.hostname}:${parsed.port}`
+}
