@@ -1,0 +1,87 @@
+/**
+ * Bandwidth: bytes of responses for each key, paced by the same algorithm as requests (GCRA), but never
+ * refused: the sender is told how long to wait before the next piece.
+ */
+import type { LimitConfig } from '../config/sections/limits.ts'
+import type { Exchange, Millis } from '../exchange.ts'
+import type { Clock } from '../ports.ts'
+import { compileKeyPart, type KeyPart } from './key.ts'
+import type { KeyHasher } from './key-hash.ts'
+import type { CompileContext } from './policy.ts'
+import { UntilTable } from './until-table.ts'
+
+const DEFAULT_SLOTS = 16_384
+
+/** Paces one response. */
+export interface BandwidthMeter {
+  /** Charges `bytes` that are about to be sent. @returns milliseconds to wait before sending more */
+  take(bytes: number): Millis
+}
+
+export class BandwidthPolicy {
+  readonly id: string
+  readonly scope: 'global' | 'route'
+  readonly #key: readonly KeyPart[]
+  readonly #when: ((x: Exchange) => boolean) | undefined
+  /** Milliseconds a byte takes. */
+  readonly #msPerByte: number
+  /** Milliseconds of debt that do not make the sender wait. */
+  readonly #burstMs: Millis
+  /** When a key will have paid for what was sent. */
+  readonly #paid: UntilTable
+
+  constructor(
+    config: LimitConfig,
+    windowMs: Millis,
+    key: readonly KeyPart[],
+    when: ((x: Exchange) => boolean) | undefined,
+  ) {
+    this.id = config.id
+    this.scope = config.scope
+    this.#key = key
+    this.#when = when
+    this.#msPerByte = windowMs / config.limit
+    this.#burstMs = (config.burst ?? Math.max(65_536, config.limit / 10)) * this.#msPerByte
+    this.#paid = new UntilTable(config.slots ?? DEFAULT_SLOTS)
+  }
+
+  meter(x: Exchange, hasher: KeyHasher, clock: Clock): BandwidthMeter | undefined {
+    if (this.#when !== undefined && !this.#when(x)) return undefined
+    hasher.reset()
+    for (const part of this.#key) if (!part(x, hasher)) return undefined
+    hasher.hash()
+    const { high, low } = hasher
+    return { take: (bytes) => this.#take(high, low, clock.monotonic(), bytes) }
+  }
+
+  #take(high: number, low: number, now: Millis, bytes: number): Millis {
+    const paid = Math.max(now, this.#paid.get(high, low)) + bytes * this.#msPerByte
+    this.#paid.set(high, low, now, paid)
+    return Math.max(0, paid - now - this.#burstMs)
+  }
+}
+
+/** @returns undefined after a reported problem */
+export function compileBandwidth(
+  config: LimitConfig,
+  path: string,
+  { report, expressions }: CompileContext,
+): BandwidthPolicy | undefined {
+  if (config.window === undefined) {
+    report(`${path}.window`, 'a window is required', '"window": "1s" makes `limit` bytes a second')
+    return undefined
+  }
+  const key: KeyPart[] = []
+  for (const [i, part] of config.key.entries()) {
+    const compiled = compileKeyPart(part, `${path}.key[${i}]`, report, expressions)
+    if (compiled === undefined) return undefined
+    key.push(compiled)
+  }
+  let when: ((x: Exchange) => boolean) | undefined
+  if (config.when !== undefined) {
+    when = expressions?.condition(config.when, `${path}.when`, report)
+    if (expressions === undefined) report(`${path}.when`, 'expressions are not available here')
+    if (when === undefined) return undefined
+  }
+  return new BandwidthPolicy(config, config.window, key, when)
+}

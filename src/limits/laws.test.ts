@@ -1,0 +1,192 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { Exact } from './exact.ts'
+import { SEED } from './exchange.fixture.ts'
+import { Gcra } from './gcra.ts'
+import { KeyHasher } from './key-hash.ts'
+import { Sliding } from './sliding.ts'
+
+const hasher = new KeyHasher(SEED)
+function keyOf(text: string): readonly [number, number] {
+  hasher.reset()
+  hasher.text(text)
+  hasher.hash()
+  return [hasher.high, hasher.low]
+}
+
+/** Times in milliseconds, in order, often several at once. */
+const timeline = fc
+  .array(fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 3000 })), { maxLength: 300 })
+  .map((gaps) => {
+    let now = 0
+    return gaps.map((gap) => (now += gap))
+  })
+
+function most(times: readonly number[], windowMs: number): number {
+  let best = 0
+  let from = 0
+  for (let to = 0; to < times.length; to++) {
+    while ((times[to] as number) - (times[from] as number) >= windowMs) from++
+    best = Math.max(best, to - from + 1)
+  }
+  return best
+}
+
+describe('bounds that hold for any traffic', () => {
+  it('sliding: never above the limit in any window, never stricter than a window and a segment', () => {
+    fc.assert(
+      fc.property(
+        timeline,
+        fc.integer({ min: 1, max: 12 }),
+        fc.integer({ min: 1, max: 20 }),
+        (times, limit, segments) => {
+          const windowMs = 10_000
+          const sliding = new Sliding({ limit, windowMs, segments, slots: 8 })
+          const admitted: number[] = []
+          for (const now of times) {
+            if (sliding.peek(1, 2, now, 1)) {
+              sliding.charge()
+              admitted.push(now)
+            } else {
+              const longest = windowMs + Math.ceil(windowMs / segments)
+              const recent = admitted.filter((time) => now - time < longest)
+              expect(recent.length).toBe(limit)
+            }
+          }
+          expect(most(admitted, windowMs)).toBeLessThanOrEqual(limit)
+        },
+      ),
+    )
+  })
+
+  it('gcra: at most burst and the rate in any window, and a denial ends when it said', () => {
+    fc.assert(
+      fc.property(
+        timeline,
+        fc.integer({ min: 1, max: 30 }),
+        fc.integer({ min: 1, max: 10 }),
+        (times, limit, burst) => {
+          const windowMs = 7000
+          const gcra = new Gcra({ limit, windowMs, burst, slots: 8, startedAt: 0 })
+          const admitted: number[] = []
+          for (const now of times) {
+            if (gcra.peek(1, 2, now, 1)) {
+              gcra.charge()
+              admitted.push(now)
+            } else {
+              const retry = gcra.retryMs
+              expect(gcra.peek(1, 2, now + retry, 1)).toBe(true)
+              expect(gcra.peek(1, 2, now + retry - 0.001, 1)).toBe(false)
+            }
+          }
+          expect(most(admitted, windowMs)).toBeLessThanOrEqual(burst + limit)
+        },
+      ),
+    )
+  })
+
+  it('exact: agrees with a plain list of times', () => {
+    fc.assert(
+      fc.property(timeline, fc.integer({ min: 1, max: 9 }), (times, limit) => {
+        const exact = new Exact({ limit, windowMs: 5000, slots: 8 })
+        let kept: number[] = []
+        for (const now of times) {
+          kept = kept.filter((time) => now - time < 5000)
+          const allowed = exact.peek(1, 2, now, 1)
+          expect(allowed).toBe(kept.length < limit)
+          if (!allowed) continue
+          exact.charge()
+          kept.push(now)
+          expect(exact.remaining).toBe(limit - kept.length)
+        }
+      }),
+    )
+  })
+
+  it('R5: a primed window, then a flood', () => {
+    const sliding = new Sliding({ limit: 100, windowMs: 1000, segments: 10, slots: 8 })
+    const gcra = new Gcra({ limit: 100, windowMs: 1000, burst: 100, slots: 8, startedAt: 0 })
+    const times = [0, ...Array.from({ length: 1000 }, (_, i) => 960 + i / 10)]
+    for (const [algorithm, bound] of [
+      [sliding, 100],
+      [gcra, 110],
+    ] as const) {
+      const admitted = times.filter((now) => {
+        const allowed = algorithm.peek(1, 2, now, 1)
+        if (allowed) algorithm.charge()
+        return allowed
+      })
+      expect(most(admitted, 1000)).toBeGreaterThanOrEqual(100)
+      expect(most(admitted, 1000)).toBeLessThanOrEqual(bound)
+    }
+  })
+})
+
+describe('a flood of keys', () => {
+  it('gives abusers nothing, and refuses no innocent', () => {
+    // 5 in 60 s; 4,096 slots; 50 abusers at six times their limit among 100,000 fresh keys a minute.
+    const gcra = new Gcra({ limit: 5, windowMs: 60_000, burst: 5, slots: 4096, startedAt: 0 })
+    const abusers = Array.from({ length: 50 }, (_, i) => keyOf(`abuser ${i}`))
+    let byAbusers = 0
+    let innocentDenied = 0
+    for (let i = 0; i < 300_000; i++) {
+      const now = (i * 60_000) / 100_000
+      if (!gcra.peek(...keyOf(`fresh ${i}`), now, 1)) innocentDenied++
+      else gcra.charge()
+      if (i % 67 !== 0) continue
+      if (gcra.peek(...(abusers[(i / 67) % 50] as readonly [number, number]), now, 1)) {
+        gcra.charge()
+        byAbusers++
+      }
+    }
+    // Burst and three minutes of rate for each.
+    expect(byAbusers).toBeLessThanOrEqual(50 * 20 * 1.05)
+    expect(byAbusers).toBeGreaterThan(50 * 18)
+    expect(innocentDenied).toBe(0)
+    expect(gcra.displaced).toBeGreaterThan(100_000)
+  })
+})
+
+describe('the hash', () => {
+  it('spreads keys over sets, and differs by seed, order and length', () => {
+    const sets = new Uint32Array(256)
+    for (let i = 0; i < 25_600; i++) {
+      const [, low] = keyOf(`192.0.2.${i}`)
+      const at = low & 255
+      sets[at] = (sets[at] as number) + 1
+    }
+    expect(Math.max(...sets)).toBeLessThan(160)
+    expect(Math.min(...sets)).toBeGreaterThan(55)
+    const other = new KeyHasher(Uint8Array.from({ length: 8 }, (_, i) => i))
+    const all = new Set<string>()
+    for (const h of [hasher, other]) {
+      for (const parts of [
+        ['a', 'bc'],
+        ['ab', 'c'],
+        ['abc', ''],
+        ['abc'],
+        [],
+        ['c', 'ab'],
+        ['\0'],
+        [''],
+      ]) {
+        h.reset()
+        for (const part of parts) h.text(part)
+        h.hash()
+        all.add(`${h.high} ${h.low}`)
+      }
+    }
+    expect(all.size).toBe(16)
+  })
+
+  it('grows for long keys', () => {
+    hasher.reset()
+    for (let i = 0; i < 40; i++) hasher.text('x'.repeat(300))
+    hasher.hash()
+    const first = hasher.low
+    hasher.reset()
+    for (let i = 0; i < 40; i++) hasher.text('x'.repeat(256))
+    hasher.hash()
+    expect(hasher.low).toBe(first)
+  })
+})

@@ -1,0 +1,414 @@
+/**
+ * Limits as the gateway sees them: one synchronous check for each phase of a request, which charges all
+ * policies that apply or none, a settlement when the response is known, and a release at the end.
+ */
+import type { Report } from '../config/errors.ts'
+import type { LimitsConfig } from '../config/sections/limits.ts'
+import type { Exchange, HeaderList, Millis, Seconds } from '../exchange.ts'
+import type { Clock } from '../ports.ts'
+import { type BandwidthMeter, type BandwidthPolicy, compileBandwidth } from './bandwidth.ts'
+import type { ExpressionCompiler } from './key.ts'
+import { KeyHasher } from './key-hash.ts'
+import { compilePolicy, MAX_COST, type Phase, type Policy } from './policy.ts'
+
+/** A charge that a release, a refund or a difference may follow. */
+interface Charge {
+  readonly policy: Policy
+  readonly high: number
+  readonly low: number
+  readonly cost: number
+}
+
+/** What a check found. One object for each check of a request to which any policy applied. */
+export interface LimitResult {
+  readonly allowed: boolean
+  /** Of the answer, when denied. */
+  readonly status: 403 | 429 | 503
+  /** The first policy that denied, or the one nearest to its limit. */
+  readonly policy: Policy
+  /** Why it denied: its limit, a mitigation that goes on, or a part of the key that is missing. */
+  readonly reason: 'limit' | 'mitigation' | 'key' | undefined
+  readonly limit: number
+  readonly remaining: number
+  /** Until `remaining` grows; 0 when nothing is used. */
+  readonly resetSeconds: Seconds
+  /** After a denial: when to come back, at least 1; 0 when the request can never pass. */
+  readonly retryAfter: Seconds
+  /** Ids of all policies that denied. */
+  readonly violated: readonly string[]
+  /** Ids of policies with action `log` that would have denied. */
+  readonly logged: readonly string[]
+  readonly charges: readonly Charge[]
+}
+
+/** The policies of one route, by phase. */
+export interface RouteLimits {
+  readonly address: readonly Policy[]
+  readonly identity: readonly Policy[]
+  readonly origin: readonly Policy[]
+  /** Charged by status when the response is there. */
+  readonly response: readonly Policy[]
+  readonly bandwidth: readonly BandwidthPolicy[]
+}
+
+export interface LimitsOptions {
+  readonly clock: Clock
+  /** At least 8 unpredictable bytes: the key of the hash. */
+  readonly seed: Uint8Array
+  readonly report: Report
+  readonly expressions?: ExpressionCompiler | undefined
+  /** The limits before a reload, whose usage is carried over. */
+  readonly previous?: Limits | undefined
+}
+
+const NONE: readonly never[] = Object.freeze([])
+
+export class Limits {
+  readonly policies: readonly Policy[]
+  readonly bandwidthPolicies: readonly BandwidthPolicy[]
+  readonly #clock: Clock
+  readonly #hasher: KeyHasher
+  /** What a route without a list of its own has. */
+  readonly global: RouteLimits
+
+  // The policies that apply to the request being checked. Checks never interleave.
+  #applied: Policy[] = []
+  #highs: number[] = []
+  #lows: number[] = []
+  #costs: number[] = []
+
+  private constructor(
+    policies: readonly Policy[],
+    bandwidth: readonly BandwidthPolicy[],
+    clock: Clock,
+    hasher: KeyHasher,
+  ) {
+    this.policies = policies
+    this.bandwidthPolicies = bandwidth
+    this.#clock = clock
+    this.#hasher = hasher
+    this.global = this.#byPhase(new Set())
+  }
+
+  /** Compiles `limits`. Problems go to `report`; policies that have one are left out. */
+  static compile(config: LimitsConfig, options: LimitsOptions): Limits {
+    const { clock, report, previous } = options
+    const startedAt = clock.monotonic()
+    const policies: Policy[] = []
+    const bandwidth: BandwidthPolicy[] = []
+    const ids = new Set<string>()
+    for (const [i, entry] of config.entries()) {
+      const path = `limits[${i}]`
+      if (ids.has(entry.id)) report(`${path}.id`, `there are two limits "${entry.id}"`)
+      ids.add(entry.id)
+      const context = { report, expressions: options.expressions, startedAt }
+      if (entry.algorithm === 'bandwidth') {
+        const policy = compileBandwidth(entry, path, context)
+        if (policy !== undefined) bandwidth.push(policy)
+        continue
+      }
+      const policy = compilePolicy(entry, path, context)
+      if (policy !== undefined) policies.push(policy)
+    }
+    // The same hash key, or the tables carried over would find nothing.
+    const hasher = previous === undefined ? new KeyHasher(options.seed) : previous.#hasher
+    const limits = new Limits(policies, bandwidth, clock, hasher)
+    if (previous !== undefined) limits.#adopt(previous)
+    return limits
+  }
+
+  #adopt(previous: Limits): void {
+    for (const policy of this.policies) {
+      const before = previous.policies.find((other) => other.identity === policy.identity)
+      if (before === undefined) continue
+      const now = this.#now(policy)
+      policy.algorithm.adopt(before.algorithm, now)
+      if (policy.mitigations !== undefined && before.mitigations !== undefined) {
+        policy.mitigations.adopt(before.mitigations, this.#clock.monotonic())
+      }
+    }
+  }
+
+  /** The policies of a route: all global ones and those it lists. Unknown ids are reported. */
+  route(ids: readonly string[], path: string, report: Report): RouteLimits {
+    const known = [...this.policies, ...this.bandwidthPolicies]
+    for (const [i, id] of ids.entries()) {
+      if (!known.some((policy) => policy.id === id)) {
+        report(`${path}[${i}]`, `there is no limit "${id}"`)
+      }
+    }
+    return ids.length === 0 ? this.global : this.#byPhase(new Set(ids))
+  }
+
+  #byPhase(listed: ReadonlySet<string>): RouteLimits {
+    const mine = this.policies.filter(
+      (policy) => policy.scope === 'global' || listed.has(policy.id),
+    )
+    const bandwidth = this.bandwidthPolicies.filter(
+      (policy) => policy.scope === 'global' || listed.has(policy.id),
+    )
+    const during = (phase: Phase) => mine.filter((policy) => policy.phase === phase)
+    return {
+      address: during('address'),
+      identity: during('identity'),
+      origin: during('origin'),
+      response: mine.filter((policy) => policy.countsResponses),
+      bandwidth,
+    }
+  }
+
+  #now(policy: Policy): Millis {
+    return policy.algorithm.clock === 'wall' ? this.#clock.now() : this.#clock.monotonic()
+  }
+
+  /**
+   * Checks a request against the policies of one phase and charges all or none.
+   * @returns undefined when no policy applies
+   */
+  check(x: Exchange, phase: Phase, route: RouteLimits = this.global): LimitResult | undefined {
+    const policies = route[phase]
+    if (policies.length === 0) return undefined
+    const monotonic = this.#clock.monotonic()
+    let count = 0
+    let denied: Denial | undefined
+    let logged: string[] | undefined
+    // The policy nearest to its limit, and what it said.
+    let nearest: Policy | undefined
+    let nearestShare = 2
+    let nearestRemaining = 0
+    let nearestReset = 0
+    for (let i = 0; i < policies.length; i++) {
+      const policy = policies[i] as Policy
+      if (policy.when !== undefined && !policy.when(x)) continue
+      const hasKey = this.#key(policy, x)
+      if (!hasKey && policy.onMissing === 'skip') continue
+      const { high, low } = this.#hasher
+      const cost = costOf(policy, x)
+      const algorithm = policy.algorithm
+      const now = algorithm.clock === 'wall' ? this.#clock.now() : monotonic
+      const reason =
+        !hasKey && policy.onMissing === 'deny'
+          ? 'key'
+          : this.#look(policy, high, low, now, monotonic, cost)
+      if (reason !== undefined) {
+        if (!policy.enforced) {
+          logged ??= []
+          logged.push(policy.id)
+        } else if (denied === undefined) {
+          denied = new Denial(policy, reason)
+        } else {
+          denied.violated.push(policy.id)
+        }
+        continue
+      }
+      if (policy.enforced) {
+        const remaining = policy.countsResponses ? algorithm.remaining + cost : algorithm.remaining
+        const share = remaining / algorithm.quota
+        if (share < nearestShare) {
+          nearest = policy
+          nearestShare = share
+          nearestRemaining = remaining
+          nearestReset = algorithm.resetMs
+        }
+      }
+      if (policy.countsResponses) continue
+      this.#applied[count] = policy
+      this.#highs[count] = high
+      this.#lows[count] = low
+      this.#costs[count] = cost
+      count++
+    }
+    if (denied !== undefined) return denied.result(logged ?? NONE)
+
+    let charges: Charge[] | undefined
+    for (let i = 0; i < count; i++) {
+      const policy = this.#applied[i] as Policy
+      policy.algorithm.charge()
+      if (policy.keepsCharge) {
+        charges ??= []
+        charges.push({
+          policy,
+          high: this.#highs[i] as number,
+          low: this.#lows[i] as number,
+          cost: this.#costs[i] as number,
+        })
+      }
+    }
+    if (nearest === undefined) {
+      if (logged === undefined && charges === undefined) return undefined
+      nearest = policies[0] as Policy
+      nearestRemaining = nearest.algorithm.quota
+    }
+    return {
+      allowed: true,
+      status: nearest.status,
+      policy: nearest,
+      reason: undefined,
+      limit: nearest.algorithm.quota,
+      remaining: nearestRemaining,
+      resetSeconds: Math.ceil(nearestReset / 1000),
+      retryAfter: 0,
+      violated: NONE,
+      logged: logged ?? NONE,
+      charges: charges ?? NONE,
+    }
+  }
+
+  /** Hashes the policy's key of this request; false when a part is missing. */
+  #key(policy: Policy, x: Exchange): boolean {
+    const hasher = this.#hasher
+    hasher.reset()
+    let isComplete = true
+    const parts = policy.key
+    for (let i = 0; i < parts.length; i++) {
+      if (!(parts[i] as Policy['key'][number])(x, hasher)) {
+        isComplete = false
+        hasher.word(0xffffffff)
+      }
+    }
+    hasher.hash()
+    return isComplete
+  }
+
+  #look(
+    policy: Policy,
+    high: number,
+    low: number,
+    now: Millis,
+    monotonic: Millis,
+    cost: number,
+  ): 'limit' | 'mitigation' | undefined {
+    const { algorithm, mitigations } = policy
+    if (mitigations !== undefined) {
+      const until = mitigations.get(high, low)
+      if (until > monotonic) {
+        algorithm.remaining = 0
+        algorithm.retryMs = until - monotonic
+        algorithm.resetMs = algorithm.retryMs
+        return 'mitigation'
+      }
+    }
+    if (algorithm.peek(high, low, now, cost)) return undefined
+    if (mitigations !== undefined) {
+      mitigations.set(high, low, monotonic, monotonic + policy.mitigationMs)
+      algorithm.retryMs = policy.mitigationMs
+      algorithm.resetMs = policy.mitigationMs
+    }
+    return 'limit'
+  }
+
+  /**
+   * When the response is known: counts what counts by status, charges the difference to a cost that the
+   * origin stated, gives back what a failed request took.
+   * @param results of this request's checks
+   */
+  settle(
+    x: Exchange,
+    route: RouteLimits,
+    results: readonly (LimitResult | undefined)[],
+    status: number,
+    headers: HeaderList | undefined,
+  ): void {
+    for (const policy of route.response) {
+      if (policy.countStatus !== undefined && !policy.countStatus.includes(status)) continue
+      if (policy.when !== undefined && !policy.when(x)) continue
+      if (!this.#key(policy, x) && policy.onMissing !== 'shared') continue
+      const { high, low } = this.#hasher
+      policy.algorithm.settle?.(high, low, this.#now(policy), costOf(policy, x))
+    }
+    for (const result of results) {
+      if (result === undefined) continue
+      for (const { policy, high, low, cost } of result.charges) {
+        let delta = 0
+        if (policy.refundOnError && status >= 500) delta = -cost
+        else if (policy.costHeader !== undefined) {
+          delta = statedCost(headers?.get(policy.costHeader), cost) - cost
+        }
+        if (delta !== 0) policy.algorithm.settle?.(high, low, this.#now(policy), delta)
+      }
+    }
+  }
+
+  /** The request is over, however it ended. To be called once for the results of each request. */
+  release(results: readonly (LimitResult | undefined)[]): void {
+    for (const result of results) {
+      if (result === undefined) continue
+      for (const charge of result.charges) {
+        charge.policy.algorithm.release?.(charge.high, charge.low, charge.cost)
+      }
+    }
+  }
+
+  /** Meters for the bytes of a response; empty when none applies. */
+  bandwidth(x: Exchange, route: RouteLimits = this.global): readonly BandwidthMeter[] {
+    if (route.bandwidth.length === 0) return NONE
+    const meters: BandwidthMeter[] = []
+    for (const policy of route.bandwidth) {
+      const meter = policy.meter(x, this.#hasher, this.#clock)
+      if (meter !== undefined) meters.push(meter)
+    }
+    return meters
+  }
+
+  /** For metrics: how full each table is. Walks the tables; not for every request. */
+  usage(): { readonly id: string; readonly used: number; readonly displaced: number }[] {
+    return this.policies.map((policy) => ({
+      id: policy.id,
+      used: policy.algorithm.used(this.#now(policy)),
+      displaced: policy.algorithm.displaced,
+    }))
+  }
+}
+
+/** The first denial of a check; its numbers are kept before another policy overwrites them. */
+class Denial {
+  readonly violated: string[]
+  readonly #policy: Policy
+  readonly #reason: 'limit' | 'mitigation' | 'key'
+  readonly #remaining: number
+  readonly #resetSeconds: number
+  readonly #retryAfter: number
+
+  constructor(policy: Policy, reason: 'limit' | 'mitigation' | 'key') {
+    const { algorithm } = policy
+    this.violated = [policy.id]
+    this.#policy = policy
+    this.#reason = reason
+    this.#remaining = reason === 'key' ? 0 : algorithm.remaining
+    this.#resetSeconds = reason === 'key' ? 0 : Math.max(1, Math.ceil(algorithm.resetMs / 1000))
+    const canPass = reason !== 'key' && Number.isFinite(algorithm.retryMs)
+    // Never earlier than the reset that the RateLimit field announces.
+    this.#retryAfter = canPass
+      ? Math.max(1, this.#resetSeconds, Math.ceil(algorithm.retryMs / 1000))
+      : 0
+  }
+
+  result(logged: readonly string[]): LimitResult {
+    return {
+      allowed: false,
+      status: this.#policy.status,
+      policy: this.#policy,
+      reason: this.#reason,
+      limit: this.#policy.algorithm.quota,
+      remaining: this.#remaining,
+      resetSeconds: this.#resetSeconds,
+      retryAfter: this.#retryAfter,
+      violated: this.violated,
+      logged,
+      charges: NONE,
+    }
+  }
+}
+
+/** A cost outside its range, or one that is not a whole number, counts as 1: it must not poison a table. */
+function costOf(policy: Policy, x: Exchange): number {
+  if (typeof policy.cost === 'number') return policy.cost
+  const value = Number(policy.cost(x))
+  return Number.isInteger(value) && value >= 1 && value <= MAX_COST ? value : 1
+}
+
+function statedCost(text: string | undefined, charged: number): number {
+  if (text === undefined || !/^[0-9]{1,7}$/.test(text)) return charged
+  const value = Number(text)
+  return value >= 1 && value <= MAX_COST ? value : charged
+}
