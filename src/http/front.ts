@@ -18,6 +18,8 @@ export interface RawRequest {
   /** HTTP/2 `:authority`. */
   readonly authority?: string | undefined
   readonly secure: boolean
+  /** What the runtime itself found wrong. */
+  readonly malformed?: ProblemCode | undefined
 }
 
 export interface FrontLimits {
@@ -61,6 +63,7 @@ export const DEFAULT_METHODS: ReadonlySet<string> = new Set([
 const refuse = (refusal: ProblemCode): Refused => ({ refusal })
 
 export function vet(raw: RawRequest, limits: FrontLimits): Vetted | Refused {
+  if (raw.malformed !== undefined) return refuse(raw.malformed)
   if (raw.headers.length > limits.maxFields * 2) return refuse('fields-too-large')
   if (raw.target.length > limits.maxTargetBytes) return refuse('target-too-long')
   if (!limits.methods.has(raw.method)) return refuse('method-not-allowed')

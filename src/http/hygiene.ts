@@ -114,7 +114,7 @@ export function requestFields(
         chain = chain === undefined ? value : `${chain}, ${value}`
         continue
       }
-    } else if (name.includes('_') || (listed !== null && listed.includes(name))) {
+    } else if (name.includes('_') || listed?.includes(name) === true) {
       // Underscores: some origins read `transfer_encoding` and `x_forwarded_for` as the dashed field.
       continue
     }
