@@ -205,12 +205,24 @@ export class RequestBodyError extends Error {
 /** Who the request acts for, after identification. */
 export interface Principal {
   /** How the identity was proven. */
-  readonly kind: 'jwt' | 'api-key' | 'signed-url' | 'certificate' | 'anonymous'
+  readonly kind: 'jwt' | 'opaque' | 'api-key' | 'signed-url' | 'certificate' | 'anonymous'
   readonly subject: string
   readonly issuer: string | null
   readonly scopes: readonly string[]
   /** Verified claims; frozen. */
   readonly claims: Readonly<Record<string, unknown>>
+  readonly roles?: readonly string[] | undefined
+  readonly tenant?: string | undefined
+  /** The client (application) that acts for the subject. */
+  readonly clientId?: string | undefined
+  /** Authentication context and methods (OpenID Connect Core §2), and when, seconds since the epoch. */
+  readonly acr?: string | undefined
+  readonly amr?: readonly string[] | undefined
+  readonly authenticatedAt?: Seconds | undefined
+  /** When the credentials end, seconds since the epoch. */
+  readonly expiresAt?: Seconds | undefined
+  /** What the credentials are bound to, when they are. */
+  readonly bound?: 'dpop' | 'certificate' | undefined
 }
 
 /** One rule's finding. */
@@ -360,6 +372,8 @@ export interface Reply {
   headers: string[]
   body: Body
   trailers?: readonly string[]
+  /** The other side of an accepted upgrade (status 101); opaque here, made and used by one runtime. */
+  tunnel?: object
 }
 
 /** A step answers, or lets the request pass. Steps are synchronous whenever they can be. */
