@@ -174,7 +174,9 @@ export class SqlRun {
         return this.#expect || this.#operand === 0 ? this.#operandFound(SQLISH, i, true) : i
       default:
     }
-    return this.#expect ? this.#operandAtToken(i, kind) : this.#operatorAtToken(i, kind)
+    if (this.#expect) return this.#operandAtToken(i, kind)
+    const isQuoted = i === 1 && this.#quote !== 0 && t.at(2) === STR && this.#isQuotedSymbol(2)
+    return isQuoted ? i : this.#operatorAtToken(i, kind)
   }
 
   #operandAtToken(i: number, kind: number): number {
@@ -245,7 +247,7 @@ export class SqlRun {
         return this.#compare(i)
       case ARITH:
         this.#expect = true
-        this.#structures++
+        if (this.#operand !== NUM || t.at(i + 1) !== NUM) this.#structures++
         return i + 1
       case COMMA:
         this.#expect = true
@@ -257,6 +259,7 @@ export class SqlRun {
           if (t.at(inner) === STMT) this.#subselect(inner)
           const name = wordAt(this.#text, t, i - 1)
           this.#push(this.#operand)
+          this.#compareLeft = 0
           if (name === 'if' || name === 'iif') this.#logicAt = i
           return i + 1
         }
@@ -313,7 +316,8 @@ export class SqlRun {
     const symbol = this.#t.note[this.#compareAt] !== 0
     if (compared === 3) {
       const plain = this.#anchor === 'number' && this.#leftCompared > 0
-      this.#hit(plain ? 66 : this.#by(95, 93, 92, 86, 84), 'constant comparison', this.#logicAt)
+      const inner = this.#compareLeft === STR && this.#t.at(this.#first) === LOGIC ? 45 : 84
+      this.#hit(plain ? 66 : this.#by(95, 93, 92, 86, inner), 'constant comparison', this.#logicAt)
       if (plain && this.#t.note[this.#compareAt] === 61 && this.#sameOperands(i))
         this.#hit(84, 'tautology', this.#logicAt)
     } else if (compared === 2) {
@@ -349,11 +353,13 @@ export class SqlRun {
 
   /** "the '=' sign": spaces outside the quotes and none inside is how prose quotes a symbol. */
   #isQuotedSymbol(last: number): boolean {
-    const before = (this.#t.end[0] as number) - 1
-    const after = (this.#t.start[last] as number) + 1
-    const outerBefore = before >= 0 && isSpace(this.#text.charCodeAt(before))
-    const outerAfter = after >= this.#text.length || !isWordish(this.#text.charCodeAt(after))
-    return outerBefore && outerAfter
+    const text = this.#text
+    const open = this.#t.end[0] as number
+    const close = this.#t.start[last] as number
+    const outerBefore = open > 0 && isSpace(text.charCodeAt(open - 1))
+    const outerAfter = close + 1 >= text.length || !isWordish(text.charCodeAt(close + 1))
+    const tight = !isSpace(text.charCodeAt(open + 1)) && !isSpace(text.charCodeAt(close - 1))
+    return outerBefore && outerAfter && tight
   }
 
   /** An operand alone behind AND/OR, seen when the run ends or goes on: `' or 1`, `' or 'x`. */
@@ -365,11 +371,18 @@ export class SqlRun {
     if (logic >= 0 && significant(t, logic + 1) === this.#operandAt) {
       const kind = this.#operand
       const ends = cut || i >= t.count
-      if (kind === SQLISH) this.#hit(this.#by(90, 84, 80, 30, 20), 'SQL name behind a connective', logic)
+      if (kind === SQLISH)
+        this.#hit(this.#by(90, 84, 80, 30, 20), 'SQL name behind a connective', logic)
       else if (kind === NUM || kind === CONST) {
-        const same = this.#first === 0 && wordAt(this.#text, t, 0) === wordAt(this.#text, t, this.#operandAt)
+        const same =
+          this.#first === 0 && wordAt(this.#text, t, 0) === wordAt(this.#text, t, this.#operandAt)
         const plain = same ? 83 : kind === CONST ? 60 : 30
-        if (ends) this.#hit(this.#by(86, cut ? 86 : plain, cut ? 85 : 30, cut ? 60 : 20, cut ? 40 : 0), 'constant behind a connective', logic)
+        if (ends)
+          this.#hit(
+            this.#by(86, cut ? 86 : plain, cut ? 85 : 30, cut ? 60 : 20, cut ? 40 : 0),
+            'constant behind a connective',
+            logic,
+          )
       } else if (kind === STR && ends) {
         const open = t.note[this.#operandAt] === 1 && i >= t.count
         const own = this.#quoteOf(this.#operandAt) === this.#quote
@@ -394,6 +407,10 @@ export class SqlRun {
     const last = end - 1
     if (last < 2 || t.at(last) !== STR || t.note[last] !== 1 || this.#first !== 0) return
     if (this.#quoteOf(last) !== this.#quote || t.at(last - 1) !== ARITH) return
+    if (this.#logicAt >= 0 && !this.#isQuotedSymbol(last)) {
+      this.#hit(84, 'literal behind a connective', this.#logicAt)
+      return
+    }
     const whole = t.end[0] === 0 && (t.start[last] as number) + 1 === this.#text.length
     const numeric = last === 4 && t.at(2) === NUM
     if (last !== 2 && !numeric) return
@@ -421,7 +438,8 @@ export class SqlRun {
     const argument = t.at(significant(t, open + 1))
     if (argument === 0 || t.at(open) !== OPEN || argument === CLOSE) return
     const bare = i === this.#first
-    if (bare && this.#anchor === 'word') this.#hit(84, 'hostile SQL function', i)
+    if (t.at(i - 1) === STMT) this.#hit(this.#by(90, 86, 60, 60, 40), 'hostile SQL function', i)
+    else if (bare && this.#anchor === 'word') this.#hit(84, 'hostile SQL function', i)
     else if (bare && this.#anchor === 'inner') {
       const before = t.at(i - 1)
       this.#hit(before === STR || before === SEMI ? 84 : 60, 'hostile SQL function', i)
@@ -446,7 +464,12 @@ export class SqlRun {
       const scores = [0, 20, this.#isShouted(i) ? 82 : 64, 90]
       this.#hit(scores[found] as number, 'statement', i)
     } else {
-      const scores = [0, this.#by(55, 50, 10, 10, 5), this.#by(86, 84, 50, 30, 20), this.#by(94, 92, 84, 82, 60)]
+      const scores = [
+        0,
+        this.#by(55, 50, 10, 10, 5),
+        this.#by(86, 84, 50, 30, 20),
+        this.#by(94, 92, 84, 82, 60),
+      ]
       this.#hit(scores[found] as number, 'statement behind a value', i)
     }
   }
@@ -475,10 +498,20 @@ export class SqlRun {
       glued ||= t.at(j + 1) === COMMENT
       const found = word === 'values' ? 3 : selectStrength(this.#text, t, j + 1)
       if (found === 3) this.#hit(95, 'union select', i)
-      else if (found === 2) this.#hit(this.#by(94, 93, 90, glued ? 90 : 70, glued ? 90 : 66), 'union select', i)
-      else if (found === 1) this.#hit(this.#by(88, 84, glued ? 84 : 60, glued ? 84 : 30, glued ? 84 : 30), 'union select', i)
+      else if (found === 2)
+        this.#hit(this.#by(94, 93, 90, glued ? 90 : 70, glued ? 90 : 66), 'union select', i)
+      else if (found === 1)
+        this.#hit(
+          this.#by(88, 84, glued ? 84 : 60, glued ? 84 : 30, glued ? 84 : 30),
+          'union select',
+          i,
+        )
       else if (t.at(j + 1) === 0 || glued)
-        this.#hit(this.#by(84, 82, glued ? 84 : 60, glued ? 82 : 40, glued ? 82 : 30), 'union select', i)
+        this.#hit(
+          this.#by(84, 82, glued ? 84 : 60, glued ? 82 : 40, glued ? 82 : 30),
+          'union select',
+          i,
+        )
     } else if (glued || (t.hasEvilComment && this.#anchor !== 'inner')) {
       this.#hit(this.#by(66, 62, 55, 40, 20), 'union behind a comment', i)
     }
@@ -496,7 +529,8 @@ export class SqlRun {
     switch (word) {
       case 'having':
       case 'where':
-        if (!comparesAt(this.#text, t, i + 1) && t.at(next) !== FUNC && t.at(next) !== OPEN) return i
+        if (!comparesAt(this.#text, t, i + 1) && t.at(next) !== FUNC && t.at(next) !== OPEN)
+          return i
         this.#logicAt = i
         this.#expect = true
         this.#compareLeft = 0
@@ -507,9 +541,14 @@ export class SqlRun {
         const item = significant(t, next + 1)
         const kind = t.at(item)
         const after = t.at(item + 1)
-        const closes = after === 0 || after === COMMENT || after === COMMA || after === SUFFIX || after === SEMI
+        const closes =
+          after === 0 || after === COMMENT || after === COMMA || after === SUFFIX || after === SEMI
         if (kind === NUM && closes)
-          this.#hit(this.#by(90, 87, after === COMMENT ? 84 : 30, 30, after === COMMENT ? 60 : 10), 'order by position', i)
+          this.#hit(
+            this.#by(90, 87, after === COMMENT ? 84 : 30, 30, after === COMMENT ? 60 : 10),
+            'order by position',
+            i,
+          )
         else if (kind === OPEN || (kind === FUNC && t.note[item] !== 0))
           this.#hit(this.#by(88, 84, 60, 40, 10), 'order by expression', i)
         else if (kind === WORD && after === COMMENT)
@@ -544,11 +583,13 @@ export class SqlRun {
     if (end - start < 4096 && this.#text.slice(start, end).includes('sp_password')) {
       this.#hit(90, 'sp_password in a comment', i)
     }
-    if (sort === DASH_COMMENT || sort === BLOCK_COMMENT || this.#anchor === 'quoted') this.#endBare(i)
+    if (sort === DASH_COMMENT || sort === BLOCK_COMMENT || this.#anchor === 'quoted')
+      this.#endBare(i)
     if (this.#structures > 0 || this.#expect || this.#operand === 0) return
     if (significant(t, i + 1) < t.count) return
     // A literal and nothing but a comment: admin'-- and 1--
-    const body = sort === BLOCK_COMMENT ? '' : this.#text.slice(start + (sort === DASH_COMMENT ? 2 : 1), end)
+    const body =
+      sort === BLOCK_COMMENT ? '' : this.#text.slice(start + (sort === DASH_COMMENT ? 2 : 1), end)
     const closed = sort !== BLOCK_COMMENT || this.#text.endsWith('*/')
     const short = isTailText(body)
     if (this.#anchor === 'quoted') {
@@ -569,7 +610,6 @@ export class SqlRun {
     if (this.#depth < MAX_DEPTH) this.#stack.push(kind)
     this.#depth++
     this.#expect = true
-    this.#compareLeft = 0
   }
 
   #pop(i: number): void {
@@ -596,13 +636,16 @@ function strength(left: number, right: number): 1 | 2 | 3 {
 }
 
 function isWordish(code: number): boolean {
-  return (code >= 48 && code <= 57) || (code | 32) >= 97
+  return (code >= 48 && code <= 57) || ((code | 32) >= 97 && (code | 32) <= 122)
 }
 
 /** What scanners and people leave behind a comment sign: nothing, "-", "+", or a short random word. */
 function isTailText(body: string): boolean {
   const text = body.trim()
   if (text.length > 12) return false
-  for (let i = 0; i < text.length; i++) if (isSpace(text.charCodeAt(i))) return false
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charCodeAt(i)
+    if (!isWordish(c) && c !== 43 && c !== 45) return false
+  }
   return true
 }

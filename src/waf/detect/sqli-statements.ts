@@ -108,9 +108,7 @@ export function selectStrength(text: string, t: SqlTokens, i: number): Strength 
       }
       expectItem = false
       items++
-      words += 0
     } else if (kind === SUFFIX) {
-      continue
     } else if (kind === COMMA) {
       if (expectItem) return 0
       expectItem = true
@@ -127,7 +125,7 @@ export function selectStrength(text: string, t: SqlTokens, i: number): Strength 
   const ended = t.at(j) === CLOSE || t.at(j) === SEMI || t.at(j - 1) === COMMENT
   if (strong > 1 || literals > 1) return 3
   if (literals > 0 && ended) return 3
-  return literals > 0 || strong > 0 || ended ? 2 : 1
+  return literals > 0 || strong > 0 ? 2 : 1
 }
 
 function afterSelect(
@@ -151,8 +149,10 @@ function afterSelect(
     return kind === 0 && (strong > 0 || literals > 0) ? 2 : 0
   const table = wordAt(text, t, j)
   if (isSchemaName(table)) return 3
-  if (strong > 1 || literals > 1) return 3
   const k = significant(t, j + 1)
+  // "select * from my heart": a star alone does not make an alias SQL.
+  if (strong === 2 && literals === 0 && t.at(k) === WORD && t.at(k + 1) === 0) return 2
+  if (strong > 1 || literals > 1) return 3
   if (t.at(k) === CLAUSE && wordAt(text, t, k) === 'where' && comparesAt(text, t, k + 1)) return 3
   if (t.at(k) === WORD && t.at(k + 1) === WORD) return strong > 0 || literals > 0 ? 1 : 0
   if (k !== j + 1 || t.at(k) === CLOSE || t.at(k) === SEMI) return items > 0 ? 2 : 1
@@ -252,7 +252,7 @@ export function statementStrength(text: string, t: SqlTokens, i: number): Streng
       const after = significant(t, k + 1)
       if (endsAt(t, k + 1)) return 2
       if (t.at(after) === OPEN) return 3
-      return t.at(after) === STMT || t.at(after) === CLAUSE || t.at(after) === PREFIX ? 2 : 0
+      return t.at(after) === STMT ? 2 : 0
     }
     case 'exec':
     case 'execute':
@@ -289,7 +289,7 @@ export function statementStrength(text: string, t: SqlTokens, i: number): Streng
       return next === 'database' || next === 'log' ? 2 : 0
     case 'grant':
     case 'revoke':
-      return (next === 'all' || next === 'select' || next === 'create' || glued) ? 2 : 0
+      return next === 'all' || next === 'select' || next === 'create' || glued ? 2 : 0
     case 'pragma':
       return kind === WORD && endsAt(t, j + 1) ? 1 : 0
     case 'do':

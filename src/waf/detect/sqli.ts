@@ -42,7 +42,8 @@ export function detectSqli(value: string): Detection {
       const run = new SqlRun(value, tokens, quote)
       run.read()
       let score = run.score
-      if (quote === 0 && isPathLike(value)) score = Math.min(score, ATTACK_FROM - 5)
+      if (quote === 0 && isPathLike(value) && !tokens.hasEvilComment)
+        score = Math.min(score, ATTACK_FROM - 5)
       if (score > best) {
         best = score
         context = name
