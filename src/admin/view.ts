@@ -1,0 +1,74 @@
+/** What the control port shows. The gateway's runtime implements it; the app knows nothing else of it. */
+import type { Millis } from '../exchange.ts'
+import type { EventKind, GatewayEvent } from '../telemetry/events.ts'
+import type { Explanation } from '../telemetry/explain.ts'
+
+export interface OriginStatus {
+  readonly id: string
+  readonly pool: string
+  readonly healthy: boolean
+  /** One sentence: what the last check or the ejection says. */
+  readonly why: string
+  /** Milliseconds since the epoch. */
+  readonly since?: Millis
+}
+
+export interface RegionStatus {
+  readonly id: string
+  readonly healthy: boolean
+  readonly drained: boolean
+  readonly why: string
+  readonly origins: readonly OriginStatus[]
+}
+
+export interface StatusReport {
+  readonly version: string
+  readonly runtime: string
+  readonly startedAt: Millis
+  readonly workers: number
+  readonly config: {
+    /** Names the snapshot in use. */
+    readonly hash: string
+    readonly file: string | null
+    readonly loadedAt: Millis
+    /** Why the last reload failed; null when it did not. */
+    readonly lastError: string | null
+  }
+  readonly geo: {
+    readonly source: string
+    /** Milliseconds since the epoch; null when the source has no build time. */
+    readonly builtAt: Millis | null
+  }
+  readonly regions: readonly RegionStatus[]
+}
+
+/** The request to explain. */
+export interface ExplainQuery {
+  readonly method: string
+  /** Absolute URL, or a path for the default host. */
+  readonly url: string
+  readonly ip?: string | undefined
+  readonly headers: readonly (readonly [name: string, value: string])[]
+}
+
+/** A request that cannot be explained; its message is for the caller. */
+export class ExplainError extends Error {
+  override readonly name = 'ExplainError'
+}
+
+export interface AdminView {
+  status(): StatusReport | Promise<StatusReport>
+  /** Whether traffic may be sent here; every reason why not. */
+  readiness(): { readonly ready: boolean; readonly reasons: readonly string[] }
+  /** Exposition text, all worker processes together. */
+  metrics(): string | Promise<string>
+  /** The configuration in use, as it was written; the app redacts it. */
+  config(): unknown
+  /** @throws ExplainError */
+  explain(query: ExplainQuery): Explanation | Promise<Explanation>
+  events(since: number, limit: number, kind: EventKind | undefined): readonly GatewayEvent[]
+  /** A refused call of the control port, for the event log. `peer` is as the runtime names it. */
+  onRefused?(reason: string, peer: string, path: string): void
+  /** Something in the view threw; the caller was told no more than that. */
+  onFailed?(error: Error, path: string): void
+}

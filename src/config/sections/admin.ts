@@ -1,0 +1,58 @@
+/** The `admin` section: where the control port listens and who may use it. */
+import * as v from 'valibot'
+import { parseIp } from '../../http/ip.ts'
+import { ipAddress, port, secret } from '../values.ts'
+
+function isLoopback(address: string): boolean {
+  const ip = parseIp(address)
+  if (ip === undefined) return false
+  return ip.family === 4 ? (ip.words[0] as number) >>> 24 === 127 : ip.text === '::1'
+}
+
+export const AdminSection = v.pipe(
+  v.strictObject({
+    enabled: v.pipe(
+      v.optional(v.boolean(), true),
+      v.description('Whether there is a control port at all.'),
+    ),
+    address: v.pipe(
+      v.optional(ipAddress, '127.0.0.1'),
+      v.description('Address of the control port. Any other than loopback needs a token.'),
+    ),
+    port: v.pipe(
+      v.optional(port, 9090),
+      v.description('TCP port of the control port; 0 picks a free one.'),
+    ),
+    socket: v.pipe(
+      v.optional(v.pipe(v.string(), v.minLength(1))),
+      v.description(
+        'Path of a Unix socket to listen on instead of TCP; only its owner may connect.',
+      ),
+    ),
+    token: v.pipe(
+      v.optional(secret),
+      v.description(
+        'Bearer token that callers must send, except for /healthz and /readyz. At least 16 characters.',
+      ),
+    ),
+    hosts: v.pipe(
+      v.optional(v.array(v.pipe(v.string(), v.minLength(1))), []),
+      v.description(
+        'Host names under which the control port may be called, besides localhost and IP addresses; any other is refused, against DNS rebinding.',
+      ),
+    ),
+  }),
+  v.forward(
+    v.check(
+      (admin) =>
+        !admin.enabled ||
+        admin.socket !== undefined ||
+        admin.token !== undefined ||
+        isLoopback(admin.address),
+      'the control port needs "token" on an address that is not loopback',
+    ),
+    ['address'],
+  ),
+)
+
+export type AdminConfig = v.InferOutput<typeof AdminSection>
