@@ -15,6 +15,7 @@ export type CheckReport = (path: readonly Segment[], message: string, hint?: str
 export function checkConfig(config: MeridianConfig, report: CheckReport): void {
   checkListen(config, report)
   checkPools(config, report)
+  checkRegions(config, report)
   checkRoutes(config, report)
   checkIds(config, report)
   checkLists(config, report)
@@ -71,6 +72,62 @@ function checkPools(config: MeridianConfig, report: CheckReport): void {
   }
 }
 
+function checkRegions(config: MeridianConfig, report: CheckReport): void {
+  const pools = Object.keys(config.pools)
+  const regions = config.regions.map((region) => region.id)
+  config.regions.forEach((region, index) => {
+    checkNames(region.pools, pools, 'pool', ['regions', index, 'pools'], report)
+  })
+  checkSteering(config.steering, regions, ['steering'], report)
+  const gateway = config.geo.gateway
+  if (gateway !== undefined && 'region' in gateway) {
+    checkName(gateway.region, regions, 'region', ['geo', 'gateway', 'region'], report)
+  }
+  const tags = new Set(config.regions.flatMap((region) => region.tags ?? []))
+  // A cloud region brings tags that are not in the file, so only a config that names all of its own is judged.
+  if (config.regions.length === 0 || config.regions.some((region) => region.tags === undefined))
+    return
+  config.residency.forEach((rule, index) => {
+    if (rule.allowTags.some((tag) => tags.has(tag))) return
+    report(
+      ['residency', index, 'allowTags'],
+      'no region has any of these tags, so every request the rule binds would be refused',
+      `tags of the regions: ${[...tags].join(', ')}`,
+    )
+  })
+}
+
+function checkSteering(
+  steering: MeridianConfig['steering'] | undefined,
+  regions: readonly string[],
+  path: readonly Segment[],
+  report: CheckReport,
+): void {
+  if (steering === undefined) return
+  const policies = [
+    { policy: steering, at: path },
+    ...steering.rules.map((rule, index) => ({ policy: rule, at: [...path, 'rules', index] })),
+  ]
+  for (const { policy, at } of policies) {
+    const known = (names: readonly string[] | undefined, ...where: Segment[]) => {
+      checkNames(names, regions, 'region', [...at, ...where], report)
+    }
+    known(policy.regions, 'regions')
+    known(policy.order, 'order')
+    known(policy.fallback, 'fallback')
+    for (const name of Object.keys(policy.weights ?? {})) {
+      checkName(name, regions, 'region', [...at, 'weights', name], report)
+    }
+    for (const kind of ['countries', 'continents'] as const) {
+      for (const [place, names] of Object.entries(policy.lists?.[kind] ?? {})) {
+        known(names, 'lists', kind, place)
+      }
+    }
+    known(policy.lists?.europeanUnion, 'lists', 'europeanUnion')
+    known(policy.lists?.default, 'lists', 'default')
+  }
+}
+
 function checkRoutes(config: MeridianConfig, report: CheckReport): void {
   checkRepeats(
     config.routes.map((route) => route.id),
@@ -79,12 +136,25 @@ function checkRoutes(config: MeridianConfig, report: CheckReport): void {
     report,
   )
   const pools = Object.keys(config.pools)
+  const regions = config.regions.map((region) => region.id)
+  const residency = config.residency.map((rule) => rule.id)
   const limits = config.limits.map((limit) => limit.id)
   config.routes.forEach((route, index) => {
     const path: Segment[] = ['routes', index]
     checkNames(route.pools, pools, 'pool', [...path, 'pools'], report)
+    checkNames(route.regions, regions, 'region', [...path, 'regions'], report)
+    checkName(route.residency, residency, 'residency rule', [...path, 'residency'], report)
+    checkSteering(route.steering, regions, [...path, 'steering'], report)
     checkNames(route.limits, limits, 'limit', [...path, 'limits'], report)
     checkAuth(config, index, report)
+    const ends = route.redirect !== undefined || route.respond !== undefined
+    if (!ends && route.pools === undefined && route.regions === undefined && regions.length === 0) {
+      report(
+        path,
+        'this route goes nowhere',
+        'give it "pools", "redirect" or "respond", or describe "regions"',
+      )
+    }
     const answers = ['pools', 'regions', 'redirect', 'respond'].filter(
       (key) => Reflect.get(route, key) !== undefined,
     )
@@ -134,6 +204,8 @@ function checkDeadRoutes(config: MeridianConfig, report: CheckReport): void {
 /** Ids that other sections refer to come once each. */
 function checkIds(config: MeridianConfig, report: CheckReport): void {
   const named: readonly [path: Segment[], what: string, entries: readonly { id: string }[]][] = [
+    [['regions'], 'region', config.regions],
+    [['residency'], 'residency rule', config.residency],
     [['limits'], 'limit', config.limits],
     [['waitingRooms'], 'waiting room', config.waitingRooms],
     [['iam', 'issuers'], 'issuer', config.iam?.issuers ?? []],

@@ -3,6 +3,7 @@
  * JSON Schema (`meridian.schema.json`) and `docs/configuration.md` all come.
  */
 import * as v from 'valibot'
+import { AdminSection } from './sections/admin.ts'
 import { CacheSection } from './sections/cache.ts'
 import { GeoSection } from './sections/geo.ts'
 import { IamSection } from './sections/iam.ts'
@@ -20,7 +21,10 @@ import {
 } from './sections/listen.ts'
 import { ListsSection } from './sections/lists.ts'
 import { PoolsSection } from './sections/pools.ts'
+import { RegionsSection } from './sections/regions.ts'
+import { ResidencySection } from './sections/residency.ts'
 import { RoutesSection } from './sections/routes.ts'
+import { SteeringSection } from './sections/steering.ts'
 import { TelemetrySection } from './sections/telemetry.ts'
 
 function described<const S extends v.GenericSchema>(schema: S, text: string) {
@@ -37,8 +41,18 @@ export const ConfigSchema = v.pipe(
     trustedProxies: v.optional(TrustedProxiesSection, []),
     workers: v.optional(WorkersSection, 1),
     shutdown: v.optional(ShutdownSection, {}),
+    admin: v.optional(
+      described(AdminSection, 'The control port: metrics, readiness, purges, the dashboard.'),
+      {},
+    ),
     geo: v.optional(described(GeoSection, 'How clients are located.'), {}),
     pools: v.optional(PoolsSection, {}),
+    regions: v.optional(RegionsSection, []),
+    residency: v.optional(ResidencySection, []),
+    steering: v.optional(
+      described(SteeringSection, 'How a region is chosen, unless a route says otherwise.'),
+      {},
+    ),
     routes: RoutesSection,
     lists: v.optional(ListsSection, {}),
     limits: v.optional(LimitsSection, []),

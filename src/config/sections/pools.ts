@@ -2,9 +2,7 @@
 import * as v from 'valibot'
 import { filePath, originUrl, parseOriginUrl } from '../paths.ts'
 import { duration, identifier, nonNegativeInteger, positiveInteger } from '../values.ts'
-
-const HealthSection = v.record(v.string(), v.unknown())
-const OutlierSection = v.record(v.string(), v.unknown())
+import { HealthSection, OutlierSection } from './health.ts'
 
 const hostHeader = v.pipe(
   v.string(),
@@ -82,10 +80,10 @@ export const PoolSection = v.pipe(
     origins: v.pipe(
       v.array(OriginEntry),
       v.minLength(1, 'a pool has at least one origin'),
+      v.description('Servers that answer alike.'),
       v.transform((origins) =>
         origins.map((origin) => ({ ...origin, id: origin.id ?? defaultOriginId(origin.url) })),
       ),
-      v.description('Servers that answer alike.'),
     ),
     balance: v.pipe(
       v.optional(

@@ -6,8 +6,8 @@ import * as v from 'valibot'
 import { duration, expression, identifier, percent, positiveInteger, size } from '../values.ts'
 import { RouteCacheSection } from './cache.ts'
 import { RouteAuthSection } from './iam.ts'
+import { SteeringSection } from './steering.ts'
 
-const SteeringSection = v.record(v.string(), v.unknown())
 const RouteWafSection = v.record(v.string(), v.unknown())
 
 function oneOrMany<const T extends v.GenericSchema<string>>(item: T, what: string) {
@@ -276,10 +276,10 @@ const Route = v.strictObject({
 export const RoutesSection = v.pipe(
   v.array(Route),
   v.minLength(1, 'at least one route is expected'),
+  v.description('Routes, in order: the first that matches takes the request.'),
   v.transform((routes) =>
     routes.map((route, index) => ({ ...route, id: route.id ?? `route-${index + 1}` })),
   ),
-  v.description('Routes, in order: the first that matches takes the request.'),
 )
 export type RoutesConfig = v.InferOutput<typeof RoutesSection>
 export type RouteConfig = RoutesConfig[number]
