@@ -1,0 +1,138 @@
+/** A set of bytes: what a class of a regular expression means. */
+
+export class ByteSet {
+  readonly #has = new Uint8Array(256)
+
+  static of(...ranges: readonly (readonly [number, number])[]): ByteSet {
+    const set = new ByteSet()
+    for (const [first, last] of ranges) set.addRange(first, last)
+    return set
+  }
+
+  has(byte: number): boolean {
+    return this.#has[byte] === 1
+  }
+
+  addRange(first: number, last: number): void {
+    this.#has.fill(1, first, last + 1)
+  }
+
+  union(other: ByteSet): void {
+    this.#combine(other, (a, b) => a | b)
+  }
+
+  intersect(other: ByteSet): void {
+    this.#combine(other, (a, b) => a & b)
+  }
+
+  subtract(other: ByteSet): void {
+    this.#combine(other, (a, b) => a & (b ^ 1))
+  }
+
+  symmetricDifference(other: ByteSet): void {
+    this.#combine(other, (a, b) => a ^ b)
+  }
+
+  negate(): void {
+    for (let i = 0; i < 256; i++) this.#has[i] = (this.#has[i] as number) ^ 1
+  }
+
+  /** Adds the other case of each ASCII letter. */
+  foldCase(): void {
+    for (let upper = 65; upper <= 90; upper++) {
+      const lower = upper + 32
+      const either = (this.#has[upper] as number) | (this.#has[lower] as number)
+      this.#has[upper] = either
+      this.#has[lower] = either
+    }
+  }
+
+  /** As a class in RE2 syntax. */
+  toRe2(): string {
+    let text = ''
+    for (let first = 0; first < 256; first++) {
+      if (this.#has[first] === 0) continue
+      let last = first
+      while (last < 255 && this.#has[last + 1] === 1) last++
+      text += last === first ? hex(first) : `${hex(first)}-${hex(last)}`
+      first = last
+    }
+    return text === '' ? '[^\\x00-\\x{10ffff}]' : `[${text}]`
+  }
+
+  #combine(other: ByteSet, merge: (a: number, b: number) => number): void {
+    for (let i = 0; i < 256; i++) {
+      this.#has[i] = merge(this.#has[i] as number, other.#has[i] as number)
+    }
+  }
+}
+
+function hex(byte: number): string {
+  return `\\x${byte.toString(16).padStart(2, '0')}`
+}
+
+const DIGIT = [[48, 57]] as const
+const WORD = [
+  [48, 57],
+  [65, 90],
+  [95, 95],
+  [97, 122],
+] as const
+const SPACE = [
+  [9, 13],
+  [32, 32],
+] as const
+
+/** `\d \w \s` and their opposites, ASCII. */
+export function perlClass(letter: string): ByteSet | undefined {
+  const ranges = { d: DIGIT, w: WORD, s: SPACE }[letter.toLowerCase()]
+  if (ranges === undefined) return undefined
+  const set = ByteSet.of(...ranges)
+  if (letter < 'a') set.negate()
+  return set
+}
+
+const NAMED: Readonly<Record<string, readonly (readonly [number, number])[]>> = {
+  alnum: [
+    [48, 57],
+    [65, 90],
+    [97, 122],
+  ],
+  alpha: [
+    [65, 90],
+    [97, 122],
+  ],
+  ascii: [[0, 127]],
+  blank: [
+    [9, 9],
+    [32, 32],
+  ],
+  cntrl: [
+    [0, 31],
+    [127, 127],
+  ],
+  digit: DIGIT,
+  graph: [[33, 126]],
+  lower: [[97, 122]],
+  print: [[32, 126]],
+  punct: [
+    [33, 47],
+    [58, 64],
+    [91, 96],
+    [123, 126],
+  ],
+  space: SPACE,
+  upper: [[65, 90]],
+  word: WORD,
+  xdigit: [
+    [48, 57],
+    [65, 70],
+    [97, 102],
+  ],
+}
+
+/** The classes `[:name:]`. */
+export function namedClass(name: string): ByteSet | undefined {
+  const ranges = Object.hasOwn(NAMED, name) ? NAMED[name] : undefined
+  return ranges === undefined ? undefined : ByteSet.of(...ranges)
+}
