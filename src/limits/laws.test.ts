@@ -48,7 +48,7 @@ describe('bounds that hold for any traffic', () => {
               sliding.charge()
               admitted.push(now)
             } else {
-              const longest = windowMs + Math.ceil(windowMs / segments)
+              const longest = (segments + 1) * Math.ceil(windowMs / segments)
               const recent = admitted.filter((time) => now - time < longest)
               expect(recent.length).toBe(limit)
             }
