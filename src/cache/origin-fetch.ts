@@ -1,0 +1,624 @@
+/**
+ * The way to the origin: one exchange for many requests, its response stored, shared or passed on.
+ *
+ *   obtain → join a fill under way, or lead one → receive → freshen | store and share | pass
+ */
+import { type CacheStatus, HeaderList, type Reply } from '../exchange.ts'
+import { UpstreamError } from '../ports.ts'
+import { type ForwardReason, staleStatus, withStatus } from './cache-status.ts'
+import { type CacheCore, isLive, type Pending, selectPartial, selectWhole, useOf } from './core.ts'
+import { BodyFill } from './fill/body-fill.ts'
+import { type Abortable, Fill, type FillOutcome } from './fill/fill-table.ts'
+import { forwardOptions } from './forward-headers.ts'
+import { strongMatch } from './http/entity-tag.ts'
+import { selectingSignature } from './http/vary.ts'
+import { isNotModified } from './policy/serve.ts'
+import type { StoredResponse } from './policy/stored-response.ts'
+import { epochNames } from './purge/epochs.ts'
+import { freshStatus, isClientCurrent, replyFrom, statusOf } from './replies.ts'
+import { CONDITION, RANGE } from './request-flags.ts'
+import {
+  bodyLength,
+  freshened,
+  type Received,
+  receive,
+  relayedFields,
+  toStored,
+} from './storing.ts'
+
+/** What a body may be ahead of its slowest reader when it is not stored. */
+const WINDOW_BYTES = 262_144
+/** A fill that nobody reads any more goes on if no more than this is still to come. */
+const FINISH_BYTES = 4 * 1024 ** 2
+/** Statuses for which stale-if-error steps in (RFC 5861 §4). */
+const ORIGIN_FAILURES: ReadonlySet<number> = new Set([500, 502, 503, 504])
+const MAX_ROUNDS = 4
+const NO_RESPONSES: readonly StoredResponse[] = []
+
+/** The origin answered, but with a failure that stale content hides. */
+class OriginFailure extends Error {
+  override readonly name = 'OriginFailure'
+}
+
+interface Lead {
+  readonly fill: Fill
+  readonly isShared: boolean
+  readonly hasClient: boolean
+  readonly validate: readonly StoredResponse[]
+  readonly reason: ForwardReason
+}
+
+export class OriginFetch {
+  readonly #core: CacheCore
+  /** Bytes of bodies on their way in that are to be stored. */
+  #filling = 0
+
+  constructor(core: CacheCore) {
+    this.#core = core
+  }
+
+  get filling(): number {
+    return this.#filling
+  }
+
+  /** The response for a request that nothing stored can answer as it is. */
+  async obtain(p: Pending): Promise<Reply> {
+    const { fills, clock } = this.#core
+    const { coalesce } = p.policy
+    const mayShare =
+      coalesce.enabled &&
+      !p.isAuthenticated &&
+      (p.flags & RANGE) === 0 &&
+      p.request.method !== 'HEAD' &&
+      !p.directives.noStore
+    for (let round = 0; mayShare && round < MAX_ROUNDS; round++) {
+      if (fills.isHitForMiss(p.key.key, clock.monotonic())) {
+        this.#core.counters.hitForMiss++
+        return this.#lead(p, false)
+      }
+      const fill = this.#joinable(p)
+      if (fill === undefined) return this.#lead(p, true)
+      const outcome = await fill.wait(coalesce.wait, clock, p.request)
+      if (p.request.aborted) throw new UpstreamError('cancelled', 'the client left')
+      if (outcome === undefined || outcome.kind === 'private') return this.#lead(p, false)
+      const reply = this.#join(p, outcome)
+      if (reply !== undefined) return reply
+      this.#lookAgain(p)
+    }
+    return this.#lead(p, false)
+  }
+
+  /** Fetches anew for a client that already has its (stale) answer. */
+  refresh(p: Pending): void {
+    if (this.#joinable(p) !== undefined) return
+    const finished = this.#lead(p, true, false).then(
+      (reply) => discard(reply),
+      // Seen by everybody who waited, counted, and hidden from the client by the stale answer.
+      () => undefined,
+    )
+    void finished
+  }
+
+  /** HEAD goes through as it is; its answer says whether what is stored for GET is still right. */
+  async head(p: Pending): Promise<Reply> {
+    const core = this.#core
+    const startedAt = core.clock.monotonic()
+    const stamp = core.epochs.stamp()
+    const options = forwardOptions(p, {
+      validate: NO_RESPONSES,
+      asIs: true,
+      range: undefined,
+      control: p.request,
+      isDetached: false,
+    })
+    let reply: Reply
+    try {
+      reply = await p.forward(options)
+    } catch (error) {
+      return this.#afterError(p, error instanceof Error ? error : new Error(String(error)))
+    }
+    const { stored } = p
+    if (stored !== undefined && reply.status === stored.status) {
+      // RFC 9111 §4.3.5: the same representation is freshened, another one invalidates.
+      const sent = new HeaderList(reply.headers)
+      const length = sent.get('content-length')
+      const isSame =
+        (sent.get('etag') ?? stored.etag) === stored.etag &&
+        (sent.get('last-modified') ?? stored.lastModified) === stored.lastModified &&
+        (length === undefined || length === String(stored.body?.byteLength ?? 0))
+      if (isSame) {
+        const { response, decision } = freshened(core, p, stored, reply, startedAt, stamp)
+        if (decision.store) this.#commit(p, response)
+        else this.#drop(stored)
+      } else this.#drop(stored)
+    }
+    const status = statusOf(core, this.#reason(p, false), reply.status, 'head', false)
+    p.request.cacheStatus = status
+    core.counters.passes++
+    return withStatus(
+      { ...reply, headers: relayedFields(p, reply.headers, false) },
+      status,
+      core.format,
+    )
+  }
+
+  #joinable(p: Pending): Fill | undefined {
+    const { request, policy } = p
+    for (const fill of this.#core.fills.of(p.key.key) ?? []) {
+      const { outcome } = fill
+      if (outcome === undefined) {
+        // What a purge has made void is not worth waiting for.
+        if (this.#core.epochs.verdict(fill.epochNames, fill.stamp) !== 'live') continue
+        if (selectingSignature(request.headers, fill.vary, policy.vary) === fill.signature) {
+          return fill
+        }
+      } else if (outcome.kind === 'shared' && outcome.body?.canJoin === true) {
+        if (this.#matches(p, outcome.response)) return fill
+      }
+    }
+    return undefined
+  }
+
+  #matches(p: Pending, response: StoredResponse): boolean {
+    return (
+      isLive(this.#core, response) &&
+      !response.isSoftPurged &&
+      selectingSignature(p.request.headers, response.vary, p.policy.vary) === response.signature
+    )
+  }
+
+  /** A follower's reply; undefined when it has to look again. */
+  #join(p: Pending, outcome: FillOutcome): Reply | undefined {
+    const core = this.#core
+    if (outcome.kind === 'failed') {
+      const { error } = outcome
+      if (error instanceof UpstreamError && error.kind === 'cancelled') return undefined
+      return this.#afterError(p, error)
+    }
+    if (outcome.kind !== 'shared' || !this.#matches(p, outcome.response)) return undefined
+    core.counters.collapsed++
+    const { response, body } = outcome
+    const reason = p.stored === undefined ? 'uri-miss' : 'stale'
+    const status = statusOf(core, reason, response.status, 'collapsed', true, true)
+    if (body === undefined) return replyFrom(core, p, response, status)
+    if (!body.canJoin) return undefined
+    if (isClientCurrent(p, response, core.clock.now())) return replyFrom(core, p, response, status)
+    return replyFrom(core, p, response, status, body.reader())
+  }
+
+  #lookAgain(p: Pending): void {
+    p.variants = this.#core.memory.peek(p.key.key)
+    p.stored =
+      p.variants === undefined
+        ? undefined
+        : selectWhole(this.#core, p.variants, p.request.headers, p.policy)
+  }
+
+  /** The exchange with the origin itself. */
+  async #lead(p: Pending, isShared: boolean, hasClient = true): Promise<Reply> {
+    const core = this.#core
+    const { request, policy } = p
+    const now = core.clock.monotonic()
+    if (p.stored !== undefined && useOf(p.stored, now, p.directives, policy) === 'fresh') {
+      return replyFrom(core, p, p.stored, freshStatus(core, p.stored))
+    }
+    const vary = this.#knownVary(p)
+    const signature = selectingSignature(request.headers, vary, policy.vary)
+    const authority = policy.key.hostAlias.get(request.authority) ?? request.authority
+    const fill = new Fill(
+      p.key.key,
+      core.epochs.stamp(),
+      epochNames(request.scheme, authority, request.target.path, p.key.url, [], []),
+      vary,
+      signature,
+      now,
+    )
+    if (isShared) core.fills.add(fill)
+    core.counters.fills++
+
+    const isRange = (p.flags & RANGE) !== 0 && p.stored === undefined
+    const part = isRange || !hasClient ? undefined : this.#completable(p)
+    const asIs =
+      isRange ||
+      (p.stored === undefined &&
+        part === undefined &&
+        ((p.flags & CONDITION) === 0 || core.fills.isHitForMiss(p.key.key, now)))
+    const validate = asIs || part !== undefined ? NO_RESPONSES : this.#candidates(p)
+    const lead: Lead = {
+      fill,
+      isShared,
+      hasClient,
+      validate,
+      reason: this.#reason(p, part !== undefined),
+    }
+    const options = forwardOptions(p, {
+      validate: part === undefined ? validate : [part.response],
+      asIs,
+      range: part?.range,
+      control: isShared ? fill.control : (request satisfies Abortable),
+      isDetached: !hasClient,
+    })
+    let answer: Reply | Promise<Reply>
+    try {
+      answer = p.forward(options)
+      if (!(answer instanceof Promise)) return await this.#received(p, lead, answer, part?.response)
+    } catch (error) {
+      return this.#failed(p, lead, error)
+    }
+    const done = answer.then(
+      (reply) => this.#received(p, lead, reply, part?.response),
+      (error: unknown) => this.#failed(p, lead, error),
+    )
+    return this.#orStale(p, done)
+  }
+
+  /** `done`, or stale content when the origin takes too long (`stale.afterMs`). */
+  #orStale(p: Pending, done: Promise<Reply>): Promise<Reply> {
+    const core = this.#core
+    const { stored, policy } = p
+    const { after } = policy.stale
+    if (after === undefined || stored === undefined || !this.#mayHideError(p, stored)) return done
+    return new Promise((resolve, reject) => {
+      let isAnswered = false
+      const cancel = core.clock.after(after, () => {
+        isAnswered = true
+        core.counters.staleHits++
+        resolve(replyFrom(core, p, stored, this.#staleStatus(stored, 'origin-slow', '')))
+      })
+      done.then(
+        (reply) => {
+          cancel()
+          if (isAnswered) discard(reply)
+          else resolve(reply)
+        },
+        (error: unknown) => {
+          cancel()
+          if (!isAnswered) reject(error as Error)
+        },
+      )
+    })
+  }
+
+  #failed(p: Pending, lead: Lead, thrown: unknown): Reply {
+    const error = thrown instanceof Error ? thrown : new Error(String(thrown))
+    this.#core.counters.fillsFailed++
+    this.#core.fills.remove(lead.fill)
+    lead.fill.settle({ kind: 'failed', error })
+    return this.#afterError(p, error)
+  }
+
+  /** Stale content in place of an error, or the error. */
+  #afterError(p: Pending, error: Error): Reply {
+    const { stored } = p
+    if (stored === undefined || !this.#mayHideError(p, stored)) throw error
+    this.#core.counters.staleHits++
+    const status = this.#staleStatus(stored, 'stale-if-error', '; fwd=stale')
+    return replyFrom(this.#core, p, stored, status)
+  }
+
+  #mayHideError(p: Pending, stored: StoredResponse): boolean {
+    if (!isLive(this.#core, stored) || p.directives.noCache) return false
+    const window = stored.staleIfError(p.policy.stale.ifError)
+    return window > 0 && stored.staleness(this.#core.clock.monotonic()) <= window
+  }
+
+  #staleStatus(stored: StoredResponse, detail: string, forwarded: string): CacheStatus {
+    const ttl = -Math.ceil(stored.staleness(this.#core.clock.monotonic()) / 1000)
+    return staleStatus(this.#core.format, ttl, detail, forwarded)
+  }
+
+  async #received(
+    p: Pending,
+    lead: Lead,
+    reply: Reply,
+    part: StoredResponse | undefined,
+  ): Promise<Reply> {
+    const core = this.#core
+    const { fill } = lead
+    if (reply.status === 304 && lead.validate.length > 0) return this.#freshen(p, lead, reply)
+    if (part !== undefined && reply.status === 206) return this.#combine(p, lead, reply, part)
+    if (
+      ORIGIN_FAILURES.has(reply.status) &&
+      p.stored !== undefined &&
+      this.#mayHideError(p, p.stored)
+    ) {
+      discard(reply)
+      return this.#failed(p, lead, new OriginFailure(`the origin answered ${reply.status}`))
+    }
+    const received = receive(core, p, reply, fill.startedAt)
+    const { decision, facts } = received
+    const length = bodyLength(reply)
+    const stored =
+      decision.store && p.request.method !== 'HEAD' && this.#hasRoom(length)
+        ? toStored(p, received, fill.stamp, asBytes(reply), length)
+        : undefined
+    if (stored === undefined) return this.#pass(p, lead, reply, received)
+
+    const isFresh = facts.lifetime > facts.initialAge && !facts.control.noCache
+    const status = statusOf(core, lead.reason, reply.status, decision.reason, true)
+    p.request.cacheStatus = status
+    core.counters.misses++
+    if (isFresh) core.fills.clearHitForMiss(p.key.key)
+    else if (lead.isShared) this.#markPrivate(p)
+    const { body } = reply
+    if (body === null || 'byteLength' in body) {
+      this.#commit(p, stored)
+      core.fills.remove(fill)
+      fill.settle(isFresh ? { kind: 'shared', response: stored } : { kind: 'private' })
+      if (!lead.hasClient) return reply
+    }
+    const headers = relayedFields(p, reply.headers, true)
+    if (body === null || 'byteLength' in body) {
+      return this.#toClient(p, { status: reply.status, headers, body }, facts, status)
+    }
+    const filling = this.#startFill(p, lead, stored, body)
+    if (!isFresh) core.fills.remove(fill)
+    fill.settle(isFresh ? { kind: 'shared', response: stored, body: filling } : { kind: 'private' })
+    const reader = lead.hasClient ? filling.reader() : null
+    filling.start()
+    return this.#toClient(p, { status: reply.status, headers, body: reader }, facts, status)
+  }
+
+  /** The leader's reply: a 304 when its own copy turns out to be current. */
+  #toClient(p: Pending, reply: Reply, facts: Received['facts'], status: CacheStatus): Reply {
+    const core = this.#core
+    if (
+      (p.flags & CONDITION) !== 0 &&
+      reply.status === 200 &&
+      isNotModified(p.request.headers, facts.etag, facts.lastModifiedAt, core.clock.now())
+    ) {
+      discard(reply)
+      const headers: string[] = []
+      for (let i = 0; i < reply.headers.length; i += 2) {
+        const name = (reply.headers[i] as string).toLowerCase()
+        if (name.startsWith('content-') && name !== 'content-location') continue
+        if (name === 'transfer-encoding' || name === 'trailer') continue
+        headers.push(reply.headers[i] as string, reply.headers[i + 1] as string)
+      }
+      return withStatus({ status: 304, headers, body: null }, status, core.format)
+    }
+    return withStatus(reply, status, core.format)
+  }
+
+  /** Nothing to keep: everybody who waits goes their own way, now. */
+  #pass(p: Pending, lead: Lead, reply: Reply, received: Received): Reply {
+    const core = this.#core
+    const { facts, decision } = received
+    core.fills.remove(lead.fill)
+    // A failing origin is not a private page: the next requests may share again.
+    if (lead.isShared && reply.status < 500) this.#markPrivate(p)
+    lead.fill.settle({ kind: 'private' })
+    // The origin's newest word replaces what was stored (RFC 9111 §4.3.3).
+    if (p.stored !== undefined && lead.validate.length > 0 && reply.status < 500) {
+      this.#drop(p.stored)
+    }
+    core.counters.passes++
+    const reason = decision.store ? 'not-kept' : decision.reason
+    const status = statusOf(core, lead.reason, reply.status, reason, false)
+    p.request.cacheStatus = status
+    const headers = relayedFields(p, reply.headers, false)
+    const out = reply.trailers === undefined ? { ...reply, headers } : { ...reply, headers }
+    return this.#toClient(p, out, facts, status)
+  }
+
+  #markPrivate(p: Pending): void {
+    const core = this.#core
+    const { hitForMiss } = p.policy.coalesce
+    if (hitForMiss > 0) core.fills.markHitForMiss(p.key.key, core.clock.monotonic() + hitForMiss)
+  }
+
+  /** 304: the stored response lives on (RFC 9111 §4.3.4). */
+  async #freshen(p: Pending, lead: Lead, reply: Reply): Promise<Reply> {
+    const core = this.#core
+    const { fill } = lead
+    discard(reply)
+    const sent = new HeaderList(reply.headers)
+    const stored = validated(sent, lead.validate, p.stored)
+    if (stored === undefined || !isLive(core, stored)) {
+      // It names something we do not have: ask for the whole, without conditions.
+      core.fills.remove(fill)
+      fill.settle({ kind: 'private' })
+      for (const offered of lead.validate) this.#drop(offered)
+      p.variants = undefined
+      p.stored = undefined
+      return this.#lead(p, false, lead.hasClient)
+    }
+    const { response, decision } = freshened(core, p, stored, reply, fill.startedAt, fill.stamp)
+    core.counters.revalidated++
+    const status = statusOf(core, lead.reason, 304, decision.reason, decision.store)
+    core.fills.remove(fill)
+    if (decision.store) this.#commit(p, response)
+    else this.#drop(stored)
+    const isFresh = decision.store && core.clock.monotonic() < response.freshUntil
+    if (isFresh) core.fills.clearHitForMiss(p.key.key)
+    else if (lead.isShared) this.#markPrivate(p)
+    fill.settle(isFresh ? { kind: 'shared', response } : { kind: 'private' })
+    return replyFrom(core, p, response, status)
+  }
+
+  /** A stored part and the rest of it (RFC 9111 §3.4), if they are surely of one representation. */
+  async #combine(p: Pending, lead: Lead, reply: Reply, part: StoredResponse): Promise<Reply> {
+    const core = this.#core
+    const received = receive(core, p, reply, lead.fill.startedAt)
+    const bytes = asBytes(reply)
+    const rest = toStored(p, received, lead.fill.stamp, bytes, bodyLength(reply))
+    core.fills.remove(lead.fill)
+    lead.fill.settle({ kind: 'private' })
+    const span = part.range
+    const found = rest?.range
+    if (
+      rest !== undefined &&
+      bytes !== null &&
+      span !== undefined &&
+      found?.total === span.total &&
+      strongMatch(part.etag, rest.etag) &&
+      (found.first === span.last + 1 || found.last === span.first - 1) &&
+      Math.min(found.first, span.first) === 0 &&
+      Math.max(found.last, span.last) === span.total - 1
+    ) {
+      const whole = new Uint8Array(span.total)
+      whole.set(part.body ?? new Uint8Array(0), span.first)
+      whole.set(bytes, found.first)
+      const fields = wholeFields(rest.fields, span.total)
+      const response = rest.with({ status: 200, fields, body: whole, range: undefined })
+      this.#commit(p, response)
+      return replyFrom(core, p, response, statusOf(core, 'partial', 206, 'combined', true))
+    }
+    discard(reply)
+    this.#drop(part)
+    p.variants = undefined
+    return this.#lead(p, false, lead.hasClient)
+  }
+
+  /** A stored beginning or end whose missing rest is no more than what is here. */
+  #completable(p: Pending): { response: StoredResponse; range: string } | undefined {
+    if (p.stored !== undefined || p.variants === undefined || p.request.method !== 'GET') {
+      return undefined
+    }
+    for (const response of selectPartial(this.#core, p.variants, p.request.headers, p.policy)) {
+      const { range } = response
+      if (range === undefined || this.#core.clock.monotonic() >= response.freshUntil) continue
+      if ((range.last - range.first + 1) * 2 < range.total) continue
+      if (range.first === 0) return { response, range: `bytes=${range.last + 1}-` }
+      if (range.last === range.total - 1) {
+        return { response, range: `bytes=0-${range.first - 1}` }
+      }
+    }
+    return undefined
+  }
+
+  #candidates(p: Pending): readonly StoredResponse[] {
+    const found: StoredResponse[] = []
+    if (p.stored?.hasValidator === true) found.push(p.stored)
+    for (const response of p.variants?.responses ?? []) {
+      if (response === p.stored || response.etag === undefined || response.range !== undefined) {
+        continue
+      }
+      if (isLive(this.#core, response)) found.push(response)
+    }
+    return found
+  }
+
+  #knownVary(p: Pending): readonly string[] {
+    for (const { outcome } of this.#core.fills.of(p.key.key) ?? []) {
+      if (outcome?.kind === 'shared') return outcome.response.vary
+    }
+    return p.variants?.responses[0]?.vary ?? []
+  }
+
+  #reason(p: Pending, isPartial: boolean): ForwardReason {
+    if (isPartial) return 'partial'
+    if (p.stored !== undefined) {
+      const now = this.#core.clock.monotonic()
+      return now < p.stored.freshUntil && !p.stored.isSoftPurged ? 'request' : 'stale'
+    }
+    return p.variants === undefined ? 'uri-miss' : 'vary-miss'
+  }
+
+  #hasRoom(length: number | null): boolean {
+    return this.#filling + (length ?? 0) <= this.#core.fillMemory
+  }
+
+  #startFill(
+    p: Pending,
+    lead: Lead,
+    stored: StoredResponse,
+    body: Exclude<Reply['body'], Uint8Array | null>,
+  ): BodyFill {
+    const core = this.#core
+    const reserved = body.length ?? Math.min(core.maxMemoryObject, 1024 ** 2)
+    this.#filling += reserved
+    const release = () => {
+      this.#filling -= reserved
+      core.fills.remove(lead.fill)
+    }
+    const keepBytes = Math.min(core.maxMemoryObject, p.policy.maxObject)
+    const filling: BodyFill = new BodyFill(
+      body,
+      { keepBytes, windowBytes: WINDOW_BYTES },
+      {
+        complete: (whole) => {
+          release()
+          if (whole === null) return
+          const fields = completeFields(stored, whole.byteLength)
+          const range = stored.range
+          if (range !== undefined && range.last - range.first + 1 !== whole.byteLength) return
+          this.#commit(p, stored.with({ body: whole, fields }))
+        },
+        failed: () => {
+          core.counters.fillsFailed++
+          release()
+        },
+        overflowed: () => core.fills.remove(lead.fill),
+        abandoned: () => {
+          if (!filling.isKept || (!lead.hasClient && filling.received === 0)) return filling.isKept
+          return body.length !== null && body.length - filling.received <= FINISH_BYTES
+        },
+      },
+    )
+    return filling
+  }
+
+  /** Stores it, unless a purge or an unsafe request came after its fill began. */
+  #commit(p: Pending, response: StoredResponse): void {
+    if (!isLive(this.#core, response)) return
+    this.#core.memory.put(response, p.policy.vary.maxVariants)
+    void this.#core.lower?.put(response, p.policy.vary.maxVariants)
+  }
+
+  #drop(response: StoredResponse): void {
+    this.#core.memory.remove(response.key, response)
+    void this.#core.lower?.remove(response.key, response)
+  }
+}
+
+function asBytes(reply: Reply): Uint8Array | null {
+  const { body } = reply
+  return body !== null && 'byteLength' in body ? exact(body) : null
+}
+
+/** A copy when the array is a window into something larger, which it would keep alive. */
+function exact(bytes: Uint8Array): Uint8Array {
+  return bytes.byteLength === bytes.buffer.byteLength ? bytes : bytes.slice()
+}
+
+function discard(reply: Reply): void {
+  const { body } = reply
+  if (body !== null && 'cancel' in body) body.cancel()
+}
+
+/** Which of the offered responses a 304 speaks of (RFC 9111 §4.3.4). */
+function validated(
+  sent: HeaderList,
+  offered: readonly StoredResponse[],
+  selected: StoredResponse | undefined,
+): StoredResponse | undefined {
+  const etag = sent.get('etag')
+  if (etag !== undefined) {
+    const strong = offered.find((stored) => stored.etag === etag)
+    if (strong !== undefined) return strong
+    const opaque = etag.replace(/^W\//, '')
+    const weak = offered.filter((stored) => stored.etag?.replace(/^W\//, '') === opaque)
+    return weak.length === 1 ? weak[0] : undefined
+  }
+  // Without a tag it can only mean the one we chose, or the only one we named.
+  return selected ?? (offered.length === 1 ? offered[0] : undefined)
+}
+
+function wholeFields(fields: readonly string[], total: number): string[] {
+  const kept: string[] = []
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = (fields[i] as string).toLowerCase()
+    if (name === 'content-range' || name === 'content-length') continue
+    kept.push(fields[i] as string, fields[i + 1] as string)
+  }
+  kept.push('Content-Length', String(total))
+  return kept
+}
+
+function completeFields(stored: StoredResponse, length: number): readonly string[] {
+  for (let i = 0; i < stored.fields.length; i += 2) {
+    if ((stored.fields[i] as string).toLowerCase() === 'content-length') return stored.fields
+  }
+  return [...stored.fields, 'Content-Length', String(length)]
+}

@@ -1,0 +1,329 @@
+/**
+ * The cache of responses: answers from memory at once when it can, and otherwise decides how the origin is
+ * asked. RFC 9111 as a shared cache; the profiles `safe` and `rfc9111` differ in `policy/cache-policy.ts`.
+ *
+ * Everything about a single request comes in as values; time and randomness through ports. A hit touches
+ * no promise and formats nothing that it formatted within the same second.
+ */
+import type { Millis, Reply } from '../exchange.ts'
+import type { Clock, Random } from '../ports.ts'
+import { staleStatus, withStatus } from './cache-status.ts'
+import {
+  type CacheCore,
+  type CacheCounters,
+  type Forward,
+  type Pending,
+  requestDirectives,
+  selectPartial,
+  selectWhole,
+  useOf,
+} from './core.ts'
+import { FillTable } from './fill/fill-table.ts'
+import { forwardOptions } from './forward-headers.ts'
+import { emptyCacheControl } from './http/cache-control.ts'
+import { planRange } from './http/range.ts'
+import { type CacheRequest, cacheKey, requestKey } from './key/cache-key.ts'
+import { OriginFetch } from './origin-fetch.ts'
+import type { CachePolicy } from './policy/cache-policy.ts'
+import { covers, ifRangeHolds } from './policy/serve.ts'
+import type { StatusFormat, StoredResponse } from './policy/stored-response.ts'
+import { PurgeEpochs } from './purge/epochs.ts'
+import { freshStatus, replyFrom, statusOf } from './replies.ts'
+import {
+  AUTHORIZATION,
+  CONDITION,
+  DIRECTIVES,
+  PRECONDITION,
+  RANGE,
+  requestFlags,
+} from './request-flags.ts'
+import type { CacheStore, StoredVariants, StoreStats } from './store/cache-store.ts'
+import { MemoryStore } from './store/memory-store.ts'
+import { forwardUnsafe } from './unsafe.ts'
+
+export interface ResponseCacheOptions {
+  readonly clock: Clock
+  readonly random: Random
+  /** Token in Cache-Status. */
+  readonly name: string
+  readonly statusHeader: boolean
+  readonly memoryBytes: number
+  readonly admission: 'tinylfu' | 'lru'
+  readonly maxMemoryObject: number
+  /** Bytes of bodies on their way in. */
+  readonly fillMemory: number
+  readonly lower?: CacheStore | undefined
+}
+
+export interface PurgeRequest {
+  readonly mode: 'hard' | 'soft'
+  /** Whole URLs: scheme://host/path?query. */
+  readonly urls?: readonly string[]
+  /** host/path/ prefixes, ending at a segment. */
+  readonly prefixes?: readonly string[]
+  readonly hosts?: readonly string[]
+  readonly tags?: readonly string[]
+  readonly everything?: boolean
+}
+
+export interface CacheStats extends CacheCounters {
+  readonly memory: StoreStats
+  readonly lower: StoreStats | undefined
+  readonly fillsUnderWay: number
+  readonly fillingBytes: number
+  readonly epochs: number
+}
+
+const NO_DIRECTIVES = Object.freeze(emptyCacheControl())
+
+export class ResponseCache {
+  readonly #memory: MemoryStore
+  readonly #core: CacheCore
+  readonly #fetch: OriginFetch
+  readonly #clock: Clock
+  readonly #format: StatusFormat
+  readonly #counters: CacheCounters
+
+  constructor(options: ResponseCacheOptions) {
+    this.#clock = options.clock
+    this.#format = { name: options.name, header: options.statusHeader }
+    this.#memory = new MemoryStore({
+      capacityBytes: options.memoryBytes,
+      admission: options.admission,
+    })
+    this.#counters = {
+      hits: 0,
+      staleHits: 0,
+      revalidated: 0,
+      misses: 0,
+      passes: 0,
+      collapsed: 0,
+      fills: 0,
+      fillsFailed: 0,
+      hitForMiss: 0,
+      purges: 0,
+      invalidations: 0,
+    }
+    this.#core = {
+      memory: this.#memory,
+      lower: options.lower,
+      fills: new FillTable(),
+      epochs: new PurgeEpochs(() => options.clock.now()),
+      clock: options.clock,
+      random: options.random,
+      format: this.#format,
+      maxMemoryObject: Math.min(options.maxMemoryObject, Math.floor(options.memoryBytes / 2)),
+      fillMemory: options.fillMemory,
+      counters: this.#counters,
+    }
+    this.#fetch = new OriginFetch(this.#core)
+  }
+
+  /**
+   * Answers a request, from what is stored or through `forward`.
+   * Sets `request.cacheStatus`. A fresh response in memory is returned as it is, not as a promise.
+   * @throws UpstreamError when the origin does and nothing stored may stand in
+   */
+  respond(request: CacheRequest, policy: CachePolicy, forward: Forward): Reply | Promise<Reply> {
+    const { method } = request
+    const isFetch = method === 'GET' || method === 'HEAD'
+    const flags = requestFlags(request.headers)
+    if (isFetch && !policy.bypass && request.body === null && (flags & PRECONDITION) === 0) {
+      const found = this.#memory.lookup(cacheKey(request, policy))
+      if (found !== undefined) {
+        const stored = selectWhole(this.#core, found, request.headers, policy)
+        if (
+          stored !== undefined &&
+          (flags & (CONDITION | RANGE)) === 0 &&
+          ((flags & DIRECTIVES) === 0 || policy.ignoreClientDirectives)
+        ) {
+          const now = this.#clock.monotonic()
+          if (now < stored.freshUntil && !stored.isSoftPurged) {
+            this.#counters.hits++
+            request.cacheStatus = stored.hitStatus(now, this.#format)
+            const reply = stored.hit(now, this.#format, method === 'HEAD' ? null : stored.body)
+            if (policy.stale.earlyRefresh > 0 && this.#isDue(stored, now, policy)) {
+              this.#fetch.refresh(this.#pending(request, policy, flags, forward, found, stored))
+            }
+            return reply
+          }
+        }
+        return this.#reuse(this.#pending(request, policy, flags, forward, found, stored))
+      }
+      return this.#reuse(this.#pending(request, policy, flags, forward, undefined, undefined))
+    }
+    return this.#aside(request, policy, flags, forward)
+  }
+
+  /** Marks as purged; effective for the next request and for fills under way. @returns the epoch */
+  purge(what: PurgeRequest): number {
+    const { epochs } = this.#core
+    const soft = what.mode === 'soft'
+    const at = epochs.stamp()
+    this.#counters.purges++
+    for (const url of what.urls ?? []) epochs.purge(`url:${url}`, soft, at)
+    for (const host of what.hosts ?? []) epochs.purge(`host:${host.toLowerCase()}`, soft, at)
+    for (const prefix of what.prefixes ?? []) {
+      epochs.purge(`pfx:${prefix.endsWith('/') ? prefix : `${prefix}/`}`, soft, at)
+    }
+    for (const tag of what.tags ?? []) epochs.purge(`tag:${tag}`, soft, at)
+    if (what.everything === true) epochs.purge('all', soft, at)
+    return at
+  }
+
+  /** Applies a purge made elsewhere. */
+  get epochs(): PurgeEpochs {
+    return this.#core.epochs
+  }
+
+  get memory(): MemoryStore {
+    return this.#memory
+  }
+
+  stats(): CacheStats {
+    return {
+      ...this.#counters,
+      memory: this.#memory.stats(),
+      lower: this.#core.lower?.stats(),
+      fillsUnderWay: this.#core.fills.size,
+      fillingBytes: this.#fetch.filling,
+      epochs: this.#core.epochs.size,
+    }
+  }
+
+  #pending(
+    request: CacheRequest,
+    policy: CachePolicy,
+    flags: number,
+    forward: Forward,
+    variants: StoredVariants | undefined,
+    stored: StoredResponse | undefined,
+  ): Pending {
+    const { principal } = request
+    return {
+      request,
+      policy,
+      flags,
+      directives:
+        (flags & DIRECTIVES) === 0 || policy.ignoreClientDirectives
+          ? NO_DIRECTIVES
+          : requestDirectives(request.headers),
+      key: requestKey(request, policy),
+      forward,
+      isAuthenticated:
+        (flags & AUTHORIZATION) !== 0 ||
+        (principal !== undefined && principal.kind !== 'anonymous'),
+      variants,
+      stored,
+    }
+  }
+
+  /** All that the short path leaves: conditions, ranges, directives, staleness, misses. */
+  #reuse(p: Pending): Reply | Promise<Reply> {
+    const now = this.#clock.monotonic()
+    const { stored, policy, directives } = p
+    if (stored !== undefined) {
+      const use = useOf(stored, now, directives, policy)
+      if (use === 'fresh') {
+        this.#counters.hits++
+        return replyFrom(this.#core, p, stored, freshStatus(this.#core, stored))
+      }
+      if (use === 'max-stale' || use === 'while-revalidate') {
+        this.#counters.staleHits++
+        const ttl = -Math.ceil(stored.staleness(now) / 1000)
+        const reply = replyFrom(this.#core, p, stored, staleStatus(this.#format, ttl, use, ''))
+        if (use === 'while-revalidate') this.#fetch.refresh(p)
+        return reply
+      }
+    } else if ((p.flags & RANGE) !== 0) {
+      const reply = this.#fromPart(p, now)
+      if (reply !== undefined) return reply
+    }
+    if (directives.onlyIfCached) {
+      const status = statusOf(this.#core, 'request', 0, 'only-if-cached', false)
+      p.request.cacheStatus = status
+      return withStatus(
+        { status: 504, headers: ['Content-Length', '0'], body: null },
+        status,
+        this.#format,
+      )
+    }
+    if (p.request.method === 'HEAD') return this.#fetch.head(p)
+    return this.#fetch.obtain(p)
+  }
+
+  /** A range that a stored part covers. */
+  #fromPart(p: Pending, now: Millis): Reply | undefined {
+    const { request, policy, variants } = p
+    if (variants === undefined || request.method !== 'GET') return undefined
+    const value = request.headers.joined('range') ?? ''
+    for (const part of selectPartial(this.#core, variants, request.headers, policy)) {
+      if (useOf(part, now, p.directives, policy) !== 'fresh') continue
+      const plan = planRange(value, part.range?.total ?? -1, policy.range.maxRanges)
+      if (plan.kind !== 'spans' || !covers(part, plan.spans)) continue
+      if (!ifRangeHolds(request.headers, part, this.#clock.now())) continue
+      this.#counters.hits++
+      return replyFrom(this.#core, p, part, freshStatus(this.#core, part))
+    }
+    return undefined
+  }
+
+  /** Requests that are no plain GET or HEAD. */
+  #aside(
+    request: CacheRequest,
+    policy: CachePolicy,
+    flags: number,
+    forward: Forward,
+  ): Reply | Promise<Reply> {
+    const p = this.#pending(request, policy, flags, forward, undefined, undefined)
+    const { method } = request
+    if (method !== 'GET' && method !== 'HEAD') return forwardUnsafe(this.#core, p)
+    if (policy.bypass) return this.#pass(p, 'bypass', 'disabled', true)
+    if ((flags & PRECONDITION) !== 0) return this.#pass(p, 'bypass', 'precondition', false)
+    if (policy.fatGet === 'reject') {
+      const status = statusOf(this.#core, 'bypass', 0, 'body-of-get', false)
+      request.cacheStatus = status
+      const headers = ['Content-Length', '0', 'Connection', 'close']
+      return withStatus({ status: 400, headers, body: null }, status, this.#format)
+    }
+    if (policy.fatGet === 'bypass') return this.#pass(p, 'bypass', 'body-of-get', true)
+    // The body is dropped: what is stored for others was made without it.
+    request.body?.discard()
+    const key = p.key.key
+    p.variants = this.#memory.lookup(key)
+    if (p.variants !== undefined) {
+      p.stored = selectWhole(this.#core, p.variants, request.headers, policy)
+    }
+    return this.#reuse(p)
+  }
+
+  #pass(p: Pending, reason: 'bypass', detail: string, withBody: boolean): Reply | Promise<Reply> {
+    const shape = {
+      validate: [],
+      asIs: true,
+      range: undefined,
+      control: p.request,
+      isDetached: false,
+    }
+    const answer = p.forward({ ...forwardOptions(p, shape), withBody })
+    const done = (reply: Reply): Reply => {
+      const status = statusOf(this.#core, reason, reply.status, detail, false)
+      p.request.cacheStatus = status
+      this.#counters.passes++
+      return withStatus(reply, status, this.#format)
+    }
+    return answer instanceof Promise ? answer.then(done) : done(answer)
+  }
+
+  /** XFetch: the nearer the end and the slower the origin, the likelier (Vattani and others, 2015). */
+  #isDue(stored: StoredResponse, now: Millis, policy: CachePolicy): boolean {
+    const left = stored.freshUntil - now
+    const step = stored.fetchTook * policy.stale.earlyRefresh
+    // -ln(random) is above 16 once in nine million times.
+    if (left > step * 16) return false
+    return -Math.log(this.#core.random.next() || Number.MIN_VALUE) * step >= left
+  }
+}
+
+export type { Forward, ForwardOptions } from './core.ts'
+export type { CacheRequest } from './key/cache-key.ts'
