@@ -1,0 +1,58 @@
+/** The gateway itself, as a user starts it: the command line with a config file. */
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { freePort, startOnPort } from './server-process.mjs'
+
+const CLI = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
+
+function base(port, origin) {
+  return {
+    listen: { addresses: [{ address: '127.0.0.1', port }] },
+    trustedProxies: ['127.0.0.1'],
+    admin: { enabled: false },
+    pools: { app: { origins: [{ url: origin }] } },
+  }
+}
+
+const SILENT = { access: { enabled: false }, metrics: { enabled: false } }
+
+/** One route, one pool, nothing else. */
+export function everythingOff(port, origin) {
+  return {
+    ...base(port, origin),
+    telemetry: SILENT,
+    routes: [{ id: 'app', pools: ['app'] }],
+  }
+}
+
+/** A cache and nothing else. */
+export function cacheOnly(port, origin) {
+  return {
+    ...base(port, origin),
+    telemetry: SILENT,
+    routes: [{ id: 'app', pools: ['app'], cache: {} }],
+  }
+}
+
+/** Geo and steering, basic WAF rules, a limit by address, the cache, metrics, and an access log on disk. */
+export function everythingOn(port, origin, folder) {
+  return {
+    ...base(port, origin),
+    regions: [{ id: 'eu-central-1', pools: ['app'] }],
+    waf: { rulesets: [{ id: 'basic' }] },
+    limits: [{ id: 'per-client', limit: 100_000_000, window: '1s', burst: 100_000_000 }],
+    telemetry: { access: { output: { file: join(folder, 'access.log') } } },
+    routes: [{ id: 'app', cache: {} }],
+  }
+}
+
+/** @param configure one of the functions above */
+export async function startMeridian(name, configure, origin, folder) {
+  const port = await freePort()
+  const own = join(folder, name.replaceAll(/\W+/g, '-'))
+  mkdirSync(own, { recursive: true })
+  const file = join(own, 'meridian.json')
+  writeFileSync(file, JSON.stringify(configure(port, origin, own), null, 2))
+  return startOnPort([CLI, 'start', '--config', file], port)
+}
