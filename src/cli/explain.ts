@@ -1,6 +1,6 @@
 /** `meridian explain`: what each step would decide about a request, and why. Nothing is sent. */
 import { parseIp } from '../http/ip.ts'
-import { formatExplanation } from './explain-format.ts'
+import { explanationText } from '../telemetry/explain.ts'
 import type { ExplainModule, ExplainRequest } from './runtime.ts'
 import { EXIT, type ExitCode, type Terminal, UsageError } from './terminal.ts'
 
@@ -24,7 +24,7 @@ export async function explain(
   terminal.out(
     options.json === true
       ? `${JSON.stringify(explanation, null, 2)}\n`
-      : formatExplanation(explanation),
+      : `${explanationText(explanation)}\n`,
   )
   return EXIT.ok
 }

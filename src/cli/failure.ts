@@ -27,7 +27,7 @@ function describe(error: unknown): { message: string; hint?: string | undefined 
         hint: 'stop what listens there, or choose another port',
       }
     case 'EADDRNOTAVAIL':
-      return { message: `${place} is no address of this machine` }
+      return { message: `cannot listen on ${place}: no such address on this machine` }
     case 'EACCES':
       if (place !== undefined) {
         return {

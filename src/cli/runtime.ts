@@ -2,7 +2,7 @@
  * What verbs need of the Node runtime. It is imported when a verb runs, so that `--help` and `check`
  * do not load servers and databases.
  */
-import type { Explanation } from './explain-format.ts'
+import type { Explanation } from '../telemetry/explain.ts'
 
 export interface StartOptions {
   /** Instead of the config's `workers`. */

@@ -1,0 +1,158 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { folderWith, meridian } from './cli.fixture.ts'
+
+const GOOD = `{
+  // a comment
+  "pools": { "app": { "origins": [{ "url": "http://127.0.0.1:3000" }] } },
+  "routes": [{ "id": "all", "pools": ["app"] }],
+}`
+const BAD = `{
+  "pools": { "app": { "origins": [{ "url": "http://127.0.0.1:3000" }] } },
+  "routes": [{ "id": "all", "pools": ["app"], "cahce": false }],
+  "shutdown": { "drain": 30 }
+}`
+const SECRET = `{
+  "pools": { "app": { "origins": [{ "url": "http://127.0.0.1:3000" }] } },
+  "routes": [{ "pools": ["app"] }],
+  "telemetry": { "mask": { "subjectKey": { "env": "MERIDIAN_TEST_KEY" } } }
+}`
+
+let folder: Awaited<ReturnType<typeof folderWith>>
+beforeAll(async () => {
+  folder = await folderWith({
+    'good.json': GOOD,
+    'bad.json': BAD,
+    'secret.json': SECRET,
+    'not.mmdb': 'no',
+  })
+})
+afterAll(() => folder.remove())
+const run = (args: readonly string[], env: Record<string, string> = {}) =>
+  meridian(args, { cwd: folder.path, env })
+
+describe('the command', () => {
+  it.each([
+    [['chek'], 2, 'Did you mean check?'],
+    [['--help'], 0, ''],
+  ] as const)('%s: exit code %d', async (args, code, err) => {
+    const result = await run(args)
+    expect(result.err).toContain(err)
+    expect(result.code).toBe(code)
+  })
+})
+
+describe('meridian check', () => {
+  it('says what is in a config that holds', async () => {
+    const { code, out, err } = await run(['check', '--config', 'good.json'])
+    expect(err).toBe('')
+    expect(out).toContain('good.json is valid')
+    expect(out).toMatch(/route all +everything -> pools app/)
+    expect(code).toBe(0)
+  })
+
+  it('says everything that is wrong with one that does not, with places and hints', async () => {
+    const { code, out, err } = await run(['check', '--config', 'bad.json'])
+    expect(out).toBe('')
+    expect(err).toContain(
+      'bad.json:3:47 routes[0].cahce: unknown key "cahce"\n  hint: did you mean "cache"?',
+    )
+    expect(err).toContain('bad.json:4:26 shutdown.drain: a duration such as')
+    expect(err).toContain('2 problems')
+    expect(code).toBe(1)
+  })
+
+  it('says both as JSON', async () => {
+    const good = await run(['check', '-c', 'good.json', '--json'])
+    expect(JSON.parse(good.out)).toMatchObject({
+      ok: true,
+      summary: { listen: ['http://*:8080'], pools: [{ name: 'app' }] },
+    })
+    const bad = await run(['check', '-c', 'bad.json', '--json'])
+    expect(JSON.parse(bad.out)).toMatchObject({
+      ok: false,
+      problems: [
+        { path: 'routes[0].cahce', line: 3, column: 47, hint: 'did you mean "cache"?' },
+        { path: 'shutdown.drain', line: 4, column: 26 },
+      ],
+    })
+    expect([good.code, bad.code]).toEqual([0, 1])
+  })
+
+  it('wants the environment variables that the config names', async () => {
+    const without = await run(['check', '-c', 'secret.json'])
+    expect(without.err).toContain('the environment variable MERIDIAN_TEST_KEY is not set')
+    expect(without.code).toBe(1)
+    const value = 'a-long-enough-secret-value'
+    const given = await run(['check', '-c', 'secret.json'], { MERIDIAN_TEST_KEY: value })
+    expect(given.code).toBe(0)
+    expect(given.out + given.err).not.toContain(value)
+  })
+
+  it.each([
+    ['none.json', 'there is no config file'],
+    ['.', 'it is a folder'],
+  ])('cannot read %s', async (file, message) => {
+    const { code, err } = await run(['check', '-c', file])
+    expect(err).toContain(message)
+    expect(err).toContain('hint: ')
+    expect(code).toBe(1)
+  })
+})
+
+describe('meridian init', () => {
+  it('writes a commented config that check accepts, and never over another', async () => {
+    const first = await run(['init', 'new.json'])
+    expect(first.out).toContain('wrote new.json')
+    expect(first.code).toBe(0)
+    const text = await readFile(join(folder.path, 'new.json'), 'utf8')
+    expect(text).toContain('// ')
+    expect(text).toContain('node_modules/meridian-gateway/meridian.schema.json')
+    expect((await run(['check', '-c', 'new.json'])).code).toBe(0)
+
+    const again = await run(['init', 'new.json'])
+    expect(again.err).toContain('new.json is already there')
+    expect(again.code).toBe(1)
+    expect((await run(['init', 'new.json', '--force'])).code).toBe(0)
+    const nowhere = await run(['init', 'no/such/folder.json'])
+    expect(nowhere.err).toContain('cannot be written')
+    expect(nowhere.code).toBe(1)
+  })
+})
+
+describe('meridian schema', () => {
+  it('prints the published schema', async () => {
+    const { code, out } = await run(['schema'])
+    expect(out).toBe(await readFile(new URL('../../meridian.schema.json', import.meta.url), 'utf8'))
+    expect(code).toBe(0)
+  })
+})
+
+describe('meridian geo', () => {
+  it('tells where addresses are', async () => {
+    const { code, out } = await run(['geo', '194.25.0.60', '10.0.0.1', '::ffff:194.25.0.60'])
+    const lines = out.trimEnd().split('\n')
+    expect(lines[0]).toMatch(/^194\.25\.0\.60 +DE +EU +EU +.*Germany$/)
+    expect(lines[1]).toMatch(/^10\.0\.0\.1 +unknown$/)
+    expect(lines[2]).toBe(lines[0])
+    expect(code).toBe(0)
+  })
+
+  it('tells it as JSON', async () => {
+    const { out } = await run(['geo', '194.25.0.60', '10.0.0.1', '--json'])
+    expect(JSON.parse(out)).toMatchObject([
+      { ip: '194.25.0.60', country: 'DE', name: 'Germany', europeanUnion: true },
+      { ip: '10.0.0.1', country: null, latitude: null },
+    ])
+  })
+
+  it.each([
+    ['none.mmdb', 'there is no such file'],
+    ['not.mmdb', 'geo database not.mmdb'],
+  ])('refuses the database %s', async (file, message) => {
+    const { code, err } = await run(['geo', '1.1.1.1', '--database', file])
+    expect(err).toContain(message)
+    expect(code).toBe(1)
+  })
+})
