@@ -75,8 +75,10 @@ const ListenAddress = v.strictObject({
   ),
   port: v.pipe(port, v.description('TCP port, 0 to 65535; 0 takes a free one.')),
   protocol: v.pipe(
-    v.optional(v.picklist(['http', 'https']), 'http'),
-    v.description('`https` needs `tls`.'),
+    v.optional(v.picklist(['http', 'https', 'h2c']), 'http'),
+    v.description(
+      '`https` needs `tls`. `h2c` is HTTP/2 without TLS by prior knowledge, for a trusted hop in front.',
+    ),
   ),
   tls: v.pipe(v.optional(Tls), v.description('Certificates and TLS options, for `https`.')),
   proxyProtocol: v.pipe(

@@ -55,6 +55,11 @@ export class NodeBody implements BodySource {
     return this.#keepsAll && this.#failure === undefined
   }
 
+  /** Whether what is left can be read and dropped at little cost. */
+  get isShort(): boolean {
+    return this.length !== null && this.length <= this.#options.replayBytes
+  }
+
   /** Bytes read from the client so far. */
   get receivedBytes(): number {
     return this.#receivedBytes

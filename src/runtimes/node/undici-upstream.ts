@@ -22,12 +22,6 @@ import {
 /** Above this much queued for a slow reader, the origin is paused. */
 const QUEUE_BYTES = 64 * 1024
 
-export interface UpgradedReply {
-  readonly status: number
-  readonly headers: string[]
-  readonly socket: Duplex
-}
-
 interface OriginPool {
   readonly pool: Pool
   readonly key: string
@@ -41,17 +35,6 @@ export class UndiciUpstream implements Upstream {
     const call = new Call(request)
     call.dispatch(this.#pool(origin), originUrl(origin))
     return call
-  }
-
-  /**
-   * Asks for a WebSocket.
-   * @returns the upgraded socket, or the origin's ordinary answer when it declines
-   */
-  upgrade(origin: OriginAddress, request: UpstreamRequest): Promise<UpgradedReply | UpstreamReply> {
-    const call = new Call(request)
-    const upgraded = call.upgraded()
-    call.dispatch(this.#pool(origin), originUrl(origin), 'websocket')
-    return Promise.race([upgraded, call.reply])
   }
 
   retain(origins: readonly OriginAddress[]): void {
@@ -106,7 +89,8 @@ export class UndiciUpstream implements Upstream {
 }
 
 function originUrl(origin: OriginAddress): string {
-  return `${origin.scheme}://${origin.hostname}:${origin.port}`
+  const host = origin.hostname.includes(':') ? `[${origin.hostname}]` : origin.hostname
+  return `${origin.scheme}://${host}:${origin.port === 0 ? 80 : origin.port}`
 }
 
 const keys = new WeakMap<OriginAddress, string>()
@@ -134,7 +118,6 @@ class Call implements UpstreamCall, ByteStream {
   readonly #request: UpstreamRequest
   #resolve: (reply: UpstreamReply) => void = ignore
   #reject: (error: UpstreamError) => void = ignore
-  #resolveUpgrade: ((reply: UpgradedReply) => void) | undefined
   #abort: ((error?: Error) => void) | undefined
   #resumeOrigin: (() => void) | undefined
   #timer: NodeJS.Timeout | undefined
@@ -159,7 +142,7 @@ class Call implements UpstreamCall, ByteStream {
     })
   }
 
-  dispatch(pool: Pool, origin: string, upgrade?: string): void {
+  dispatch(pool: Pool, origin: string): void {
     const request = this.#request
     this.#timer = setTimeout(onConnectTimeout, request.connectTimeoutMs, this)
     const { body } = request
@@ -171,7 +154,7 @@ class Call implements UpstreamCall, ByteStream {
       headers: request.headers,
       body: body === null ? null : body instanceof Uint8Array ? body : readableFrom(body),
       bodyTimeout: request.idleTimeoutMs,
-      ...(upgrade === undefined ? {} : { upgrade }),
+      ...(request.upgrade === undefined ? {} : { upgrade: request.upgrade }),
     }
     try {
       // The handler interface of undici's core, which hands over raw header buffers; the newer one
@@ -180,12 +163,6 @@ class Call implements UpstreamCall, ByteStream {
     } catch (error) {
       this.onError(error as Error)
     }
-  }
-
-  upgraded(): Promise<UpgradedReply> {
-    return new Promise((resolve) => {
-      this.#resolveUpgrade = resolve
-    })
   }
 
   cancel(reason?: Error): void {
@@ -235,7 +212,7 @@ class Call implements UpstreamCall, ByteStream {
     clearTimeout(this.#timer)
     this.#settled = true
     this.#ended = true
-    this.#resolveUpgrade?.({ status, headers: decodeHeaders(rawHeaders), socket })
+    this.#resolve({ status, headers: decodeHeaders(rawHeaders), body: null, tunnel: socket })
   }
 
   onHeaders(status: number, rawHeaders: Buffer[], resume: () => void): boolean {
@@ -396,5 +373,7 @@ function readableFrom(source: ByteStream): Readable {
     },
   })
   let started = false
+  // undici takes its listener away when the exchange ends; a body that fails after that harms nobody.
+  readable.on('error', ignore)
   return readable
 }

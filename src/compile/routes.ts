@@ -1,0 +1,102 @@
+/** Routes of the config as the steps want them. */
+import type { Report } from '../config/errors.ts'
+import type { RouteConfig } from '../config/sections/routes.ts'
+import type { Limits } from '../limits/limits.ts'
+import type { Passage } from '../passage.ts'
+import type { RouteCandidate } from '../routing/router.ts'
+import type { CompiledRoute } from '../snapshot.ts'
+import type { Place } from '../upstream/attempt.ts'
+import type { Pool } from '../upstream/pool.ts'
+import type { Expressions } from './expressions.ts'
+import { compileResponse } from './responses.ts'
+import { compileTransforms } from './transforms.ts'
+
+export interface RouteContext {
+  readonly pools: ReadonlyMap<string, Pool>
+  /** Region of a pool, for the record; its own name when no region has it. */
+  readonly regionOf: (pool: string) => string
+  readonly limits: Limits
+  readonly bodyLimit: number
+  readonly expressions: Expressions
+  readonly report: Report
+}
+
+export function compileMatch(
+  config: RouteConfig,
+  path: string,
+  context: RouteContext,
+): RouteCandidate<Passage> {
+  const { match } = config
+  if (typeof match !== 'string') {
+    return {
+      match: {
+        hosts: listOf(match.host),
+        paths: listOf(match.path),
+        methods: match.methods === undefined ? undefined : new Set(match.methods),
+      },
+      predicate: undefined,
+    }
+  }
+  const condition = context.expressions.condition(match, `${path}.match`, context.report)
+  return {
+    match: { hosts: [], paths: [], methods: undefined },
+    predicate: condition === undefined ? undefined : (x) => condition(x),
+  }
+}
+
+function listOf(value: string | readonly string[] | undefined): readonly string[] {
+  if (value === undefined) return []
+  return typeof value === 'string' ? [value] : value
+}
+
+export function compileRoute(
+  config: RouteConfig,
+  index: number,
+  context: RouteContext,
+): CompiledRoute {
+  const path = `routes[${index}]`
+  const { report, expressions } = context
+  const { retry, timeouts } = config
+  const transforms = compileTransforms(config.transforms, `${path}.transforms`, expressions, report)
+  return {
+    ref: { id: config.id, index },
+    bodyLimit: config.bodyLimit ?? context.bodyLimit,
+    limits: context.limits.route(config.limits, `${path}.limits`, report),
+    retry: {
+      tries: retry.tries,
+      deadlineMs: retry.deadline,
+      statuses: new Set(retry.statuses),
+      methods: new Set(retry.methods),
+      bodyLimit: retry.bodyLimit,
+    },
+    timeouts: {
+      connectMs: timeouts.connect,
+      firstByteMs: timeouts.firstByte,
+      idleMs: timeouts.idle,
+    },
+    fixed: config.pools === undefined ? undefined : fixedPlaces(config.pools, context),
+    targetOf: transforms.targetOf,
+    requestFields: transforms.requestFields,
+    responseFields: transforms.responseFields,
+    respond: compileResponse(config, path, expressions, report),
+  }
+}
+
+function fixedPlaces(names: readonly string[], context: RouteContext): CompiledRoute['fixed'] {
+  const places: Place[] = []
+  for (const name of names) {
+    const pool = context.pools.get(name)
+    // The config's own check has reported unknown names.
+    if (pool !== undefined) places.push({ region: context.regionOf(name), pool })
+  }
+  const order = [...new Set(places.map((place) => place.region))]
+  return {
+    places,
+    decision: {
+      region: order[0] ?? '',
+      order,
+      policy: 'pools',
+      reason: 'the route names its pools in order',
+    },
+  }
+}

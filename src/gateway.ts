@@ -1,0 +1,246 @@
+/**
+ * The gateway: one request's path, in order. START HERE.
+ *
+ * ```
+ * admit ─▶ accept ─▶ locate ─▶ route ─▶ guard ─▶ inspect ─▶ identify ─▶ quota ─▶ recall ─▶ steer ─▶ forward
+ *                                        (address)                       (identity)
+ * ```
+ * Each step answers, or lets the request pass; `settle` completes whatever was answered, and `finish` writes
+ * the one record when the answer has left. A snapshot holds all compiled settings; a request keeps the one
+ * it began with, a reload swaps one reference.
+ */
+import {
+  type BodySource,
+  type Client,
+  HeaderList,
+  type Reply,
+  RequestBodyError,
+  type StepResult,
+  type Target,
+} from './exchange.ts'
+import { clientAddress, forwardedScheme } from './http/client-address.ts'
+import { type RawRequest, type Vetted, vet } from './http/front.ts'
+import { type ProblemCode, problem } from './http/problem.ts'
+import { requestIds } from './http/request-id.ts'
+import { Passage, type Peer } from './passage.ts'
+import type { Platform } from './ports.ts'
+import type { Snapshot } from './snapshot.ts'
+import { accept } from './steps/accept.ts'
+import { forward } from './steps/forward.ts'
+import { guard, quota } from './steps/guard.ts'
+import { identify } from './steps/identify.ts'
+import { inspect } from './steps/inspect.ts'
+import { locate } from './steps/locate.ts'
+import { recall } from './steps/recall.ts'
+import { route } from './steps/route.ts'
+import { settle } from './steps/settle.ts'
+import { steer } from './steps/steer.ts'
+import type { Telemetry } from './telemetry/telemetry.ts'
+import { AttemptsFailed } from './upstream/attempt.ts'
+
+export { Passage, type Peer } from './passage.ts'
+
+/** What the steps share beside the exchange: ports and state that outlives a snapshot. */
+export interface Services {
+  readonly platform: Platform
+  readonly telemetry: Telemetry
+}
+
+export type GatewayStep = (x: Passage, services: Services) => StepResult
+
+/** The request's path. Names, order and meaning are in `docs/architecture.md`. */
+const PATH: readonly GatewayStep[] = [
+  accept,
+  locate,
+  route,
+  guard,
+  inspect,
+  identify,
+  quota,
+  recall,
+  steer,
+  forward,
+]
+
+/** What a runtime knows once the answer has left, or could not. */
+export interface Delivery {
+  readonly bytesIn: number
+  readonly bytesOut: number
+  /** Whether the client got all of it. */
+  readonly complete: boolean
+}
+
+export class Gateway {
+  readonly services: Services
+  readonly #platform: Platform
+  readonly #nextId: (now: number) => string
+  #snapshot: Snapshot
+
+  constructor(services: Services, snapshot: Snapshot) {
+    this.services = services
+    this.#platform = services.platform
+    this.#nextId = requestIds(services.platform.random.bytes(5))
+    this.#snapshot = snapshot
+  }
+
+  get snapshot(): Snapshot {
+    return this.#snapshot
+  }
+
+  /** Requests that begin from now on use `next`; those under way finish with theirs. */
+  swap(next: Snapshot): void {
+    this.#snapshot = next
+  }
+
+  /**
+   * Vets a request and makes its exchange. A refused one is an exchange too, with `refusal` set.
+   * @param openBody called for a request that may have a body; `owner` is handed through
+   */
+  admit<Owner>(
+    raw: RawRequest,
+    peer: Peer,
+    owner: Owner,
+    openBody: (owner: Owner, vetted: Vetted) => BodySource | null,
+  ): Passage {
+    const snapshot = this.#snapshot
+    const now = this.#platform.clock.now()
+    const monotonicStart = this.#platform.clock.monotonic()
+    const vetted = vet(raw, snapshot.front)
+    if ('refusal' in vetted) {
+      return this.#refused(vetted.refusal, raw, peer, snapshot)
+    }
+    const client = clientOf(peer, vetted.headers, snapshot)
+    const scheme =
+      (client.viaTrustedProxy ? forwardedScheme(vetted.headers) : undefined) ??
+      (raw.secure ? 'https' : 'http')
+    return new Passage({
+      id: this.#nextId(now),
+      startedAt: now,
+      method: raw.method,
+      scheme,
+      httpVersion: raw.version,
+      authority: vetted.authority,
+      host: vetted.host,
+      target: vetted.target,
+      headers: vetted.headers,
+      client,
+      body: openBody(owner, vetted),
+      snapshot,
+      peer,
+      monotonicStart,
+      wantsWebSocket: vetted.wantsWebSocket && raw.version === '1.1' && raw.method === 'GET',
+      answerLocally: vetted.answerLocally,
+    })
+  }
+
+  /** An exchange and its answer for what never became a request (the parser refused it). */
+  refuse(code: ProblemCode, peer: Peer): { exchange: Passage; reply: Reply } {
+    const raw: RawRequest = { method: '', target: '', version: '1.1', headers: [], secure: false }
+    const exchange = this.#refused(code, raw, peer, this.#snapshot)
+    exchange.outcome = code
+    return { exchange, reply: settle(exchange, problem(code, exchange.id), this.services) }
+  }
+
+  #refused(code: ProblemCode, raw: RawRequest, peer: Peer, snapshot: Snapshot): Passage {
+    const now = this.#platform.clock.now()
+    const headers = new HeaderList(raw.headers)
+    const path = raw.target.slice(0, 256)
+    const target: Target = { raw: path, path, query: '', pathAndQuery: path }
+    return new Passage({
+      id: this.#nextId(now),
+      startedAt: now,
+      method: raw.method.slice(0, 32),
+      scheme: raw.secure ? 'https' : 'http',
+      httpVersion: raw.version,
+      authority: '',
+      host: '',
+      target,
+      headers,
+      client: clientOf(peer, headers, snapshot),
+      body: null,
+      refusal: code,
+      snapshot,
+      peer,
+      monotonicStart: this.#platform.clock.monotonic(),
+      wantsWebSocket: false,
+      answerLocally: false,
+    })
+  }
+
+  /** Answers a request. Never rejects: a failure is an answer too. Synchronous whenever nothing waits. */
+  handle(x: Passage): Reply | Promise<Reply> {
+    let reply: StepResult
+    try {
+      reply = this.#walk(x, 0)
+    } catch (error) {
+      return settle(x, this.#failure(x, error), this.services)
+    }
+    if (!(reply instanceof Promise)) return settle(x, reply ?? this.#unanswered(x), this.services)
+    return reply.then(
+      (answer) => settle(x, answer ?? this.#unanswered(x), this.services),
+      (error: unknown) => settle(x, this.#failure(x, error), this.services),
+    )
+  }
+
+  #walk(x: Passage, from: number): StepResult {
+    for (let i = from; i < PATH.length; i++) {
+      const answer = (PATH[i] as GatewayStep)(x, this.services)
+      if (answer === undefined) continue
+      if (!(answer instanceof Promise)) return answer
+      return answer.then((reply) => reply ?? this.#walk(x, i + 1))
+    }
+    return undefined
+  }
+
+  /** `forward` always answers or throws; reaching this is a bug, and is answered as one. */
+  #unanswered(x: Passage): Reply {
+    return this.#failure(x, new Error('no step answered'))
+  }
+
+  #failure(x: Passage, error: unknown): Reply {
+    let code: ProblemCode = 'internal'
+    if (error instanceof AttemptsFailed) code = error.code
+    else if (error instanceof RequestBodyError) code = error.problem
+    else if (x.aborted) code = 'client-closed'
+    else {
+      this.#platform.log.error('a request failed inside the gateway', {
+        requestId: x.id,
+        error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+      })
+    }
+    x.outcome = code
+    return problem(code, x.id)
+  }
+
+  /**
+   * The answer has left, or cannot any more. To be called exactly once for every exchange.
+   * @param reply undefined when the client left before there was one
+   */
+  finish(x: Passage, reply: Reply | undefined, delivery: Delivery): void {
+    const { telemetry } = this.services
+    if (reply === undefined) x.outcome = 'client-closed'
+    if (x.limitResults !== undefined) x.snapshot.limits.release(x.limitResults)
+    telemetry.settle(x, {
+      status: reply?.status ?? 0,
+      bytesIn: delivery.bytesIn,
+      bytesOut: delivery.bytesOut,
+      durationMs: this.#platform.clock.monotonic() - x.monotonicStart,
+    })
+  }
+}
+
+/** The client behind a peer; the same object for all requests of a connection that is not a proxy's. */
+function clientOf(peer: Peer, headers: HeaderList, snapshot: Snapshot): Client {
+  if (!snapshot.trusted.contains(peer.ip)) {
+    peer.client ??= {
+      ip: peer.ip,
+      port: peer.port,
+      peer: peer.ip,
+      viaTrustedProxy: false,
+      tls: peer.tls,
+    }
+    return peer.client
+  }
+  const { ip, viaTrustedProxy } = clientAddress(peer.ip, headers, snapshot.trusted)
+  return { ip, port: peer.port, peer: peer.ip, viaTrustedProxy, tls: peer.tls }
+}

@@ -1,0 +1,79 @@
+/**
+ * An exchange on its way through one gateway: the snapshot it started with, and what only the steps need
+ * to know. Runtimes make it through `Gateway.admit` and pass it back.
+ */
+
+import type { IpAddress } from './exchange.ts'
+import {
+  type Client,
+  Exchange,
+  type ExchangeInit,
+  type Geo,
+  type Millis,
+  type TlsInfo,
+} from './exchange.ts'
+import { Subject } from './expression/subject.ts'
+import type { LimitResult } from './limits/limits.ts'
+import type { CompiledRoute, Snapshot } from './snapshot.ts'
+import type { Place } from './upstream/attempt.ts'
+
+const NO_PLACES: readonly Place[] = []
+
+/** The direct peer of a connection. One object for each connection, which also keeps what is the same for all its requests. */
+export interface Peer {
+  readonly ip: IpAddress | undefined
+  readonly port: number
+  readonly tls: TlsInfo | null
+  /** The client, when the peer is not a trusted proxy. */
+  client?: Client
+  geo?: Geo
+  geoVersion?: number
+}
+
+export interface PassageInit extends ExchangeInit {
+  readonly snapshot: Snapshot
+  readonly peer: Peer
+  readonly monotonicStart: Millis
+  readonly wantsWebSocket: boolean
+  readonly answerLocally: boolean
+}
+
+export class Passage extends Exchange {
+  readonly snapshot: Snapshot
+  readonly peer: Peer
+  /** Monotonic time of the start, for durations. */
+  readonly monotonicStart: Millis
+  readonly wantsWebSocket: boolean
+  readonly answerLocally: boolean
+  /** Compiled settings of `route`. */
+  plan: CompiledRoute | undefined
+  /** Where the request may be sent, in order; residency has been applied. */
+  places: readonly Place[] = NO_PLACES
+  /** Results of the limit checks, to be settled and released. */
+  limitResults: LimitResult[] | undefined
+  /** Fields to add to whatever is answered: challenges, limits, cookies. */
+  replyFields: string[] | undefined
+  /** Sends 102 and 103 on; set by runtimes that can. */
+  onInterim: ((status: number, headers: string[]) => void) | undefined
+  #subject: Subject | undefined
+
+  constructor(init: PassageInit) {
+    super(init)
+    this.snapshot = init.snapshot
+    this.peer = init.peer
+    this.monotonicStart = init.monotonicStart
+    this.wantsWebSocket = init.wantsWebSocket
+    this.answerLocally = init.answerLocally
+  }
+
+  /** What expressions are about; made when the first one asks. */
+  get subject(): Subject {
+    this.#subject ??= new Subject(this)
+    return this.#subject
+  }
+
+  addReplyFields(fields: readonly string[]): void {
+    if (this.replyFields === undefined) this.replyFields = [...fields]
+    else this.replyFields.push(...fields)
+  }
+}

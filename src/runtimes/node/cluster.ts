@@ -1,0 +1,288 @@
+/**
+ * Several processes on one set of sockets: the primary forks and replaces workers, and has the control
+ * port; workers serve. Questions to workers go by IPC, numbered, with a time limit.
+ */
+import cluster, { type Worker } from 'node:cluster'
+import type { StatusReport } from '../../admin/view.ts'
+import { type AdminView, ExplainError, type ExplainQuery } from '../../admin/view.ts'
+import { ConfigError } from '../../config/errors.ts'
+import type { EventKind, GatewayEvent } from '../../telemetry/events.ts'
+import type { Explanation } from '../../telemetry/explain.ts'
+import { exposition, mergeSnapshots } from '../../telemetry/exposition.ts'
+import { Mask } from '../../telemetry/mask.ts'
+import type { MetricsSnapshot } from '../../telemetry/metrics.ts'
+import { startAdmin } from './admin-server.ts'
+import { statusOf } from './admin-view.ts'
+import { nodeRandom } from './clock.ts'
+import type { ConfigBundle, ConfigFile } from './config-file.ts'
+import { explainExchange } from './explain.ts'
+import { Instance } from './instance.ts'
+import { operationsLog } from './operations-log.ts'
+import { addressesOf, type RunningGateway, reloadNow, watch } from './start.ts'
+
+const ANSWER_MS = 5000
+/** A worker that dies younger than this is started again only after a pause, which doubles. */
+const YOUNG_MS = 5000
+const LONGEST_PAUSE_MS = 30_000
+
+type Question =
+  | { readonly ask: 'metrics' | 'status' }
+  | { readonly ask: 'explain'; readonly query: ExplainQuery }
+  | {
+      readonly ask: 'events'
+      readonly since: number
+      readonly limit: number
+      readonly kind: EventKind | undefined
+    }
+type Asked = Question & { readonly id: number }
+type Command = { readonly command: 'reload' | 'reopen-log' | 'stop' }
+type FromWorker =
+  | { readonly ready: readonly number[] }
+  | { readonly failed: string }
+  | { readonly id: number; readonly answer: unknown }
+
+// The worker's side --------------------------------------------------------------------------------
+
+/** A worker process: serves until the primary says stop, or disconnects. */
+export async function runWorker(file: ConfigFile, bundle: ConfigBundle): Promise<RunningGateway> {
+  const send = (message: FromWorker) => process.send?.(message)
+  let instance: Instance
+  try {
+    instance = await Instance.start(bundle)
+  } catch (error) {
+    send({ failed: error instanceof Error ? error.message : String(error) })
+    throw error
+  }
+  const stopWatching = watch(file, instance)
+  const close = async () => {
+    stopWatching()
+    await instance.stop()
+  }
+  let isStopping = false
+  const stop = () => {
+    if (isStopping) return
+    isStopping = true
+    void close().then(() => process.exit(0))
+  }
+  process.on('message', (message: Asked | Command) => {
+    if ('command' in message) {
+      if (message.command === 'reload') void reloadNow(file, instance)
+      else if (message.command === 'reopen-log') instance.reopenLog()
+      else stop()
+      return
+    }
+    void answer(instance, message).then((value) => send({ id: message.id, answer: value }))
+  })
+  process.on('disconnect', stop)
+  // The primary decides; the terminal sends these to the whole group.
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR1'] as const)
+    process.on(signal, () => {})
+  send({ ready: [...instance.ports] })
+  return { addresses: addressesOf(bundle.config.listen.addresses, instance.ports), close }
+}
+
+async function answer(instance: Instance, question: Question): Promise<unknown> {
+  switch (question.ask) {
+    case 'metrics':
+      return instance.telemetry.metrics.snapshot()
+    case 'status':
+      return statusOf(instance, 1)
+    case 'events':
+      return instance.telemetry.events.since(question.since, question.limit, question.kind)
+    case 'explain':
+      return explainExchange(instance, question.query)
+  }
+}
+
+// The primary's side -------------------------------------------------------------------------------
+
+class Workers {
+  readonly #pending = new Map<number, (answer: unknown) => void>()
+  readonly #count: number
+  #nextId = 1
+  #pauseMs = 250
+  #isStopping = false
+  /** Ports that the first worker got. */
+  ports: readonly number[] = []
+
+  constructor(count: number) {
+    this.#count = count
+  }
+
+  get live(): Worker[] {
+    return Object.values(cluster.workers ?? {}).filter(
+      (worker): worker is Worker => worker?.isConnected() === true,
+    )
+  }
+
+  get isStopping(): boolean {
+    return this.#isStopping
+  }
+
+  /** @throws ConfigError when a worker cannot start */
+  async start(): Promise<void> {
+    cluster.setupPrimary({ serialization: 'advanced' })
+    await Promise.all(Array.from({ length: this.#count }, () => this.#fork(true)))
+  }
+
+  #fork(isFirst: boolean): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const worker = cluster.fork()
+      const startedAt = performance.now()
+      let isReady = false
+      worker.on('message', (message: FromWorker) => {
+        if ('ready' in message) {
+          isReady = true
+          if (this.ports.length === 0) this.ports = message.ready
+          resolve()
+        } else if ('failed' in message) {
+          reject(new ConfigError([{ path: 'workers', message: message.failed }]))
+        } else {
+          this.#pending.get(message.id)?.(message.answer)
+        }
+      })
+      worker.on('exit', (code, signal) => {
+        if (this.#isStopping) return
+        if (isFirst && !isReady) {
+          reject(
+            new ConfigError([
+              {
+                path: 'workers',
+                message: `a worker ended with ${signal ?? code} before it was ready`,
+              },
+            ]),
+          )
+          return
+        }
+        const age = performance.now() - startedAt
+        const pause = age < YOUNG_MS ? this.#pauseMs : 0
+        this.#pauseMs = age < YOUNG_MS ? Math.min(LONGEST_PAUSE_MS, this.#pauseMs * 2) : 250
+        operationsLog.error('a worker ended and is replaced', {
+          pid: worker.process.pid,
+          code,
+          signal,
+          pause,
+        })
+        setTimeout(() => {
+          if (!this.#isStopping)
+            void this.#fork(false).catch((error: Error) =>
+              operationsLog.error('a worker did not start', { error: error.message }),
+            )
+        }, pause)
+      })
+    })
+  }
+
+  ask(worker: Worker, question: Question): Promise<unknown> {
+    const id = this.#nextId++
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => settle(undefined), ANSWER_MS)
+      const settle = (value: unknown) => {
+        clearTimeout(timer)
+        this.#pending.delete(id)
+        resolve(value)
+      }
+      this.#pending.set(id, settle)
+      worker.send({ ...question, id })
+    })
+  }
+
+  async askAll(question: Question): Promise<unknown[]> {
+    const answers = await Promise.all(this.live.map((worker) => this.ask(worker, question)))
+    return answers.filter((one) => one !== undefined)
+  }
+
+  tell(command: Command['command']): void {
+    for (const worker of this.live) worker.send({ command })
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopping = true
+    const workers = this.live
+    const ended = workers.map(
+      (worker) => new Promise<void>((resolve) => worker.once('exit', () => resolve())),
+    )
+    this.tell('stop')
+    await Promise.all(ended)
+  }
+}
+
+/** @throws ConfigError when a worker or the control port cannot start */
+export async function runPrimary(bundle: ConfigBundle, count: number): Promise<RunningGateway> {
+  const { config, secrets } = bundle
+  const workers = new Workers(count)
+  await workers.start()
+  let control: string | undefined
+  let closeAdmin = async () => {}
+  if (config.admin.enabled) {
+    const token = config.admin.token === undefined ? undefined : secrets.get(config.admin.token)
+    const mask = new Mask(config.telemetry.mask, nodeRandom.bytes(16))
+    try {
+      const admin = await startAdmin(config.admin, token, primaryView(workers, bundle), () => mask)
+      control = admin.address
+      closeAdmin = () => admin.close()
+    } catch (error) {
+      await workers.stop()
+      throw error
+    }
+  }
+  const close = async () => {
+    await workers.stop()
+    await closeAdmin()
+  }
+  let isStopping = false
+  const stop = () => {
+    if (isStopping) return
+    isStopping = true
+    void close().then(() => process.exit(0))
+  }
+  process.on('SIGTERM', stop)
+  process.on('SIGINT', stop)
+  process.on('SIGHUP', () => workers.tell('reload'))
+  process.on('SIGUSR1', () => workers.tell('reopen-log'))
+  return { addresses: addressesOf(config.listen.addresses, workers.ports), control, close }
+}
+
+function primaryView(workers: Workers, bundle: ConfigBundle): AdminView {
+  const first = async (question: Question): Promise<unknown> => {
+    for (const worker of workers.live) {
+      const found = await workers.ask(worker, question)
+      if (found !== undefined) return found
+    }
+    throw new Error('no worker answers')
+  }
+  return {
+    status: async () => ({
+      ...((await first({ ask: 'status' })) as StatusReport),
+      workers: workers.live.length,
+    }),
+    readiness: () => {
+      if (workers.isStopping) return { ready: false, reasons: ['shutting down'] }
+      return workers.live.length > 0
+        ? { ready: true, reasons: [] }
+        : { ready: false, reasons: ['no worker is running'] }
+    },
+    metrics: async () =>
+      exposition(mergeSnapshots((await workers.askAll({ ask: 'metrics' })) as MetricsSnapshot[])),
+    config: () => bundle.config,
+    explain: async (query): Promise<Explanation> => {
+      const result = (await first({ ask: 'explain', query })) as Explanation | string
+      if (typeof result === 'string') throw new ExplainError(result)
+      return result
+    },
+    events: async (since, limit, kind) => {
+      const found = (await workers.askAll({
+        ask: 'events',
+        since,
+        limit,
+        kind,
+      })) as GatewayEvent[][]
+      return found
+        .flat()
+        .sort((a, b) => a.time - b.time)
+        .slice(-limit)
+    },
+    onFailed: (error, path) =>
+      operationsLog.error('the control port failed', { path, error: error.message }),
+  }
+}

@@ -1,0 +1,255 @@
+/**
+ * One process's gateway: ports bound, config compiled, sockets open; reload by swapping a snapshot.
+ */
+import { dirname } from 'node:path'
+import { compileSnapshot } from '../../compile/compile.ts'
+import { ConfigError, formatProblem } from '../../config/errors.ts'
+import type { TelemetryConfig } from '../../config/sections/telemetry.ts'
+import { Gateway } from '../../gateway.ts'
+import { GeoSlots } from '../../geo/place.ts'
+import { MmdbGeoSource } from '../../geo/source.ts'
+import type { Logger, Platform } from '../../ports.ts'
+import type { Snapshot } from '../../snapshot.ts'
+import { Telemetry, type TelemetrySecrets } from '../../telemetry/telemetry.ts'
+import { nodeClock, nodeRandom } from './clock.ts'
+import type { ConfigBundle } from './config-file.ts'
+import { GeoFileWatcher, oldest } from './geo-file.ts'
+import { nodeKeySource } from './key-source.ts'
+import { LogFile } from './log-file.ts'
+import { operationsLog } from './operations-log.ts'
+import { processFacts } from './process-facts.ts'
+import { NodeServer } from './server.ts'
+import { UndiciUpstream } from './undici-upstream.ts'
+import { VERSION } from './version.ts'
+
+export interface InstanceOptions {
+  readonly log?: Logger
+  /** Whether this process runs the active health checks. */
+  readonly probes?: boolean
+}
+
+export class Instance {
+  readonly gateway: Gateway
+  readonly platform: Platform
+  readonly telemetry: Telemetry
+  readonly geo: MmdbGeoSource
+  readonly startedAt = Date.now()
+  readonly #server: NodeServer
+  readonly #upstream: UndiciUpstream
+  readonly #access: LogFile
+  readonly #geoWatcher: GeoFileWatcher
+  #bundle: ConfigBundle
+  #loadedAt = Date.now()
+  #lastError: string | null = null
+  #stopping = false
+
+  private constructor(parts: {
+    gateway: Gateway
+    platform: Platform
+    telemetry: Telemetry
+    geo: MmdbGeoSource
+    server: NodeServer
+    upstream: UndiciUpstream
+    access: LogFile
+    geoWatcher: GeoFileWatcher
+    bundle: ConfigBundle
+  }) {
+    this.gateway = parts.gateway
+    this.platform = parts.platform
+    this.telemetry = parts.telemetry
+    this.geo = parts.geo
+    this.#server = parts.server
+    this.#upstream = parts.upstream
+    this.#access = parts.access
+    this.#geoWatcher = parts.geoWatcher
+    this.#bundle = parts.bundle
+  }
+
+  /** @throws ConfigError, GeoFileError */
+  static async start(bundle: ConfigBundle, options: InstanceOptions = {}): Promise<Instance> {
+    const log = options.log ?? operationsLog
+    const { config } = bundle
+    const slots = new GeoSlots()
+    const geo = new MmdbGeoSource(slots)
+    const { database } = config.geo
+    const geoWatcher = await GeoFileWatcher.start(
+      geo,
+      {
+        paths: database === undefined ? [] : typeof database === 'string' ? [database] : database,
+        canaries: config.geo.reload.canaries,
+        allowIpv4Only: config.geo.allowIpv4Only,
+      },
+      nodeClock,
+      config.geo.reload.interval,
+      (result) => {
+        if (result.outcome === 'swapped')
+          log.info('geo database reloaded', { countries: result.countries })
+        else
+          log.error('geo database not reloaded, the old one stays', { error: result.error.message })
+      },
+    )
+    const upstream = new UndiciUpstream()
+    const access = openAccessLog(config.telemetry)
+    const platform: Platform = {
+      name: 'node',
+      clock: nodeClock,
+      random: nodeRandom,
+      upstream,
+      geo,
+      keys: nodeKeySource,
+      access,
+      log,
+    }
+    let server: NodeServer | undefined
+    const telemetry = new Telemetry(config.telemetry, telemetrySecrets(bundle), {
+      clock: nodeClock,
+      random: nodeRandom,
+      access,
+      build: { version: VERSION, runtime: 'node' },
+      process: processFacts(() => server?.connections ?? 0),
+    })
+    const snapshot = compileSnapshot(bundle, { platform, slots })
+    const gateway = new Gateway({ platform, telemetry }, snapshot)
+    server = new NodeServer(gateway, config.listen, dirname(bundle.path), log)
+    try {
+      await server.start()
+    } catch (error) {
+      geoWatcher.stop()
+      await access.close()
+      throw error
+    }
+    const instance = new Instance({
+      gateway,
+      platform,
+      telemetry,
+      geo,
+      server,
+      upstream,
+      access,
+      geoWatcher,
+      bundle,
+    })
+    instance.#watchGauges()
+    return instance
+  }
+
+  #watchGauges(): void {
+    const { metrics } = this.telemetry
+    metrics.configSuccess.set([], 1)
+    metrics.configTimestamp.set([], this.#loadedAt / 1000)
+    metrics.registry.onCollect(() => {
+      metrics.geoAge.set([], Math.max(0, (Date.now() - oldest(this.geo.databases)) / 1000))
+      metrics.logDropped.setTotal([], this.#access.dropped)
+    })
+  }
+
+  get ports(): readonly number[] {
+    return this.#server.ports
+  }
+
+  get bundle(): ConfigBundle {
+    return this.#bundle
+  }
+
+  get loadedAt(): number {
+    return this.#loadedAt
+  }
+
+  get lastError(): string | null {
+    return this.#lastError
+  }
+
+  get isStopping(): boolean {
+    return this.#stopping
+  }
+
+  get snapshot(): Snapshot {
+    return this.gateway.snapshot
+  }
+
+  /** Takes a new config over, or says why not and keeps the old one. */
+  reload(bundle: ConfigBundle): boolean {
+    const { log } = this.platform
+    try {
+      const next = compileSnapshot(bundle, {
+        platform: this.platform,
+        slots: new GeoSlots(),
+        previous: this.gateway.snapshot,
+      })
+      this.gateway.swap(next)
+      this.telemetry.configure(bundle.config.telemetry, telemetrySecrets(bundle))
+      this.#upstream.retain(
+        [...next.pools.values()].flatMap((pool) => pool.origins.map((origin) => origin.address)),
+      )
+      this.#server.refreshCertificates()
+      this.#bundle = bundle
+      this.#loadedAt = Date.now()
+      this.#lastError = null
+      this.telemetry.metrics.configReloads.add(['success'])
+      this.telemetry.metrics.configSuccess.set([], 1)
+      this.telemetry.metrics.configTimestamp.set([], this.#loadedAt / 1000)
+      this.telemetry.note('config', 'reloaded', { hash: bundle.hash.slice(0, 12) })
+      log.info('config reloaded', { hash: bundle.hash.slice(0, 12) })
+      return true
+    } catch (error) {
+      this.reloadFailed(error)
+      return false
+    }
+  }
+
+  /** The new config does not read or compile: the old one goes on. */
+  reloadFailed(error: unknown): void {
+    const message =
+      error instanceof ConfigError
+        ? error.problems.map(formatProblem).join('\n')
+        : error instanceof Error
+          ? error.message
+          : String(error)
+    this.#lastError = message
+    this.telemetry.metrics.configReloads.add(['failure'])
+    this.telemetry.metrics.configSuccess.set([], 0)
+    this.telemetry.note('config', 'reload-failed', { error: message.slice(0, 500) })
+    this.platform.log.error('config not reloaded, the old one stays', { error: message })
+  }
+
+  reopenLog(): void {
+    this.#access.reopen()
+  }
+
+  /**
+   * Drains and stops.
+   * @returns how many connections had to be cut
+   */
+  async stop(): Promise<number> {
+    if (this.#stopping) return 0
+    this.#stopping = true
+    const { shutdown } = this.#bundle.config
+    if (shutdown.delay > 0) await new Promise((resolve) => setTimeout(resolve, shutdown.delay))
+    const cut = await this.#server.stop(shutdown.drain)
+    this.#geoWatcher.stop()
+    this.snapshot.stop?.()
+    await this.#upstream.close()
+    await this.#access.close()
+    return cut
+  }
+}
+
+function telemetrySecrets(bundle: ConfigBundle): TelemetrySecrets {
+  const { subjectKey } = bundle.config.telemetry.mask
+  return subjectKey === undefined ? {} : { subjectKey: bundle.secrets.get(subjectKey) }
+}
+
+function openAccessLog(config: TelemetryConfig): LogFile {
+  const { output } = config.access
+  try {
+    return new LogFile(output)
+  } catch (error) {
+    throw new ConfigError([
+      {
+        path: 'telemetry.access.output',
+        message: `the access log cannot be opened: ${(error as Error).message}`,
+        hint: 'the folder must exist and be writable for the user that runs the gateway',
+      },
+    ])
+  }
+}

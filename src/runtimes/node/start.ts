@@ -1,0 +1,126 @@
+/**
+ * `meridian start`: one process, or a primary with worker processes that share the sockets. Signals:
+ * SIGTERM and SIGINT drain and exit 0, SIGHUP reloads, SIGUSR1 reopens the access log.
+ */
+import cluster from 'node:cluster'
+import { availableParallelism } from 'node:os'
+import type { ListenAddressConfig } from '../../config/sections/listen.ts'
+import { type AdminServer, startAdmin } from './admin-server.ts'
+import { instanceView } from './admin-view.ts'
+import { runPrimary, runWorker } from './cluster.ts'
+import { type ConfigBundle, ConfigFile } from './config-file.ts'
+import { Instance, type InstanceOptions } from './instance.ts'
+
+export interface StartOptions {
+  /** Instead of the config's `workers`. */
+  readonly workers?: number | 'auto' | undefined
+}
+
+/** A gateway that serves. */
+export interface RunningGateway {
+  /** Where clients connect, as URLs. */
+  readonly addresses: readonly string[]
+  /** The control port, as a URL, when there is one. */
+  readonly control?: string | undefined
+  /** Drains and stops. */
+  close(): Promise<void>
+}
+
+/**
+ * Starts a gateway from a config file and keeps it running: watches the file, handles signals.
+ * @throws ConfigError, ConfigFileError, GeoFileError
+ */
+export async function startFromFile(path: string, options: StartOptions): Promise<RunningGateway> {
+  const file = new ConfigFile(path)
+  const bundle = await file.load()
+  if (cluster.isWorker) return runWorker(file, bundle)
+  const workers = options.workers ?? bundle.config.workers
+  const count = workers === 'auto' ? availableParallelism() : workers
+  if (count > 1) return runPrimary(bundle, count)
+  const running = await startGateway(file, bundle)
+  onSignals(running)
+  return running
+}
+
+export interface SingleGateway extends RunningGateway {
+  readonly instance: Instance
+  reload(): Promise<boolean>
+}
+
+/** One process, without signal handlers: for the CLI, the demo and tests. */
+export async function startGateway(
+  file: ConfigFile,
+  bundle: ConfigBundle,
+  options: InstanceOptions = {},
+): Promise<SingleGateway> {
+  const instance = await Instance.start(bundle, options)
+  let admin: AdminServer | undefined
+  const { config, secrets } = bundle
+  try {
+    if (config.admin.enabled) {
+      const token = config.admin.token === undefined ? undefined : secrets.get(config.admin.token)
+      admin = await startAdmin(
+        config.admin,
+        token,
+        instanceView(instance),
+        () => instance.telemetry.mask,
+      )
+    }
+  } catch (error) {
+    await instance.stop()
+    throw error
+  }
+  const stopWatching = watch(file, instance)
+  return {
+    instance,
+    addresses: addressesOf(config.listen.addresses, instance.ports),
+    control: admin?.address,
+    reload: () => reloadNow(file, instance),
+    close: async () => {
+      stopWatching()
+      await instance.stop()
+      await admin?.close()
+    },
+  }
+}
+
+/** Takes over every change of the config file that reads and compiles. */
+export function watch(file: ConfigFile, instance: Instance): () => void {
+  return file.watch((change) => {
+    if ('bundle' in change) instance.reload(change.bundle)
+    else instance.reloadFailed(change.error)
+  })
+}
+
+export async function reloadNow(file: ConfigFile, instance: Instance): Promise<boolean> {
+  try {
+    return instance.reload(await file.load())
+  } catch (error) {
+    instance.reloadFailed(error)
+    return false
+  }
+}
+
+function onSignals(running: SingleGateway): void {
+  let isStopping = false
+  const stop = () => {
+    if (isStopping) return
+    isStopping = true
+    void running.close().then(() => process.exit(0))
+  }
+  process.on('SIGTERM', stop)
+  process.on('SIGINT', stop)
+  process.on('SIGHUP', () => void running.reload())
+  process.on('SIGUSR1', () => running.instance.reopenLog())
+}
+
+/** For people: where to connect. */
+export function addressesOf(
+  addresses: readonly ListenAddressConfig[],
+  ports: readonly number[],
+): string[] {
+  return addresses.map(({ address, protocol }, index) => {
+    const host = address === '*' ? 'localhost' : address.includes(':') ? `[${address}]` : address
+    return `${protocol === 'https' ? 'https' : 'http'}://${host}:${ports[index] ?? 0}`
+  })
+}

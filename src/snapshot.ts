@@ -1,0 +1,53 @@
+/**
+ * A config compiled into one immutable set of tables and closures. Nothing here is looked up by name or
+ * parsed again while requests are served. A config that does not compile never becomes a snapshot.
+ */
+import type { MeridianConfig } from './config/schema.ts'
+import type { CandidateVerdict, Reply, RouteRef, SteeringDecision } from './exchange.ts'
+import type { CidrSet } from './http/cidr.ts'
+import type { FrontLimits } from './http/front.ts'
+import type { Limits, RouteLimits } from './limits/limits.ts'
+import type { Passage } from './passage.ts'
+import type { Router } from './routing/router.ts'
+import type { DebugGate } from './telemetry/debug-headers.ts'
+import type { HealthReporter, Place, RetryPolicy, RouteTimeouts } from './upstream/attempt.ts'
+import type { Pool } from './upstream/pool.ts'
+
+export interface CompiledRoute {
+  readonly ref: RouteRef
+  readonly bodyLimit: number
+  readonly limits: RouteLimits
+  readonly retry: RetryPolicy
+  readonly timeouts: RouteTimeouts
+  /** Pools in order, for a route that names them. */
+  readonly fixed:
+    | { readonly places: readonly Place[]; readonly decision: SteeringDecision }
+    | undefined
+  /** Path and query for the origin; undefined when they are the client's own. */
+  readonly targetOf: ((x: Passage) => string) | undefined
+  /** Changes to the fields for the origin, in place. */
+  readonly requestFields: ((x: Passage, fields: string[]) => void) | undefined
+  /** Changes to the fields for the client, in place. */
+  readonly responseFields: ((x: Passage, fields: string[]) => void) | undefined
+  /** A redirect or a fixed answer. */
+  readonly respond: ((x: Passage) => Reply) | undefined
+}
+
+export interface Snapshot {
+  readonly config: MeridianConfig
+  readonly front: FrontLimits
+  /** What the gateway calls itself in Via and CDN-Loop. */
+  readonly pseudonym: string
+  readonly via: string
+  readonly trusted: CidrSet
+  readonly router: Router<Passage>
+  readonly routes: readonly CompiledRoute[]
+  readonly pools: ReadonlyMap<string, Pool>
+  readonly health: HealthReporter
+  readonly limits: Limits
+  readonly debug: DebugGate
+  /** Every candidate region of a request and why it was chosen or not. */
+  readonly explainSteering?: (x: Passage) => readonly CandidateVerdict[]
+  /** Ends what the snapshot runs in the background (health checks). */
+  readonly stop?: () => void
+}
