@@ -158,6 +158,13 @@ export class Http2Front {
       isComplete: () => sawEnd && !stream.aborted && stream.rstCode === 0,
     })
     stream.on('aborted', () => body.fail(new RequestBodyError('body-cut')))
+    // nghttp2 drops malformed trailer fields without a word. A trailer section that is empty behind it
+    // was one of those (or says nothing): RFC 9113 §8.2.1 has such a message treated as malformed.
+    stream.on('trailers', ((_trailers: unknown, _flags: number, raw: readonly string[]) => {
+      if (raw.length > 0) return
+      body.fail(new RequestBodyError('body-cut'))
+      stream.close(http2.constants.NGHTTP2_PROTOCOL_ERROR)
+    }) as (...args: unknown[]) => void)
     serving.body = body
     return body
   }
