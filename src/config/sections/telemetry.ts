@@ -22,7 +22,7 @@ const AccessLog = v.pipe(
         ),
         'stdout',
       ),
-      v.description('Where lines go. A file is opened for appending and reopened on SIGUSR2.'),
+      v.description('Where lines go. A file is opened for appending and reopened on SIGUSR1.'),
     ),
     sample: v.pipe(
       v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1)), 1),
