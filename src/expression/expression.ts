@@ -22,6 +22,7 @@ export { ExpressionError } from './error.ts'
 export type { Field } from './field.ts'
 export type { FunctionDefinition } from './function.ts'
 export { List, ListError, type ListKind } from './lists.ts'
+export { literalsOf, type RouteLiterals } from './route-literals.ts'
 export {
   type BodyView,
   type PartView,

@@ -111,9 +111,10 @@ class Translator {
       if (this.#flags.x) this.#skipVerbose()
       const char = this.#source[this.#at]
       if (char === undefined || char === '|' || char === ')') break
+      const start = this.#at
       const quantifier = this.#quantifier()
       if (quantifier !== undefined) {
-        if (last === undefined) this.#fail(`nothing to repeat before ${char}`)
+        if (last === undefined) this.#fail(`nothing to repeat before ${char}`, start)
         last = this.#repeat(last, quantifier)
         continue
       }
