@@ -1,8 +1,8 @@
 /** `meridian check`: validates a config and says what is in it, or everything that is wrong. */
 import { ConfigError } from '../config/errors.ts'
 import type { MeridianConfig } from '../config/schema.ts'
+import { ConfigFile } from '../runtimes/node/config-file.ts'
 import { compileForCheck } from './compile-check.ts'
-import { readConfig } from './config-argument.ts'
 import { columns, EXIT, type ExitCode, type Terminal } from './terminal.ts'
 
 export interface CheckOptions {
@@ -12,12 +12,15 @@ export interface CheckOptions {
 
 export async function check(options: CheckOptions, terminal: Terminal): Promise<ExitCode> {
   try {
-    const bundle = await readConfig(options.config, terminal)
-    await compileForCheck(bundle)
+    const bundle = await new ConfigFile(options.config, { env: terminal.env }).load()
+    const warnings = compileForCheck(bundle)
     const summary = summarize(bundle.config)
     if (options.json === true) {
-      terminal.out(`${JSON.stringify({ ok: true, file: bundle.path, summary }, null, 2)}\n`)
+      terminal.out(
+        `${JSON.stringify({ ok: true, file: bundle.path, warnings, summary }, null, 2)}\n`,
+      )
     } else {
+      for (const warning of warnings) terminal.err(`warning: ${warning}\n`)
       terminal.out(`${options.config} is valid\n\n${formatSummary(summary)}\n`)
     }
     return EXIT.ok
@@ -32,6 +35,7 @@ export interface ConfigSummary {
   readonly listen: readonly string[]
   readonly workers: number | 'auto'
   readonly pools: readonly { readonly name: string; readonly origins: readonly string[] }[]
+  readonly regions: readonly { readonly id: string; readonly pools: readonly string[] }[]
   readonly routes: readonly { readonly id: string; readonly match: string; readonly to: string }[]
   readonly counts: Readonly<Record<string, number>>
 }
@@ -47,6 +51,7 @@ export function summarize(config: MeridianConfig): ConfigSummary {
       name,
       origins: pool.origins.map((origin) => origin.url),
     })),
+    regions: config.regions.map(({ id, pools }) => ({ id, pools })),
     routes: config.routes.map((route) => ({
       id: route.id,
       match: matchText(route.match),
@@ -56,6 +61,7 @@ export function summarize(config: MeridianConfig): ConfigSummary {
       lists: Object.keys(config.lists).length,
       limits: config.limits.length,
       issuers: config.iam?.issuers.length ?? 0,
+      'WAF rulesets': config.waf?.mode === 'off' ? 0 : (config.waf?.rulesets.length ?? 0),
       'cached routes': config.routes.filter((route) => route.cache !== false).length,
       'protected routes': config.routes.filter(
         (route) => route.auth !== undefined && route.auth !== 'none',
@@ -89,6 +95,7 @@ function formatSummary(summary: ConfigSummary): string {
     ['listen', summary.listen.join(', ')],
     ['workers', String(summary.workers)],
     ...summary.pools.map((pool) => [`pool ${pool.name}`, pool.origins.join(', ')]),
+    ...summary.regions.map((region) => [`region ${region.id}`, `pools ${region.pools.join(', ')}`]),
     ...summary.routes.map((route) => [`route ${route.id}`, `${route.match} -> ${route.to}`]),
     ...Object.entries(summary.counts)
       .filter(([, count]) => count > 0)

@@ -1,6 +1,11 @@
 /** `meridian demo`: three regional origins and a gateway in front of them, all on this machine. */
-import type { DemoModule } from './runtime.ts'
 import { EXIT, type ExitCode, UsageError } from './terminal.ts'
+
+/** What the Node runtime brings. */
+interface DemoModule {
+  /** Resolves once everything serves. Ports of the gateway and, on 127.0.0.1, of the control interface. */
+  runDemo(options: { port: number; adminPort: number }): Promise<void>
+}
 
 export interface DemoCommandOptions {
   readonly port: string

@@ -1,7 +1,8 @@
 /** `meridian explain`: what each step would decide about a request, and why. Nothing is sent. */
+
+import type { ExplainQuery } from '../admin/view.ts'
 import { parseIp } from '../http/ip.ts'
 import { explanationText } from '../telemetry/explain.ts'
-import type { ExplainModule, ExplainRequest } from './runtime.ts'
 import { EXIT, type ExitCode, type Terminal, UsageError } from './terminal.ts'
 
 export interface ExplainOptions {
@@ -18,8 +19,7 @@ export async function explain(
   terminal: Terminal,
 ): Promise<ExitCode> {
   const request = parseRequest(method, url, options)
-  const module: string = '../runtimes/node/explain.ts'
-  const { explainRequest } = (await import(module)) as ExplainModule
+  const { explainRequest } = await import('../runtimes/node/explain.ts')
   const explanation = await explainRequest(options.config, request)
   terminal.out(
     options.json === true
@@ -30,16 +30,16 @@ export async function explain(
 }
 
 /** @throws UsageError when a part of the command line is no part of a request */
-export function parseRequest(method: string, url: string, options: ExplainOptions): ExplainRequest {
+export function parseRequest(method: string, url: string, options: ExplainOptions): ExplainQuery {
   if (!/^[A-Za-z][A-Za-z-]{0,31}$/.test(method)) {
     throw new UsageError(
       'METHOD is a request method, such as GET',
       'meridian explain GET https://example.com/',
     )
   }
-  if (!/^https?:\/\/[^/\s]+(\/\S*)?$/.test(url)) {
+  if (!/^(https?:\/\/[^/\s]+)?(\/\S*)?$/.test(url) || url === '') {
     throw new UsageError(
-      'URL is absolute and begins with http:// or https://',
+      'URL begins with http:// or https://, or is a path',
       'meridian explain GET https://example.com/',
     )
   }

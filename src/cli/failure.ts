@@ -1,5 +1,6 @@
 /** One place that turns whatever went wrong into a message and an exit code. */
 import { ConfigError, formatProblem } from '../config/errors.ts'
+import { ConfigFileError } from '../runtimes/node/config-file.ts'
 import { CommandError, EXIT, type ExitCode, type Terminal, UsageError } from './terminal.ts'
 
 /** Says what went wrong. */
@@ -19,6 +20,12 @@ export function reportFailure(error: unknown, terminal: Terminal): ExitCode {
 function describe(error: unknown): { message: string; hint?: string | undefined } {
   if (!(error instanceof Error)) return { message: String(error) }
   if (error instanceof CommandError) return { message: error.message, hint: error.hint }
+  if (error instanceof ConfigFileError) {
+    return {
+      message: error.message,
+      hint: 'write one with `meridian init`, or name it with --config',
+    }
+  }
   const place = listenPlace(error)
   switch (codeOf(error)) {
     case 'EADDRINUSE':

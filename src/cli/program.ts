@@ -2,7 +2,6 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { CONFIG_DEFAULT, CONFIG_FLAG, CONFIG_HELP } from './config-argument.ts'
-import { reportFailure } from './failure.ts'
 import { EXIT, type ExitCode, type Terminal } from './terminal.ts'
 
 /**
@@ -21,6 +20,7 @@ export async function run(args: readonly string[], terminal: Terminal): Promise<
   } catch (error) {
     // Commander has already said what is wrong, and which name it may have been.
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage
+    const { reportFailure } = await import('./failure.ts')
     return reportFailure(error, terminal)
   }
 }

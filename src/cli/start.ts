@@ -1,6 +1,5 @@
 /** `meridian start`: serves a config until SIGTERM or SIGINT. */
 import { CONFIG_DEFAULT } from './config-argument.ts'
-import type { StartModule } from './runtime.ts'
 import { EXIT, type ExitCode, type Terminal, UsageError } from './terminal.ts'
 
 export interface StartCommandOptions {
@@ -10,8 +9,7 @@ export interface StartCommandOptions {
 
 export async function start(options: StartCommandOptions, terminal: Terminal): Promise<ExitCode> {
   const workers = parseWorkers(options.workers)
-  const module: string = '../runtimes/node/start.ts'
-  const { startFromFile } = (await import(module)) as StartModule
+  const { startFromFile } = await import('../runtimes/node/start.ts')
   const gateway = await startFromFile(options.config ?? CONFIG_DEFAULT, { workers })
   for (const address of gateway.addresses) terminal.err(`listening on ${address}\n`)
   if (gateway.control !== undefined) terminal.err(`control port on ${gateway.control}\n`)

@@ -5,8 +5,8 @@
 
 import { coverOf, covers } from './cover.ts'
 import type { Segment } from './document.ts'
-import { quote, suggestion } from './issues.ts'
 import type { MeridianConfig } from './schema.ts'
+import { quote, suggestion } from './wording.ts'
 
 /** Takes one problem at a path. */
 export type CheckReport = (path: readonly Segment[], message: string, hint?: string) => void
@@ -33,8 +33,12 @@ function checkListen(config: MeridianConfig, report: CheckReport): void {
     if (entry.protocol === 'https' && entry.tls === undefined) {
       report(path, 'protocol "https" needs "tls" with a certificate')
     }
-    if (entry.protocol === 'http' && entry.tls !== undefined) {
-      report([...path, 'tls'], 'TLS is set, but the protocol is "http"', 'set "protocol": "https"')
+    if (entry.protocol !== 'https' && entry.tls !== undefined) {
+      report(
+        [...path, 'tls'],
+        `TLS is set, but the protocol is "${entry.protocol}"`,
+        'set "protocol": "https"',
+      )
     }
     if (
       entry.tls !== undefined &&
@@ -147,6 +151,9 @@ function checkRoutes(config: MeridianConfig, report: CheckReport): void {
     checkSteering(route.steering, regions, [...path, 'steering'], report)
     checkNames(route.limits, limits, 'limit', [...path, 'limits'], report)
     checkAuth(config, index, report)
+    if (config.waf === undefined && typeof route.waf === 'object') {
+      report([...path, 'waf'], 'this route sets WAF options, but there is no "waf" section')
+    }
     const ends = route.redirect !== undefined || route.respond !== undefined
     if (!ends && route.pools === undefined && route.regions === undefined && regions.length === 0) {
       report(

@@ -4,7 +4,6 @@
  */
 import * as v from 'valibot'
 import { formatPath, type Segment } from './document.ts'
-import { nearestName } from './errors.ts'
 import { secret } from './values.ts'
 import {
   branchesOf,
@@ -19,6 +18,7 @@ import {
   viewOf,
   walk,
 } from './walk.ts'
+import { KIND_WORDS, listed, quote, shorten, suggestion, unitHint } from './wording.ts'
 
 /** One problem at a path, before its place in the text is known. */
 export interface Finding {
@@ -28,18 +28,6 @@ export interface Finding {
   /** Point at the key, not at its value. */
   readonly atKey?: boolean
 }
-
-const KIND_WORDS: Readonly<Record<ValueKind, string>> = {
-  null: 'null',
-  boolean: 'true or false',
-  number: 'a number',
-  string: 'a text',
-  array: 'a list',
-  object: 'an object',
-}
-
-/** Longest message that is passed on. */
-const MAX_MESSAGE = 400
 
 /**
  * Everything that is wrong with `value` by `schema`: what Valibot found, and what it does not look for.
@@ -166,7 +154,7 @@ function finding(issue: Issue, path: readonly Segment[], schema: SchemaView | un
     return {
       path,
       message: shorten(issue.message) + (isOtherKind ? `, not ${KIND_WORDS[kind]}` : ''),
-      hint: unitHint(issue) ?? choiceHint(issue, schema),
+      hint: unitHint(issue.message, issue.input) ?? choiceHint(issue, schema),
     }
   }
   if (isTypeIssue) {
@@ -260,55 +248,6 @@ function requirement(issue: Issue): string {
   }
 }
 
-const UNIT_NAMES: Readonly<Record<string, string>> = {
-  msec: 'ms',
-  millis: 'ms',
-  milliseconds: 'ms',
-  sec: 's',
-  secs: 's',
-  second: 's',
-  seconds: 's',
-  min: 'm',
-  mins: 'm',
-  minute: 'm',
-  minutes: 'm',
-  hr: 'h',
-  hrs: 'h',
-  hour: 'h',
-  hours: 'h',
-  day: 'd',
-  days: 'd',
-  b: 'B',
-  bytes: 'B',
-  k: 'KiB',
-  kb: 'KB',
-  kib: 'KiB',
-  m: 'MiB',
-  mb: 'MB',
-  mib: 'MiB',
-  g: 'GiB',
-  gb: 'GB',
-  gib: 'GiB',
-}
-
-function unitHint(issue: Issue): string | undefined {
-  const isDuration = issue.message.startsWith('a duration')
-  if (!isDuration && !issue.message.startsWith('a size')) return undefined
-  if (typeof issue.input === 'number') {
-    return isDuration
-      ? 'durations carry a unit: "500ms", "30s", "5m"'
-      : 'sizes carry a unit: "64KiB", "10MB"'
-  }
-  const parts = /^(\d{1,12}(?:\.\d{1,6})?)\s*([a-z]{1,12})$/i.exec(String(issue.input))
-  if (parts === null) return undefined
-  const written = (parts[2] as string).toLowerCase()
-  const isTime = 'ms'.includes(written) || 'hd'.includes(written)
-  const unit = isDuration && isTime ? written : UNIT_NAMES[written]
-  const isSizeUnit = unit?.endsWith('B') === true
-  if (unit === undefined || isSizeUnit === isDuration) return undefined
-  return `did you mean "${parts[1]}${unit}"?`
-}
-
 /** The schema at a path, following the branches that the value there is meant for. */
 function schemaAt(
   schema: SchemaView,
@@ -337,28 +276,6 @@ function settle(schema: SchemaView, value: unknown): SchemaView | undefined {
     const branch = chooseBranch(branches, value)
     current = branch === undefined ? undefined : unwrap(branch)
   }
-}
-
-/** `did you mean "x"?`, when a known name is near. */
-export function suggestion(name: string, known: Iterable<string>): string | undefined {
-  if (name.length > 64) return undefined
-  const near = nearestName(name, known)
-  return near === undefined ? undefined : `did you mean ${quote(near)}?`
-}
-
-/** A name in quotes, shortened when it is long. */
-export function quote(name: string): string {
-  return JSON.stringify(name.length > 64 ? `${name.slice(0, 64)}…` : name)
-}
-
-/** Names as a list for people, at most thirty. */
-export function listed(names: readonly unknown[]): string {
-  const shown = names.slice(0, 30).map(String)
-  return shown.join(', ') + (names.length > shown.length ? ', …' : '')
-}
-
-function shorten(message: string): string {
-  return message.length > MAX_MESSAGE ? `${message.slice(0, MAX_MESSAGE)}…` : message
 }
 
 function withoutRepeats(findings: readonly Finding[]): Finding[] {

@@ -26,6 +26,7 @@ import { ResidencySection } from './sections/residency.ts'
 import { RoutesSection } from './sections/routes.ts'
 import { SteeringSection } from './sections/steering.ts'
 import { TelemetrySection } from './sections/telemetry.ts'
+import { WafSection } from './sections/waf.ts'
 
 function described<const S extends v.GenericSchema>(schema: S, text: string) {
   return v.pipe(schema, v.description(text))
@@ -55,11 +56,14 @@ export const ConfigSchema = v.pipe(
     ),
     routes: RoutesSection,
     lists: v.optional(ListsSection, {}),
+    waf: v.optional(
+      described(WafSection, 'The web application firewall. Left out: requests are not inspected.'),
+    ),
     limits: v.optional(LimitsSection, []),
     penaltyBox: v.optional(PenaltyBoxSection),
     concurrency: v.optional(ConcurrencySection, {}),
     waitingRooms: v.optional(WaitingRoomsSection, []),
-    iam: v.optional(IamSection),
+    iam: v.optional(described(IamSection, 'Identity: who may. Left out: nobody is asked.')),
     cache: v.optional(described(CacheSection, 'What the process keeps, for all routes.'), {}),
     telemetry: v.optional(
       described(TelemetrySection, 'Access log, masking, debug headers, metrics and events.'),

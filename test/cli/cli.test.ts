@@ -1,4 +1,6 @@
-import { readFile } from 'node:fs/promises'
+import { once } from 'node:events'
+import { readFile, writeFile } from 'node:fs/promises'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { folderWith, meridian } from './cli.fixture.ts'
@@ -19,12 +21,18 @@ const SECRET = `{
   "telemetry": { "mask": { "subjectKey": { "env": "MERIDIAN_TEST_KEY" } } }
 }`
 
+const TYPO = `{
+  "pools": { "app": { "origins": [{ "url": "http://127.0.0.1:3000" }] } },
+  "routes": [{ "match": "http.hst eq \\"a\\"", "pools": ["app"] }]
+}`
+
 let folder: Awaited<ReturnType<typeof folderWith>>
 beforeAll(async () => {
   folder = await folderWith({
     'good.json': GOOD,
     'bad.json': BAD,
     'secret.json': SECRET,
+    'typo.json': TYPO,
     'not.mmdb': 'no',
   })
 })
@@ -90,6 +98,13 @@ describe('meridian check', () => {
     expect(given.out + given.err).not.toContain(value)
   })
 
+  it('compiles what is in it: expressions have their place and their hint', async () => {
+    const { code, err } = await run(['check', '-c', 'typo.json'])
+    expect(err).toMatch(/typo\.json:3:25 routes\[0\]\.match: .*http\.hst/)
+    expect(err).toContain('http.host')
+    expect(code).toBe(1)
+  })
+
   it.each([
     ['none.json', 'there is no config file'],
     ['.', 'it is a folder'],
@@ -126,6 +141,55 @@ describe('meridian schema', () => {
     const { code, out } = await run(['schema'])
     expect(out).toBe(await readFile(new URL('../../meridian.schema.json', import.meta.url), 'utf8'))
     expect(code).toBe(0)
+  })
+})
+
+describe('meridian explain', () => {
+  it('tells each step, for people and as JSON', async () => {
+    const args = ['explain', 'get', 'http://example.com/a?b=c', '-c', 'good.json']
+    const text = await run([...args, '--ip', '194.25.0.60'])
+    expect(text.out).toContain('GET example.com/a?b=c')
+    expect(text.out).toMatch(/locate .*DE/)
+    expect(text.out).toMatch(/route .*all/)
+    expect(text.code).toBe(0)
+    const json = await run([...args, '--json', '-H', 'x-test: 1'])
+    const explanation = JSON.parse(json.out)
+    expect(explanation.answer.status).toBe(200)
+    expect(explanation.steps.map((step: { step: string }) => step.step)).toContain('steer')
+    expect(explanation.request.headers).toContainEqual(['x-test', '1'])
+  })
+
+  it('needs a config that holds', async () => {
+    const { code, err } = await run(['explain', 'GET', '/', '-c', 'bad.json'])
+    expect(err).toContain('2 problems')
+    expect(code).toBe(1)
+  })
+})
+
+describe('meridian start', () => {
+  it('says which port is in use, and gives up', async () => {
+    const taken = createServer().listen(0, '127.0.0.1')
+    await once(taken, 'listening')
+    const { port } = taken.address() as AddressInfo
+    const text = GOOD.replace(
+      '{',
+      `{ "listen": { "addresses": [{ "address": "127.0.0.1", "port": ${port} }] }, "admin": { "enabled": false },`,
+    )
+    await writeFile(join(folder.path, 'taken.json'), text)
+    const { code, err } = await run(['start', '-c', 'taken.json'])
+    taken.close()
+    expect(err).toMatch(new RegExp(`${port}.* in use`))
+    expect(code).toBe(1)
+  })
+
+  it.each([
+    ['bad.json', '2 problems'],
+    ['none.json', 'there is no config file'],
+    ['secret.json', 'MERIDIAN_TEST_KEY is not set'],
+  ])('does not start with %s', async (file, message) => {
+    const { code, err } = await run(['start', '-c', file])
+    expect(err).toContain(message)
+    expect(code).toBe(1)
   })
 })
 

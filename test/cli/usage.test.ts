@@ -33,7 +33,7 @@ describe('a command line that cannot be understood', () => {
     { args: ['check', 'good.json'], err: 'too many arguments' },
     { args: ['explain', 'GET'], err: "missing required argument 'url'" },
     { args: ['explain', 'G T', 'http://a/'], err: 'METHOD is a request method' },
-    { args: ['explain', 'GET', '/path'], err: 'URL is absolute' },
+    { args: ['explain', 'GET', 'example.com'], err: 'URL begins with http://' },
     { args: ['explain', 'GET', 'http://a/', '--ip', '1.2.3'], err: '--ip takes an IPv4 or IPv6' },
     { args: ['explain', 'GET', 'http://a/', '-H', 'no'], err: "--header takes 'name: value'" },
     { args: ['start', '--workers', 'many'], err: '--workers takes a number' },

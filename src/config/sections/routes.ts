@@ -7,8 +7,7 @@ import { duration, expression, identifier, percent, positiveInteger, size } from
 import { RouteCacheSection } from './cache.ts'
 import { RouteAuthSection } from './iam.ts'
 import { SteeringSection } from './steering.ts'
-
-const RouteWafSection = v.record(v.string(), v.unknown())
+import { RouteWafSection } from './waf.ts'
 
 function oneOrMany<const T extends v.GenericSchema<string>>(item: T, what: string) {
   return v.union([item, v.pipe(v.array(item), v.minLength(1, `at least one ${what} is expected`))])
