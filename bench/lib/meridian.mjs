@@ -15,13 +15,16 @@ function base(port, origin) {
   }
 }
 
-const SILENT = { access: { enabled: false }, metrics: { enabled: false } }
+const OFF = {
+  telemetry: { access: { enabled: false }, metrics: { enabled: false } },
+  waf: { mode: 'off' },
+}
 
 /** One route, one pool, nothing else. */
 export function everythingOff(port, origin) {
   return {
     ...base(port, origin),
-    telemetry: SILENT,
+    ...OFF,
     routes: [{ id: 'app', pools: ['app'] }],
   }
 }
@@ -30,7 +33,7 @@ export function everythingOff(port, origin) {
 export function cacheOnly(port, origin) {
   return {
     ...base(port, origin),
-    telemetry: SILENT,
+    ...OFF,
     routes: [{ id: 'app', pools: ['app'], cache: {} }],
   }
 }
@@ -40,8 +43,8 @@ export function everythingOn(port, origin, folder) {
   return {
     ...base(port, origin),
     regions: [{ id: 'eu-central-1', pools: ['app'] }],
-    waf: { rulesets: [{ id: 'basic' }] },
-    limits: [{ id: 'per-client', limit: 100_000_000, window: '1s', burst: 100_000_000 }],
+    waf: { rulesets: ['basic'] },
+    limits: [{ id: 'per-client', limit: 1_000_000, window: '1s', burst: 1_000_000 }],
     telemetry: { access: { output: { file: join(folder, 'access.log') } } },
     routes: [{ id: 'app', cache: {} }],
   }
