@@ -66,14 +66,28 @@ export function publishReference(schema: JsonSchema): string {
     firstSentence(asSchema(section).description ?? ''),
   ])
   parts.push(table(['Section', 'What it is for'], rows))
+  const told = new Map<string, string>()
   for (const [key, section] of sections) {
-    parts.push(...chapter(key, asSchema(section), 2, schema.required?.includes(key) === true))
+    const isRequired = schema.required?.includes(key) === true
+    parts.push(...chapter(key, asSchema(section), 2, told, isRequired))
   }
   return `${parts.join('\n').trimEnd()}\n`
 }
 
-/** A heading, the description, a table of fields; then the same for what is nested. */
-function chapter(path: string, schema: JsonSchema, level: number, isRequired = false): string[] {
+/** Objects with fewer fields than this are written out again instead of referred to. */
+const WORTH_REFERRING = 3
+
+/**
+ * A heading, the description, a table of fields; then the same for what is nested.
+ * @param told  chapters by what they say of the fields, so that nothing long is said twice
+ */
+function chapter(
+  path: string,
+  schema: JsonSchema,
+  level: number,
+  told: Map<string, string>,
+  isRequired = false,
+): string[] {
   const parts = [`${'#'.repeat(Math.min(level, 4))} \`${path}\`\n`]
   if (schema.description !== undefined) parts.push(`${schema.description}\n`)
   const form = elementOf(path, schema)
@@ -83,6 +97,12 @@ function chapter(path: string, schema: JsonSchema, level: number, isRequired = f
   if (level === 2 && isSimple(schema.default)) facts.push(`Default: ${code(schema.default)}.`)
   if (facts.length > 0) parts.push(`${facts.join(' ')}\n`)
   const objects = objectForms(form.schema)
+  const fields = JSON.stringify(objects.map((object) => object.properties))
+  const before = told.get(fields)
+  if (before !== undefined)
+    return [...parts, `The same fields as [\`${before}\`](#${slug(before)}).\n`]
+  const count = Math.max(0, ...objects.map((object) => Object.keys(object.properties ?? {}).length))
+  if (count >= WORTH_REFERRING) told.set(fields, path)
   const nested: [path: string, schema: JsonSchema][] = []
   objects.forEach((object, index) => {
     if (objects.length > 1) parts.push(`Form ${index + 1} of ${objects.length}:\n`)
@@ -102,11 +122,11 @@ function chapter(path: string, schema: JsonSchema, level: number, isRequired = f
     })
     if (rows.length > 0) parts.push(table(['Field', 'Type', 'Default', 'Description'], rows))
   })
-  const told = new Set<string>()
+  const written = new Set<string>()
   for (const [here, field] of nested) {
-    if (told.has(here)) continue
-    told.add(here)
-    parts.push(...chapter(here, field, level + 1))
+    if (written.has(here)) continue
+    written.add(here)
+    parts.push(...chapter(here, field, level + 1, told))
   }
   return parts
 }

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
+import { compileForCheck } from '../../src/cli/compile-check.ts'
 import { loadConfig } from '../../src/config/load.ts'
 import { ConfigSchema } from '../../src/config/schema.ts'
 
@@ -28,6 +29,11 @@ describe('examples', () => {
     const { config } = await load(text, name)
     expect(config.$schema).toBe('../meridian.schema.json')
     expect(text).toContain('//')
+  })
+
+  it.each(names)('%s compiles, without a warning', async (name) => {
+    const text = readFileSync(new URL(name, FOLDER), 'utf8')
+    expect(compileForCheck(await load(text, name))).toEqual([])
   })
 
   it('full.json has every section', async () => {

@@ -50,6 +50,8 @@ export class ConfigFileError extends Error {
  */
 export class ConfigFile {
   readonly path: string
+  /** As the user named it, for messages. */
+  readonly #name: string
   readonly #env: Readonly<Record<string, string | undefined>>
   readonly #debounceMs: number
   readonly #pollMs: number
@@ -59,6 +61,7 @@ export class ConfigFile {
 
   constructor(path: string, options: ConfigFileOptions = {}) {
     this.path = resolve(path)
+    this.#name = path
     this.#env = options.env ?? process.env
     this.#debounceMs = options.debounceMs ?? 100
     this.#pollMs = options.pollMs ?? 2000
@@ -82,7 +85,7 @@ export class ConfigFile {
     try {
       const text = await readMain(this.path, read)
       const loaded = await loadConfig(text, {
-        file: this.path,
+        file: this.#name,
         readFile: read,
         readSecret: async (ref: SecretRef) => {
           if ('env' in ref) {
