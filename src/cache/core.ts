@@ -61,7 +61,8 @@ export interface CacheCore {
 
 /** A request that memory could not answer at once. */
 export interface Pending {
-  readonly request: CacheRequest
+  /** Replaced by a copy once the client has its answer. */
+  request: CacheRequest
   readonly policy: CachePolicy
   readonly flags: number
   readonly directives: CacheControl

@@ -12,6 +12,7 @@ import { type Abortable, Fill, type FillOutcome } from './fill/fill-table.ts'
 import { forwardOptions } from './forward-headers.ts'
 import { strongMatch } from './http/entity-tag.ts'
 import { selectingSignature } from './http/vary.ts'
+import type { CacheRequest } from './key/cache-key.ts'
 import { isNotModified } from './policy/serve.ts'
 import type { StoredResponse } from './policy/stored-response.ts'
 import { epochNames } from './purge/epochs.ts'
@@ -80,7 +81,12 @@ export class OriginFetch {
       if (fill === undefined) return this.#lead(p, true)
       const outcome = await fill.wait(coalesce.wait, clock, p.request)
       if (p.request.aborted) throw new UpstreamError('cancelled', 'the client left')
-      if (outcome === undefined || outcome.kind === 'private') return this.#lead(p, false)
+      if (outcome === undefined) return this.#lead(p, false)
+      if (outcome.kind === 'private') {
+        // What it left in the store may still save the body, by validation.
+        this.#lookAgain(p)
+        return this.#lead(p, false)
+      }
       const reply = this.#join(p, outcome)
       if (reply !== undefined) return reply
       this.#lookAgain(p)
@@ -91,7 +97,8 @@ export class OriginFetch {
   /** Fetches anew for a client that already has its (stale) answer. */
   refresh(p: Pending): void {
     if (this.#joinable(p) !== undefined) return
-    const finished = this.#lead(p, true, false).then(
+    const own = { ...p, request: detachedRequest(p.request) }
+    const finished = this.#lead(own, true, false).then(
       (reply) => discard(reply),
       // Seen by everybody who waited, counted, and hidden from the client by the stale answer.
       () => undefined,
@@ -218,12 +225,13 @@ export class OriginFetch {
 
     const isRange = (p.flags & RANGE) !== 0 && p.stored === undefined
     const part = isRange || !hasClient ? undefined : this.#completable(p)
+    const validate = isRange || part !== undefined ? NO_RESPONSES : this.#candidates(p)
+    // Nothing to validate: the client's own conditions go along where its answer will not be kept.
     const asIs =
       isRange ||
-      (p.stored === undefined &&
+      (validate.length === 0 &&
         part === undefined &&
         ((p.flags & CONDITION) === 0 || core.fills.isHitForMiss(p.key.key, now)))
-    const validate = asIs || part !== undefined ? NO_RESPONSES : this.#candidates(p)
     const lead: Lead = {
       fill,
       isShared,
@@ -264,6 +272,7 @@ export class OriginFetch {
         isAnswered = true
         core.counters.staleHits++
         resolve(replyFrom(core, p, stored, this.#staleStatus(stored, 'origin-slow', '')))
+        p.request = detachedRequest(p.request)
       })
       done.then(
         (reply) => {
@@ -551,8 +560,8 @@ export class OriginFetch {
         },
         overflowed: () => core.fills.remove(lead.fill),
         abandoned: () => {
-          if (!filling.isKept || (!lead.hasClient && filling.received === 0)) return filling.isKept
-          return body.length !== null && body.length - filling.received <= FINISH_BYTES
+          if (!filling.isKept) return false
+          return body.length === null || body.length - filling.received <= FINISH_BYTES
         },
       },
     )
@@ -569,6 +578,24 @@ export class OriginFetch {
   #drop(response: StoredResponse): void {
     this.#core.memory.remove(response.key, response)
     void this.#core.lower?.remove(response.key, response)
+  }
+}
+
+/** The request without its client: what happens to it later changes no record. */
+function detachedRequest(request: CacheRequest): CacheRequest {
+  const { method, scheme, authority, target, headers, geo, principal } = request
+  return {
+    method,
+    scheme,
+    authority,
+    target,
+    headers,
+    geo,
+    principal,
+    body: null,
+    cacheStatus: undefined,
+    aborted: false,
+    onAbort: undefined,
   }
 }
 

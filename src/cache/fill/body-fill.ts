@@ -89,6 +89,10 @@ export class BodyFill implements ByteSink {
     if (this.#isKept && this.#received > this.#options.keepBytes) {
       this.#isKept = false
       this.#events.overflowed()
+      if (this.#readers.size === 0) {
+        this.cancel(new TruncatedBody('too large to keep, and nobody reads it'))
+        return true
+      }
     }
     this.#chunks.push(chunk)
     for (const reader of this.#readers) reader.pump()
