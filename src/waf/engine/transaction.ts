@@ -24,6 +24,9 @@ export interface RuleMatch {
   /** Where the last link matched, such as `ARGS:q`; empty for an unconditional rule. */
   readonly target: string
   readonly value: string
+  /** The rule's action ends the request... */
+  readonly isBlocking: boolean
+  /** ...and it was carried out. */
   readonly isDisruptive: boolean
 }
 
@@ -322,6 +325,7 @@ export class Transaction {
         tags: rule.tags,
         target: last?.name ?? '',
         value: last?.node.bytes ?? '',
+        isBlocking: disruption !== undefined && !disruption.kind.startsWith('allow'),
         isDisruptive: acts && !disruption.kind.startsWith('allow'),
       })
     }

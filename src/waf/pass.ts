@@ -1,0 +1,332 @@
+/**
+ * One request's way through the WAF: head, body, response head, end. Synchronous; the caller reads the body
+ * between the steps, as many bytes as the pass asks for.
+ */
+import type { BodyPrefix, HeaderList, Verdict } from '../exchange.ts'
+import type { Subject } from '../expression/expression.ts'
+import { InspectedBody } from './body/view.ts'
+import { bytesToString } from './bytes.ts'
+import type { Interruption, RuleMatch, Transaction } from './engine/transaction.ts'
+import { maskedMatch } from './mask.ts'
+import type { CompiledNativeRule } from './rules/native.ts'
+import type { RouteWaf } from './waf.ts'
+
+/** How the request ends, by the WAF's word. */
+export interface WafBlock {
+  readonly kind: 'block' | 'challenge' | 'redirect'
+  readonly status: number
+  /** Id of the rule, for the record; never for the client. */
+  readonly rule: string
+  readonly ruleset: string
+  readonly body?: { readonly contentType: string; readonly text: string } | undefined
+  /** For redirect. */
+  readonly location?: string | undefined
+}
+
+const NO_VERDICTS: readonly Verdict[] = Object.freeze([])
+/** A request that sets off everything must not fill the log. */
+const MAX_VERDICTS = 64
+
+export class WafPass {
+  readonly #route: RouteWaf
+  readonly #subject: Subject
+  readonly #isSimulated: boolean
+  readonly #exclusions: readonly number[] | undefined
+  readonly #excepted: ReadonlySet<CompiledNativeRule> | undefined
+  #verdicts: Verdict[] | undefined
+  #transaction: Transaction | undefined
+  #reported = 0
+  #next = 0
+  #score = 0
+  #skipped: Set<string> | undefined
+  #skipsRequest = false
+  #skipsResponse = false
+  #isAllowed = false
+  #isScored = false
+  #block: WafBlock | undefined
+
+  constructor(
+    route: RouteWaf,
+    subject: Subject,
+    isSimulated: boolean,
+    exclusions: readonly number[] | undefined,
+    excepted: ReadonlySet<CompiledNativeRule> | undefined,
+  ) {
+    this.#route = route
+    this.#subject = subject
+    this.#isSimulated = isSimulated
+    this.#exclusions = exclusions
+    this.#excepted = excepted
+  }
+
+  /** What was found so far, in order. */
+  get verdicts(): readonly Verdict[] {
+    return this.#verdicts ?? NO_VERDICTS
+  }
+
+  /** The engine's anomaly scores and TX variables, for tests and `explain`; undefined without a CRS. */
+  get transaction(): Transaction | undefined {
+    return this.#transaction
+  }
+
+  /**
+   * Inspects the head. Afterwards `bodyBytes` says whether the body is wanted.
+   * @returns how the request ends, or undefined when it may go on
+   */
+  head(): WafBlock | undefined {
+    const { exchange } = this.#subject
+    const { engine } = this.#route.waf
+    const hasBody = exchange.body !== null && exchange.body.length !== 0
+    this.#runNative(hasBody)
+    if (this.#block !== undefined || this.#isAllowed) return this.#block
+    if (engine !== undefined && !this.#skipsRequest) {
+      const { target, headers, client } = exchange
+      this.#transaction = engine.begin(
+        {
+          method: exchange.method,
+          target: target.raw,
+          protocol: exchange.httpVersion === '2' ? 'HTTP/2.0' : `HTTP/${exchange.httpVersion}`,
+          headers: headers.flat,
+          remoteAddress: client.ip?.text ?? '',
+          remotePort: client.port,
+          id: exchange.id,
+          startedAt: exchange.startedAt,
+        },
+        this.#exclusions,
+      )
+      if (this.#isSimulated) this.#transaction.mode = 'detect'
+      this.#phase(1)
+    }
+    if (this.#block === undefined && !hasBody) this.#endRequest()
+    return this.#block
+  }
+
+  /** Bytes of the request body that must be read for `body`; 0 when the inspection is complete. */
+  get bodyBytes(): number {
+    const { exchange } = this.#subject
+    const hasBody = exchange.body !== null && exchange.body.length !== 0
+    if (!hasBody || this.#isAllowed || this.#block !== undefined) return 0
+    const route = this.#route
+    const isWanted = this.#transaction !== undefined || this.#next < route.request.length
+    if (!isWanted) return 0
+    const length = exchange.body?.length ?? null
+    if (length !== null && length > route.inspectBytes && route.oversize === 'skip') return 0
+    return route.inspectBytes
+  }
+
+  /**
+   * Inspects the body.
+   * @param prefix what was read; undefined when `bodyBytes` was 0
+   */
+  body(prefix: BodyPrefix | undefined): WafBlock | undefined {
+    if (this.#block !== undefined || this.#isAllowed) return this.#block
+    const { exchange } = this.#subject
+    const route = this.#route
+    const isTooLong = prefix?.truncated ?? false
+    if (isTooLong && route.oversize === 'block') {
+      return this.#own('body-too-long', 413, 'The body is longer than what is inspected.')
+    }
+    const isSkipped = isTooLong && route.oversize === 'skip'
+    const bytes = prefix === undefined || isSkipped ? '' : bytesToString(prefix.bytes)
+    this.#subject.body = new InspectedBody(
+      bytes,
+      isTooLong,
+      exchange.body?.length ?? null,
+      exchange.headers.get('content-type') ?? '',
+      route.waf.limits,
+    )
+    this.#runNative(false)
+    if (this.#block !== undefined || this.#isAllowed) return this.#block
+    if (this.#transaction !== undefined) {
+      this.#transaction.message.setBody(bytes, isTooLong, exchange.body?.length ?? bytes.length)
+      this.#transaction.refresh()
+    }
+    this.#endRequest()
+    return this.#block
+  }
+
+  /** Inspects the head of the response. */
+  response(status: number, headers: HeaderList): WafBlock | undefined {
+    if (this.#isAllowed || this.#block !== undefined) return undefined
+    if (!this.#route.waf.config.responses.headers) return undefined
+    const { response } = this.#route
+    if (response.length > 0 && !this.#skipsResponse) {
+      this.#subject.response = { status, headers }
+      for (const rule of response) if (this.#asks(rule)) break
+    }
+    if (this.#block === undefined && this.#transaction !== undefined) {
+      this.#transaction.message.setResponse(status, headers.flat)
+      this.#transaction.refresh()
+      this.#phase(3)
+    }
+    return this.#block
+  }
+
+  /** Ends the inspection: the CRS's last phase, and its memory goes back. Verdicts stay readable. */
+  finish(): readonly Verdict[] {
+    const transaction = this.#transaction
+    if (transaction !== undefined && this.#route.waf.engine !== undefined) {
+      transaction.run(5)
+      this.#report(transaction)
+      this.#route.waf.engine.end(transaction)
+    }
+    return this.verdicts
+  }
+
+  #endRequest(): void {
+    if (this.#transaction !== undefined) this.#phase(2)
+    const { config } = this.#route.waf
+    if (this.#block !== undefined || this.#score < config.anomalyThreshold) return
+    this.#own('anomaly-threshold', config.status, `The anomaly score is ${this.#score}.`)
+  }
+
+  /** Runs native rules in order, up to the first that needs the body when it is yet to come. */
+  #runNative(isBodyToCome: boolean): void {
+    const { request, waf } = this.#route
+    while (this.#next < request.length) {
+      const rule = request[this.#next] as CompiledNativeRule
+      if (isBodyToCome && rule.needsBody) return
+      this.#next++
+      if (rule.needsScores && !this.#isScored) {
+        this.#isScored = true
+        waf.score?.(this.#subject)
+      }
+      if (this.#asks(rule)) return
+      if (this.#skipsRequest) this.#next = request.length
+    }
+  }
+
+  /** Asks one rule and does what it says. @returns whether the rules end here */
+  #asks(rule: CompiledNativeRule): boolean {
+    if (this.#excepted?.has(rule) || this.#isSkipped(rule)) return false
+    if (!rule.test(this.#subject)) return false
+    const isEnforced = !this.#isSimulated && !rule.isSimulated && rule.action !== 'log'
+    this.#add({
+      rule: rule.id,
+      ruleset: rule.ruleset,
+      action: rule.action,
+      enforced: isEnforced,
+      phase: rule.phase,
+      description: rule.description,
+      ...this.#matchOf(rule),
+      ...(rule.action === 'score' ? { score: rule.score } : {}),
+    })
+    if (!isEnforced) return false
+    switch (rule.action) {
+      case 'block':
+      case 'challenge':
+        this.#block = {
+          kind: rule.action,
+          status: rule.status ?? this.#route.waf.config.status,
+          rule: rule.id,
+          ruleset: rule.ruleset,
+          body: rule.body,
+        }
+        return true
+      case 'allow':
+        this.#isAllowed = true
+        return true
+      case 'skip':
+        this.#skip(rule)
+        return false
+      case 'score':
+        this.#score += rule.score
+        return false
+    }
+  }
+
+  #matchOf(rule: CompiledNativeRule): { target?: string; match?: string } {
+    const { target } = rule
+    if (target === undefined) return {}
+    const value = rule.readTarget?.(this.#subject)
+    return value === undefined ? { target } : { target, match: maskedMatch(target, value) }
+  }
+
+  #skip(rule: CompiledNativeRule): void {
+    this.#skipped ??= new Set()
+    const { skip } = rule
+    if (skip === undefined) {
+      this.#skipped.add(`ruleset ${rule.ruleset}`)
+      return
+    }
+    for (const name of skip.rulesets ?? []) this.#skipped.add(`ruleset ${name}`)
+    for (const id of skip.ids ?? []) this.#skipped.add(`id ${id}`)
+    for (const tag of skip.tags ?? []) this.#skipped.add(`tag ${tag}`)
+    if (skip.phases?.includes('response')) this.#skipsResponse = true
+    if (skip.phases?.includes('request')) this.#skipsRequest = true
+  }
+
+  #isSkipped(rule: CompiledNativeRule): boolean {
+    const skipped = this.#skipped
+    if (skipped === undefined) return false
+    return (
+      skipped.has(`ruleset ${rule.ruleset}`) ||
+      skipped.has(`id ${rule.id}`) ||
+      rule.tags.some((tag) => skipped.has(`tag ${tag}`))
+    )
+  }
+
+  #phase(phase: 1 | 2 | 3 | 4): void {
+    const transaction = this.#transaction as Transaction
+    if (this.#skipped?.has(`ruleset ${this.#route.waf.engineName}`)) return
+    const interruption = transaction.run(phase)
+    this.#report(transaction)
+    if (interruption !== undefined) this.#block ??= this.#fromEngine(interruption)
+    else if (transaction.isExhausted && this.#route.onBudget === 'closed') {
+      this.#own('work-budget', 403, 'The inspection costs more than its budget.')
+    }
+  }
+
+  #fromEngine(interruption: Interruption): WafBlock {
+    const isRedirect = interruption.kind === 'redirect'
+    return {
+      kind: isRedirect ? 'redirect' : 'block',
+      status: interruption.status,
+      rule: String(interruption.ruleId),
+      ruleset: this.#route.waf.engineName,
+      location: isRedirect ? interruption.location : undefined,
+    }
+  }
+
+  /** Verdicts for the matches that the engine has logged since the last call. */
+  #report({ matches }: Transaction): void {
+    for (; this.#reported < matches.length; this.#reported++) {
+      const match = matches[this.#reported] as RuleMatch
+      const score = SEVERITY_SCORES[match.severity]
+      this.#add({
+        rule: String(match.id),
+        ruleset: this.#route.waf.engineName,
+        action: match.isBlocking ? 'block' : score === undefined ? 'log' : 'score',
+        enforced:
+          match.isDisruptive || (!match.isBlocking && !this.#isSimulated && score !== undefined),
+        phase: match.phase === 3 || match.phase === 4 ? 'response' : 'request',
+        description: match.message,
+        ...(match.target === ''
+          ? {}
+          : { target: match.target, match: maskedMatch(match.target, match.value) }),
+        ...(score === undefined ? {} : { score }),
+      })
+    }
+  }
+
+  /** A block that is the WAF's own decision, no rule's. */
+  #own(rule: string, status: number, description: string): WafBlock | undefined {
+    const enforced = !this.#isSimulated
+    this.#add({ rule, ruleset: 'waf', action: 'block', enforced, phase: 'request', description })
+    if (enforced) this.#block ??= { kind: 'block', status, rule, ruleset: 'waf' }
+    return this.#block
+  }
+
+  #add(verdict: Verdict): void {
+    this.#verdicts ??= []
+    if (this.#verdicts.length < MAX_VERDICTS) this.#verdicts.push(verdict)
+  }
+}
+
+/** What a match adds to the anomaly score, by the CRS's convention. */
+const SEVERITY_SCORES: Readonly<Record<string, number>> = {
+  CRITICAL: 5,
+  ERROR: 4,
+  WARNING: 3,
+  NOTICE: 2,
+}
