@@ -44,8 +44,26 @@ function compileTruth(path: Path): Condition {
   if (path.steps.length === 0 && path.base.kind === 'quantifier') {
     return compileQuantifier(path.base.isAll, path.base.item)
   }
-  const read = compilePath(path)
+  return compileCallTruth(path) ?? isTrue(compilePath(path))
+}
+
+function isTrue(read: Reader): Condition {
   return (subject) => read(subject) === true
+}
+
+/** `starts_with(field, "literal")` and its like: one closure less than reading a value. */
+function compileCallTruth({ base, steps }: Path): Condition | undefined {
+  if (steps.length > 0 || base.kind !== 'call' || base.isMapped) return undefined
+  const [first, second] = base.args
+  if (base.args.length !== 2 || first === undefined || second?.kind !== 'constant') return undefined
+  const literal = second.value
+  if (literal === undefined || base.definition.missing !== undefined) return undefined
+  const read = compileReader(first)
+  const call = base.apply as Applied
+  return (subject) => {
+    const value = read(subject)
+    return value !== undefined && call(value, literal) === true
+  }
 }
 
 function compileLogic({ op, items }: LogicNode): Condition {

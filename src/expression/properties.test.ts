@@ -170,22 +170,14 @@ describe('printing', () => {
     let decided = 0
     fc.assert(
       fc.property(condition, fc.array(subjects, { minLength: 4, maxLength: 4 }), (source, all) => {
-        let first: ReturnType<typeof compileExpression>
-        try {
-          first = compileExpression(source, environmentA)
-        } catch (error) {
-          // `not` over arrays and scalars mixed may not type; everything else must.
-          expect(error).toBeInstanceOf(ExpressionError)
-          expect((error as ExpressionError).detail).toMatch(/at most 4096|nests|does not apply to/)
-          return
-        }
+        const first = compileExpression(source, environmentA)
         const again = compileExpression(first.printed, environmentA)
         expect(again.printed).toBe(first.printed)
         const answers = all.map((subject) => first.test(subject))
         expect(all.map((subject) => again.test(subject))).toEqual(answers)
         if (answers.includes(true) && answers.includes(false)) decided++
       }),
-      { numRuns: 3000 },
+      { numRuns: 2500 },
     )
     // The generator must make conditions that tell requests apart, or nothing was tested.
     expect(decided).toBeGreaterThan(300)
@@ -290,7 +282,7 @@ describe('garbage', () => {
           }
         },
       ),
-      { numRuns: 8000 },
+      { numRuns: 2500 },
     )
   })
 
@@ -306,7 +298,7 @@ describe('garbage', () => {
           if (!(error instanceof ExpressionError)) throw error
         }
       }),
-      { numRuns: 4000 },
+      { numRuns: 2000 },
     )
   })
 

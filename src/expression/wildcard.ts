@@ -46,13 +46,19 @@ export function wildcardTest(pieces: readonly string[], strict: boolean): Wildca
     const whole = pieces[0] as string
     if (strict) return (value) => value === whole
     const folded = lowerAscii(whole)
-    return (value) => value.length === folded.length && lowerAscii(value) === folded
+    return (value) => value.length === folded.length && isFoldedAt(value, 0, folded)
   }
   const texts = strict ? pieces : pieces.map(lowerAscii)
   const head = texts[0] as string
   const tail = texts[texts.length - 1] as string
   const shortest = texts.reduce((sum, text) => sum + text.length, 0)
   const middle = texts.slice(1, -1)
+  if (!strict && middle.length === 0) {
+    return (value) =>
+      value.length >= shortest &&
+      isFoldedAt(value, 0, head) &&
+      isFoldedAt(value, value.length - tail.length, tail)
+  }
   return (value) => {
     if (value.length < shortest) return false
     const text = strict ? value : lowerAscii(value)
@@ -66,6 +72,16 @@ export function wildcardTest(pieces: readonly string[], strict: boolean): Wildca
     }
     return true
   }
+}
+
+/** Whether `value` has `folded` (lower case) at `at`, in either case of its ASCII letters; makes no copy. */
+function isFoldedAt(value: string, at: number, folded: string): boolean {
+  for (let i = 0; i < folded.length; i++) {
+    let code = value.charCodeAt(at + i)
+    if (code >= 65 && code <= 90) code += 32
+    if (code !== folded.charCodeAt(i)) return false
+  }
+  return true
 }
 
 /** What each star stood for, each as short as can be from left to right; undefined when it does not match. */
