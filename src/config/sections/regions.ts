@@ -66,6 +66,12 @@ export const RegionSection = v.pipe(
       ),
       v.description('What the region can take, counted by this gateway.'),
     ),
+    spillBelow: v.pipe(
+      v.optional(percent, 0),
+      v.description(
+        'When less than this share of the region’s origins is up, per cent, the part that is missing of its clients goes to the next region; 0 is off, 71 is what Envoy does.',
+      ),
+    ),
     egressPrice: v.pipe(
       v.optional(v.pipe(v.number(), v.minValue(0)), 0),
       v.description(

@@ -1,0 +1,372 @@
+/**
+ * Health of all origins, and of the regions they make up. Checks and live traffic come in, bits for
+ * steering and tiers for balancing come out. Keyed by origin id, so that a reload of the config
+ * keeps what is known. No timers: `advance` lets time pass.
+ */
+import type { Millis } from '../exchange.ts'
+import type { Random } from '../ports.ts'
+import {
+  type ActiveHealth,
+  type ActiveRules,
+  afterProbe,
+  NEVER_CHECKED,
+  type ProbeResult,
+} from './active.ts'
+import { type EjectionCause, type Outcome, Outlier, type OutlierRules } from './outlier.ts'
+
+/** How good an origin is to send to; balancing takes the first tier that is not empty. */
+export type Tier =
+  | 'up'
+  /** Not heard of yet: usable, after the ones known to be up. */
+  | 'unknown'
+  /** Back from an ejection; one request at a time. */
+  | 'trial'
+  /** Takes no new work by its own wish. */
+  | 'draining'
+  /** Ejected because of live traffic. */
+  | 'ejected'
+  /** Failed its checks. */
+  | 'down'
+
+export interface HealthPool {
+  readonly id: string
+  readonly origins: readonly { readonly id: string; readonly weight: number }[]
+  /** Undefined: no active checks. */
+  readonly active?: ActiveRules | undefined
+  readonly outlier: OutlierRules
+  /** Largest share of the pool that may be ejected, 0 to 1. */
+  readonly maxEjected: number
+}
+
+export interface HealthRegion {
+  /** Ids of pools. */
+  readonly pools: readonly string[]
+  /** Below this share of origins up (0 to 1) the region sheds clients; 0 is off. */
+  readonly spillBelow: number
+}
+
+/** A change of an origin's tier, for logs, metrics and events. */
+export interface HealthEvent {
+  readonly at: Millis
+  readonly origin: string
+  readonly from: Tier
+  readonly to: Tier
+  /** What brought it about: `probe: 503`, `connect`, `ejection over`, … */
+  readonly cause: string
+}
+
+export interface OriginHealth {
+  readonly id: string
+  readonly tier: Tier
+  readonly active: ActiveHealth['state']
+  readonly phase: Outlier['phase']
+  /** End of the ejection, monotonic; null when not ejected. */
+  readonly ejectedUntil: Millis | null
+  readonly ejections: number
+  /** When it came up last, monotonic; for slow start. Null at the start and while it is not up. */
+  readonly upSince: Millis | null
+  readonly lastProbe: string | null
+}
+
+interface OriginRecord {
+  readonly id: string
+  active: ActiveHealth
+  readonly outlier: Outlier
+  activeRules: ActiveRules | undefined
+  outlierRules: OutlierRules
+  draining: boolean
+  /** Whether live traffic has succeeded, for origins without checks. */
+  heard: boolean
+  trialSince: Millis | undefined
+  upSince: Millis | null
+  lastProbe: string | null
+  tier: Tier
+}
+
+interface PoolRecord {
+  readonly pool: HealthPool
+  readonly members: readonly number[]
+}
+
+/** A trial request that has not been heard of for this long counts as lost, and another may try. */
+const TRIAL_PATIENCE_MS = 30_000
+
+export class HealthBoard {
+  /** Bit i: region i has an origin to send to (`high`: regions 32 to 63). */
+  low = 0
+  high = 0
+  /** Share of its clients that each region can bear; undefined while all bear all. */
+  shares: Float64Array | undefined
+  /** Changes with every change of a tier. */
+  version = 0
+  readonly #origins: OriginRecord[] = []
+  readonly #index = new Map<string, number>()
+  readonly #pools = new Map<string, PoolRecord>()
+  readonly #regions: readonly HealthRegion[]
+  readonly #random: Random
+  readonly #onEvent: (event: HealthEvent) => void
+  /** Earliest time at which an ejection ends. */
+  #nextChange = Number.POSITIVE_INFINITY
+
+  /** @param previous the board before a reload: origins of the same id keep their state */
+  constructor(
+    pools: readonly HealthPool[],
+    regions: readonly HealthRegion[],
+    random: Random,
+    onEvent: (event: HealthEvent) => void,
+    previous?: HealthBoard,
+  ) {
+    this.#regions = regions
+    this.#random = random
+    this.#onEvent = onEvent
+    for (const pool of pools) {
+      const members = pool.origins.map((origin) => this.#adopt(origin.id, pool, previous))
+      this.#pools.set(pool.id, { pool, members })
+    }
+    for (const record of this.#origins) {
+      if (record.outlier.phase === 'open') {
+        this.#nextChange = Math.min(this.#nextChange, record.outlier.until)
+      }
+    }
+    this.#refresh()
+  }
+
+  #adopt(id: string, pool: HealthPool, previous: HealthBoard | undefined): number {
+    const known = this.#index.get(id)
+    if (known !== undefined) return known
+    const kept = previous === undefined ? undefined : previous.#find(id)
+    const hadChecks = kept?.activeRules !== undefined
+    const record: OriginRecord = {
+      id,
+      // A verdict of checks that are no longer made would last for ever.
+      active:
+        kept !== undefined && hadChecks && pool.active !== undefined ? kept.active : NEVER_CHECKED,
+      outlier: kept?.outlier ?? new Outlier(),
+      activeRules: pool.active,
+      outlierRules: pool.outlier,
+      draining: kept?.draining === true && pool.active !== undefined,
+      heard: kept?.heard ?? false,
+      trialSince: kept?.trialSince,
+      upSince: kept?.upSince ?? null,
+      lastProbe: kept?.lastProbe ?? null,
+      tier: 'unknown',
+    }
+    record.tier = tierOf(record)
+    this.#origins.push(record)
+    this.#index.set(id, this.#origins.length - 1)
+    return this.#origins.length - 1
+  }
+
+  #find(id: string): OriginRecord | undefined {
+    const index = this.#index.get(id)
+    return index === undefined ? undefined : this.#origins[index]
+  }
+
+  /** An origin's number, for the calls of the hot path; -1 for an id that is not on the board. */
+  indexOf(id: string): number {
+    return this.#index.get(id) ?? -1
+  }
+
+  tier(index: number): Tier {
+    return this.#at(index).tier
+  }
+
+  /** Whether a request may be sent to the origin now. On trial, one at a time may. */
+  isUp(index: number): boolean {
+    const record = this.#at(index)
+    return isUsable(record.tier) && (record.tier !== 'trial' || record.trialSince === undefined)
+  }
+
+  /** When the origin came up last; null if it has been up from the start. For slow start. */
+  upSince(index: number): Millis | null {
+    return this.#at(index).upSince
+  }
+
+  /** Share of a pool's weight that is usable, 0 to 1; for panic rules. */
+  usableShare(poolId: string): number {
+    const entry = this.#pools.get(poolId)
+    return entry === undefined ? 0 : this.#poolShare(entry)
+  }
+
+  /** An attempt begins: on trial, it is the one that decides. */
+  began(index: number, now: Millis): void {
+    const record = this.#at(index)
+    if (record.tier !== 'trial') return
+    record.trialSince = now
+    this.#nextChange = Math.min(this.#nextChange, now + TRIAL_PATIENCE_MS)
+  }
+
+  /** An attempt ended. @param now monotonic */
+  report(index: number, outcome: Outcome, now: Millis): void {
+    this.advance(now)
+    const record = this.#at(index)
+    record.trialSince = undefined
+    const cause = record.outlier.report(outcome, record.outlierRules, now)
+    if (outcome === 'ok') record.heard = true
+    if (cause !== undefined && this.#mayEject(index, record)) {
+      this.#eject(record, cause, now)
+      return
+    }
+    if (cause === 'relapse') record.outlier.close()
+    this.#settle(record, outcome === 'ok' ? 'traffic' : outcome, now)
+  }
+
+  /** A check ended. */
+  onProbe(id: string, result: ProbeResult, now: Millis): void {
+    this.advance(now)
+    const record = this.#find(id)
+    if (record?.activeRules === undefined) return
+    record.lastProbe = result.detail
+    record.draining = result.ok && result.drain === true
+    record.active = afterProbe(record.active, result, record.activeRules)
+    // A good check proves that one can connect. It proves nothing about real requests: an origin whose
+    // health page answers while everything else fails would flap.
+    const { outlier } = record
+    if (result.ok && outlier.phase === 'open' && outlier.cause === 'connect') outlier.tryAgain()
+    this.#settle(record, `probe: ${result.detail}`, now)
+  }
+
+  /** What another worker or node found out about an origin. @param until monotonic time of this process */
+  adoptEjection(id: string, until: Millis, now: Millis): void {
+    this.advance(now)
+    const index = this.indexOf(id)
+    if (index < 0) return
+    const record = this.#at(index)
+    if (record.outlier.phase === 'open' || until <= now || !this.#mayEject(index, record)) return
+    record.outlier.openUntil(until, 'told')
+    this.#settle(record, 'told', now)
+  }
+
+  /** Ends ejections whose time has come. Cheap when there are none: call it with every request. */
+  advance(now: Millis): void {
+    if (now < this.#nextChange) return
+    this.#nextChange = Number.POSITIVE_INFINITY
+    for (const record of this.#origins) {
+      const { outlier } = record
+      if (outlier.phase === 'open' && now >= outlier.until) {
+        outlier.tryAgain()
+        record.trialSince = undefined
+        this.#settle(record, 'ejection over', now)
+      } else if (outlier.phase === 'open') {
+        this.#nextChange = Math.min(this.#nextChange, outlier.until)
+      }
+      const { trialSince } = record
+      if (trialSince === undefined) continue
+      if (now >= trialSince + TRIAL_PATIENCE_MS) record.trialSince = undefined
+      else this.#nextChange = Math.min(this.#nextChange, trialSince + TRIAL_PATIENCE_MS)
+    }
+  }
+
+  /** Everything about every origin: for `explain`, metrics and the admin API. */
+  states(): OriginHealth[] {
+    return this.#origins.map((record) => ({
+      id: record.id,
+      tier: record.tier,
+      active: record.active.state,
+      phase: record.outlier.phase,
+      ejectedUntil: record.outlier.phase === 'open' ? record.outlier.until : null,
+      ejections: record.outlier.level,
+      upSince: record.upSince,
+      lastProbe: record.lastProbe,
+    }))
+  }
+
+  /** State of the checks of an origin, for the scheduler. */
+  active(id: string): ActiveHealth {
+    return this.#find(id)?.active ?? NEVER_CHECKED
+  }
+
+  #at(index: number): OriginRecord {
+    const record = this.#origins[index]
+    if (record === undefined) throw new RangeError(`no origin ${index}`)
+    return record
+  }
+
+  #eject(record: OriginRecord, cause: EjectionCause, now: Millis): void {
+    record.outlier.eject(cause, record.outlierRules, now, this.#random.next())
+    this.#settle(record, cause, now)
+  }
+
+  /**
+   * At most a share of each pool is ejected, rounded down but at least one; and the last usable origin of a
+   * pool only when another pool has one, for otherwise a bad answer is better than none.
+   */
+  #mayEject(index: number, record: OriginRecord): boolean {
+    if (record.outlier.phase === 'open') return false
+    for (const entry of this.#pools.values()) {
+      const { members, pool } = entry
+      if (!members.includes(index)) continue
+      const others = members.filter((member) => member !== index)
+      const ejected = others.filter((member) => this.#at(member).outlier.phase === 'open').length
+      if (ejected + 1 > Math.max(1, Math.floor(members.length * pool.maxEjected))) return false
+      const isLast = !others.some((member) => isUsable(this.#at(member).tier))
+      if (isLast && !this.#hasUsableOutside(members)) return false
+    }
+    return true
+  }
+
+  #hasUsableOutside(members: readonly number[]): boolean {
+    return this.#origins.some((record, index) => !members.includes(index) && isUsable(record.tier))
+  }
+
+  /** Works out the tier again, and tells if it changed. */
+  #settle(record: OriginRecord, cause: string, now: Millis): void {
+    const { outlier, tier: from } = record
+    // Also when an attempt from before a reload ejected it: the two boards share the memory.
+    if (outlier.phase === 'open') this.#nextChange = Math.min(this.#nextChange, outlier.until)
+    const to = tierOf(record)
+    if (to === from) return
+    record.tier = to
+    if (!isUsable(to)) record.upSince = null
+    else if (!isUsable(from)) record.upSince = now
+    if (to !== 'trial') record.trialSince = undefined
+    this.#refresh()
+    this.#onEvent({ at: now, origin: record.id, from, to, cause })
+  }
+
+  #refresh(): void {
+    let low = 0
+    let high = 0
+    let shares: Float64Array | undefined
+    this.#regions.forEach((region, index) => {
+      let best = 0
+      for (const id of region.pools) best = Math.max(best, this.usableShare(id))
+      if (best === 0) return
+      if (index < 32) low |= 1 << index
+      else high |= 1 << (index & 31)
+      if (best < region.spillBelow) {
+        shares ??= new Float64Array(this.#regions.length).fill(1)
+        shares[index] = best / region.spillBelow
+      }
+    })
+    this.low = low
+    this.high = high
+    this.shares = shares
+    this.version++
+  }
+
+  /** By weight: an origin of weight 0 takes no traffic, so it does not keep its pool up. */
+  #poolShare(entry: PoolRecord): number {
+    let total = 0
+    let usable = 0
+    entry.members.forEach((member, i) => {
+      const weight = entry.pool.origins[i]?.weight ?? 0
+      total += weight
+      if (isUsable(this.#at(member).tier)) usable += weight
+    })
+    return total === 0 ? 0 : usable / total
+  }
+}
+
+function tierOf(record: OriginRecord): Tier {
+  if (record.active.state === 'down') return 'down'
+  if (record.outlier.phase === 'open') return 'ejected'
+  if (record.draining) return 'draining'
+  if (record.outlier.phase === 'trial') return 'trial'
+  const isKnown = record.active.state === 'up' || (record.activeRules === undefined && record.heard)
+  return isKnown ? 'up' : 'unknown'
+}
+
+function isUsable(tier: Tier): boolean {
+  return tier === 'up' || tier === 'unknown' || tier === 'trial'
+}

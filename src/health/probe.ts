@@ -1,0 +1,146 @@
+/**
+ * Active checks over time: when each origin is asked, and what becomes of the answer. How one asks is
+ * the runtime's business (`Prober`).
+ */
+import type { HealthConfig } from '../config/sections/health.ts'
+import type { Millis } from '../exchange.ts'
+import type { Clock, OriginAddress, Random } from '../ports.ts'
+import { type ActiveRules, nextProbeDelay, type ProbeResult } from './active.ts'
+import type { HealthBoard } from './board.ts'
+
+/** Asks one origin once. Rejections count as failures; the scheduler waits no longer than the timeout. */
+export type Prober = (target: ProbeTarget) => Promise<ProbeResult>
+
+export interface ProbeTarget {
+  readonly origin: OriginAddress
+  readonly health: HealthConfig
+}
+
+export function activeRules(config: HealthConfig): ActiveRules {
+  return {
+    intervalMs: config.interval,
+    fastIntervalMs: config.fastInterval,
+    timeoutMs: config.timeout,
+    rise: config.rise,
+    fall: config.fall,
+  }
+}
+
+/**
+ * Judges the answer to an HTTP check. Redirects are not followed: where they lead is another server.
+ * @param body at most `bodyLimit` bytes of it, as text; undefined when it was not read
+ * @param state value of the `x-meridian-state` field, by which an origin may say `drain`
+ */
+export function judgeHttpProbe(
+  config: HealthConfig,
+  status: number,
+  body: string | undefined,
+  state: string | undefined,
+): ProbeResult {
+  const isExpected = config.expect.some((range) => status >= range.first && status <= range.last)
+  if (!isExpected) {
+    return { ok: false, detail: status >= 300 && status < 400 ? `redirect ${status}` : `${status}` }
+  }
+  if (config.body !== undefined && body?.includes(config.body) !== true) {
+    return { ok: false, detail: `${status} without the expected text` }
+  }
+  return { ok: true, detail: `${status}`, drain: state?.trim().toLowerCase() === 'drain' }
+}
+
+/** First checks are spread over this time, or the interval if that is shorter. */
+const FIRST_PHASE_MS = 1000
+
+interface Job {
+  readonly target: ProbeTarget
+  readonly rules: ActiveRules
+  cancel: (() => void) | undefined
+  /** Number of the check under way or last made; answers of earlier ones are too late. */
+  round: number
+  running: boolean
+}
+
+export class ProbeScheduler {
+  readonly #jobs = new Map<string, Job>()
+  readonly #board: HealthBoard
+  readonly #probe: Prober
+  readonly #clock: Clock
+  readonly #random: Random
+  readonly #onResult: ((id: string, result: ProbeResult, durationMs: Millis) => void) | undefined
+
+  /** @param onResult told of every check, for metrics and for workers that do not check themselves */
+  constructor(
+    targets: readonly ProbeTarget[],
+    board: HealthBoard,
+    probe: Prober,
+    clock: Clock,
+    random: Random,
+    onResult?: (id: string, result: ProbeResult, durationMs: Millis) => void,
+  ) {
+    this.#board = board
+    this.#probe = probe
+    this.#clock = clock
+    this.#random = random
+    this.#onResult = onResult
+    for (const target of targets) {
+      const rules = activeRules(target.health)
+      this.#jobs.set(target.origin.id, {
+        target,
+        rules,
+        cancel: undefined,
+        round: 0,
+        running: false,
+      })
+    }
+  }
+
+  start(): void {
+    for (const job of this.#jobs.values()) {
+      const phase = Math.min(FIRST_PHASE_MS, job.rules.intervalMs)
+      this.#schedule(job, phase * this.#random.next())
+    }
+  }
+
+  stop(): void {
+    for (const job of this.#jobs.values()) {
+      job.cancel?.()
+      job.cancel = undefined
+      job.round++
+      job.running = false
+    }
+  }
+
+  /** Checks an origin soon, out of turn: after it was ejected. */
+  hurry(id: string): void {
+    const job = this.#jobs.get(id)
+    if (job === undefined || job.running || job.cancel === undefined) return
+    job.cancel()
+    this.#schedule(job, job.rules.fastIntervalMs * this.#random.next())
+  }
+
+  #schedule(job: Job, delay: Millis): void {
+    job.cancel = this.#clock.after(delay, () => this.#run(job))
+  }
+
+  #run(job: Job): void {
+    const startedAt = this.#clock.monotonic()
+    const round = ++job.round
+    job.running = true
+    const finish = (result: ProbeResult): void => {
+      if (job.round !== round || !job.running) return
+      cancelTimeout()
+      job.running = false
+      const id = job.target.origin.id
+      const now = this.#clock.monotonic()
+      this.#board.onProbe(id, result, now)
+      this.#onResult?.(id, result, now - startedAt)
+      this.#schedule(job, nextProbeDelay(this.#board.active(id), job.rules, this.#random.next()))
+    }
+    const cancelTimeout = this.#clock.after(job.rules.timeoutMs, () =>
+      finish({ ok: false, detail: `no answer in ${job.rules.timeoutMs} ms` }),
+    )
+    job.cancel = cancelTimeout
+    this.#probe(job.target).then(finish, (error: unknown) =>
+      finish({ ok: false, detail: error instanceof Error ? error.message : String(error) }),
+    )
+  }
+}
