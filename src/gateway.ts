@@ -9,6 +9,8 @@
  * the one record when the answer has left. A snapshot holds all compiled settings; a request keeps the one
  * it began with, a reload swaps one reference.
  */
+
+import type { ResponseCache } from './cache/response-cache.ts'
 import {
   type BodySource,
   type Client,
@@ -44,6 +46,8 @@ export { Passage, type Peer } from './passage.ts'
 export interface Services {
   readonly platform: Platform
   readonly telemetry: Telemetry
+  /** Undefined where nothing is kept. */
+  readonly cache: ResponseCache | undefined
 }
 
 export type GatewayStep = (x: Passage, services: Services) => StepResult

@@ -13,6 +13,7 @@ import {
   type TlsInfo,
 } from './exchange.ts'
 import { Subject } from './expression/subject.ts'
+import type { PlatformPlace } from './geo/locate.ts'
 import type { LimitResult } from './limits/limits.ts'
 import type { CompiledRoute, Snapshot } from './snapshot.ts'
 import type { Place } from './upstream/attempt.ts'
@@ -26,6 +27,8 @@ export interface Peer {
   readonly tls: TlsInfo | null
   /** The client, when the peer is not a trusted proxy. */
   client?: Client
+  /** What the platform says of the client's place (`request.cf`). */
+  readonly place?: PlatformPlace
   geo?: Geo
   geoVersion?: number
 }

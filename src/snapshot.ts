@@ -2,13 +2,20 @@
  * A config compiled into one immutable set of tables and closures. Nothing here is looked up by name or
  * parsed again while requests are served. A config that does not compile never becomes a snapshot.
  */
+import type { RouteCache } from './cache/policy/cache-policy.ts'
 import type { MeridianConfig } from './config/schema.ts'
+import type { SteeringConfig } from './config/sections/steering.ts'
 import type { CandidateVerdict, Reply, RouteRef, SteeringDecision } from './exchange.ts'
+import type { GeoLocator } from './geo/locate.ts'
 import type { CidrSet } from './http/cidr.ts'
 import type { FrontLimits } from './http/front.ts'
 import type { Limits, RouteLimits } from './limits/limits.ts'
 import type { Passage } from './passage.ts'
 import type { Router } from './routing/router.ts'
+import type { SteeringTable } from './steering/compile.ts'
+import type { RegionHealth } from './steering/decision.ts'
+import type { RegionTable } from './steering/regions.ts'
+import type { StickyTokens } from './steering/sticky.ts'
 import type { DebugGate } from './telemetry/debug-headers.ts'
 import type { HealthReporter, Place, RetryPolicy, RouteTimeouts } from './upstream/attempt.ts'
 import type { Pool } from './upstream/pool.ts'
@@ -24,13 +31,28 @@ export interface CompiledRoute {
     | { readonly places: readonly Place[]; readonly decision: SteeringDecision }
     | undefined
   /** Path and query for the origin; undefined when they are the client's own. */
-  readonly targetOf: ((x: Passage) => string) | undefined
+  readonly targetOf: ((x: Passage, pathAndQuery: string) => string) | undefined
   /** Changes to the fields for the origin, in place. */
   readonly requestFields: ((x: Passage, fields: string[]) => void) | undefined
   /** Changes to the fields for the client, in place. */
   readonly responseFields: ((x: Passage, fields: string[]) => void) | undefined
+  readonly cache: CompiledCache | undefined
+  /** Name and lifetime of the cookie that keeps a client in its region. */
+  readonly stickyCookie: string | undefined
+  readonly stickySeconds: number
   /** A redirect or a fixed answer. */
   readonly respond: ((x: Passage) => Reply) | undefined
+}
+
+export interface CompiledCache {
+  readonly route: RouteCache
+  /** Conditions of the route's cache rules, in order. */
+  readonly rules: readonly ((x: Passage) => boolean)[]
+}
+
+/** Which regions have an origin that is up. */
+export interface RegionHealthView {
+  mask(): RegionHealth
 }
 
 export interface Snapshot {
@@ -44,6 +66,13 @@ export interface Snapshot {
   readonly routes: readonly CompiledRoute[]
   readonly pools: ReadonlyMap<string, Pool>
   readonly health: HealthReporter
+  readonly locator: GeoLocator
+  readonly regions: RegionTable
+  /** Pools of each region, by its index, in order of preference. */
+  readonly placesByRegion: readonly (readonly Place[])[]
+  readonly steering: SteeringTable<Passage>
+  readonly regionHealth: RegionHealthView
+  readonly sticky: ReadonlyMap<SteeringConfig, StickyTokens>
   readonly limits: Limits
   readonly debug: DebugGate
   /** Every candidate region of a request and why it was chosen or not. */

@@ -1,15 +1,25 @@
 /** From a loaded config to a snapshot: every section compiled, every problem reported at once. */
 import type { LoadedConfig } from '../config/load.ts'
+import type { SteeringConfig } from '../config/sections/steering.ts'
 import { createEnvironment, List, ListError } from '../expression/expression.ts'
+import { GeoLocator } from '../geo/locate.ts'
 import type { GeoSlots } from '../geo/place.ts'
 import { CidrSet } from '../http/cidr.ts'
 import { DEFAULT_METHODS } from '../http/front.ts'
 import { Limits } from '../limits/limits.ts'
+import type { Passage } from '../passage.ts'
 import type { Platform } from '../ports.ts'
 import { Router } from '../routing/router.ts'
 import type { Snapshot } from '../snapshot.ts'
+import { compileSteering } from '../steering/compile.ts'
+import { explain } from '../steering/explain.ts'
+import { compileRegions, type RegionTable } from '../steering/regions.ts'
+import { compileResidency } from '../steering/residency.ts'
+import { StickyTokens } from '../steering/sticky.ts'
+import { steeringRequest } from '../steps/steer.ts'
 import { DebugGate } from '../telemetry/debug-headers.ts'
-import type { HealthReporter } from '../upstream/attempt.ts'
+import type { HealthReporter, Place } from '../upstream/attempt.ts'
+import type { Pool } from '../upstream/pool.ts'
 import { Expressions } from './expressions.ts'
 import { compilePools } from './pools.ts'
 import { compileMatch, compileRoute, type RouteContext } from './routes.ts'
@@ -25,7 +35,10 @@ export interface CompileOptions {
 }
 
 /** @throws ConfigError with every problem found */
-export function compileSnapshot(loaded: LoadedConfig, options: CompileOptions): Snapshot {
+export async function compileSnapshot(
+  loaded: LoadedConfig,
+  options: CompileOptions,
+): Promise<Snapshot> {
   const { config } = loaded
   const { platform, previous } = options
   const collector = loaded.report()
@@ -49,16 +62,43 @@ export function compileSnapshot(loaded: LoadedConfig, options: CompileOptions): 
     expressions,
     previous: previous?.limits,
   })
-  const regionOf = (pool: string) => pool
+  const regions = compileRegions(config.regions, report)
+  const placesByRegion = regionPlaces(regions, config.regions, pools)
+  const regionByPool = new Map<string, string>()
+  for (const region of config.regions) {
+    for (const pool of region.pools) regionByPool.set(pool, region.id)
+  }
+  const sticky = await stickyTokens(loaded, regions)
+  const steering = compileSteering<Passage>(
+    {
+      regions,
+      residency: compileResidency(config.residency, regions, report),
+      steering: config.steering,
+      routes: config.routes.map((route, index) => ({
+        path: `routes[${index}]`,
+        regions: route.regions,
+        residency: route.residency,
+        steering: route.steering,
+      })),
+      gateway: config.geo.gateway,
+      predicate: (text, path) => expressions.condition(text, path, report),
+      sticky,
+    },
+    report,
+  )
   const context: RouteContext = {
     pools,
-    regionOf,
+    regionOf: (pool) => regionByPool.get(pool) ?? pool,
     limits,
     bodyLimit: config.listen.limits.body,
+    cache: config.cache,
+    steering: config.steering,
     expressions,
     report,
   }
   const debugToken = config.telemetry.debugHeaders.token
+  const health = ALWAYS_UP
+  const regionHealth = { mask: () => regions.all }
   const snapshot: Snapshot = {
     config,
     front: {
@@ -75,12 +115,23 @@ export function compileSnapshot(loaded: LoadedConfig, options: CompileOptions): 
     ),
     routes: config.routes.map((route, index) => compileRoute(route, index, context)),
     pools,
-    health: ALWAYS_UP,
+    health,
+    locator: new GeoLocator(config.geo.providers, config.geo.headers, platform.geo, options.slots),
+    regions,
+    placesByRegion,
+    steering,
+    regionHealth,
+    sticky,
     limits,
     debug: new DebugGate(
       config.telemetry.debugHeaders,
       debugToken === undefined ? undefined : loaded.secrets.get(debugToken),
     ),
+    explainSteering: (x) => {
+      if (x.plan === undefined || x.plan.fixed !== undefined) return []
+      const plan = steering.plan(x.plan.ref.index, x)
+      return explain(plan, x.geo, steeringRequest(x), regionHealth.mask()).candidates
+    },
   }
   collector.throwIfAny()
   for (const warning of expressions.warnings) platform.log.warn(warning)
@@ -88,3 +139,40 @@ export function compileSnapshot(loaded: LoadedConfig, options: CompileOptions): 
 }
 
 const ALWAYS_UP: HealthReporter = { isUp: () => true, report: () => {} }
+
+function regionPlaces(
+  regions: RegionTable,
+  configs: LoadedConfig['config']['regions'],
+  pools: ReadonlyMap<string, Pool>,
+): Place[][] {
+  const places: Place[][] = regions.ids().map(() => [])
+  for (const { id, pools: names } of configs) {
+    const index = regions.indexOf(id)
+    if (index === undefined) continue
+    for (const name of names) {
+      const pool = pools.get(name)
+      // Unknown pools have been reported by the config's own check.
+      if (pool !== undefined) places[index]?.push({ region: id, pool })
+    }
+  }
+  return places
+}
+
+/** Signed once here, so that requests only look tokens up. */
+async function stickyTokens(
+  loaded: LoadedConfig,
+  regions: RegionTable,
+): Promise<Map<SteeringConfig, StickyTokens>> {
+  const { config, secrets } = loaded
+  const tokens = new Map<SteeringConfig, StickyTokens>()
+  const sections = [config.steering, ...config.routes.map((route) => route.steering)]
+  for (const section of sections) {
+    if (section?.sticky === undefined) continue
+    const refs = Array.isArray(section.sticky.secret)
+      ? section.sticky.secret
+      : [section.sticky.secret]
+    const keys = refs.map((ref) => secrets.get(ref))
+    tokens.set(section, await StickyTokens.create(regions.ids(), keys))
+  }
+  return tokens
+}

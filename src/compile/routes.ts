@@ -1,6 +1,9 @@
 /** Routes of the config as the steps want them. */
+import { RouteCache } from '../cache/policy/cache-policy.ts'
 import type { Report } from '../config/errors.ts'
+import type { CacheConfig } from '../config/sections/cache.ts'
 import type { RouteConfig } from '../config/sections/routes.ts'
+import type { SteeringConfig } from '../config/sections/steering.ts'
 import type { Limits } from '../limits/limits.ts'
 import type { Passage } from '../passage.ts'
 import type { RouteCandidate } from '../routing/router.ts'
@@ -17,6 +20,8 @@ export interface RouteContext {
   readonly regionOf: (pool: string) => string
   readonly limits: Limits
   readonly bodyLimit: number
+  readonly cache: CacheConfig
+  readonly steering: SteeringConfig
   readonly expressions: Expressions
   readonly report: Report
 }
@@ -57,6 +62,7 @@ export function compileRoute(
   const path = `routes[${index}]`
   const { report, expressions } = context
   const { retry, timeouts } = config
+  const { sticky } = config.steering ?? context.steering
   const transforms = compileTransforms(config.transforms, `${path}.transforms`, expressions, report)
   return {
     ref: { id: config.id, index },
@@ -78,8 +84,27 @@ export function compileRoute(
     targetOf: transforms.targetOf,
     requestFields: transforms.requestFields,
     responseFields: transforms.responseFields,
+    cache: compileCache(config, path, context),
+    stickyCookie: sticky?.cookie,
+    stickySeconds: Math.round((sticky?.ttl ?? 0) / 1000),
     respond: compileResponse(config, path, expressions, report),
   }
+}
+
+function compileCache(
+  config: RouteConfig,
+  path: string,
+  context: RouteContext,
+): CompiledRoute['cache'] {
+  if (config.cache === false || !config.cache.enabled) return undefined
+  const rules: ((x: Passage) => boolean)[] = []
+  config.cache.rules.forEach((rule, index) => {
+    const where = `${path}.cache.rules[${index}].when`
+    const condition = context.expressions.condition(rule.when, where, context.report)
+    rules.push(condition ?? (() => false))
+  })
+  // Two routes may answer one URL (by method, header or country): their entries stay apart.
+  return { route: new RouteCache(config.cache, context.cache, config.id), rules }
 }
 
 function fixedPlaces(names: readonly string[], context: RouteContext): CompiledRoute['fixed'] {

@@ -8,7 +8,7 @@ import type { Expressions } from './expressions.ts'
 type FieldChange = (x: Passage, fields: string[]) => void
 
 export interface CompiledTransforms {
-  readonly targetOf: ((x: Passage) => string) | undefined
+  readonly targetOf: ((x: Passage, pathAndQuery: string) => string) | undefined
   readonly requestFields: FieldChange | undefined
   readonly responseFields: FieldChange | undefined
 }
@@ -118,7 +118,7 @@ function compileTarget(
   path: string,
   expressions: Expressions,
   report: Report,
-): ((x: Passage) => string) | undefined {
+): ((x: Passage, pathAndQuery: string) => string) | undefined {
   const { stripPrefix, rewrite } = config
   if (stripPrefix === undefined && rewrite === undefined) return undefined
   const pathOf =
@@ -129,9 +129,9 @@ function compileTarget(
     rewrite?.query === undefined
       ? undefined
       : expressions.value(rewrite.query, `${path}.rewrite.query`, report)
-  return (x) => {
-    const { target } = x
-    let newPath = target.path
+  return (x, pathAndQuery) => {
+    const mark = pathAndQuery.indexOf('?')
+    let newPath = mark < 0 ? pathAndQuery : pathAndQuery.slice(0, mark)
     if (stripPrefix !== undefined && isBelow(newPath, stripPrefix)) {
       newPath = newPath.slice(stripPrefix.length)
       if (newPath === '') newPath = '/'
@@ -139,11 +139,12 @@ function compileTarget(
     const computedPath = pathOf?.(x)
     if (computedPath !== undefined) newPath = String(computedPath)
     const computedQuery = queryOf?.(x)
-    const query = computedQuery === undefined ? target.query : String(computedQuery)
+    const ownQuery = mark < 0 ? '' : pathAndQuery.slice(mark + 1)
+    const query = computedQuery === undefined ? ownQuery : String(computedQuery)
     const rewritten = query === '' ? newPath : `${newPath}?${query}`
     // What a rewrite makes of the client's text is held to the same rules as the client's text.
     const canonical = canonicalTarget(rewritten)
-    return typeof canonical === 'string' ? target.pathAndQuery : canonical.pathAndQuery
+    return typeof canonical === 'string' ? pathAndQuery : canonical.pathAndQuery
   }
 }
 

@@ -1,22 +1,21 @@
 /** Step 10: the origin answers, or another one does, or the failure is answered. */
-import type { BodySource, Reply, StepResult } from '../exchange.ts'
+import type { BodySource, Exchange, HeaderList, Reply, StepResult } from '../exchange.ts'
 import type { Services } from '../gateway.ts'
 import { requestFields, responseFields } from '../http/hygiene.ts'
-import { problem } from '../http/problem.ts'
 import type { Passage } from '../passage.ts'
 import type { UpstreamReply } from '../ports.ts'
-import { Attempts } from '../upstream/attempt.ts'
+import { Attempts, AttemptsFailed } from '../upstream/attempt.ts'
 
-/** Changes that the cache makes to what is forwarded (conditional requests). */
-export interface ForwardOverrides {
-  /** Instead of the client's method. */
-  readonly method?: string | undefined
-  /** Lower-case names to leave out. */
-  readonly drop?: ReadonlySet<string> | undefined
-  /** Flat name, value list to add. */
-  readonly add?: readonly string[] | undefined
-  /** Keep going when the client leaves: the answer is wanted anyway. */
-  readonly detached?: boolean | undefined
+/** What the cache asks of the origin, when it is the cache that asks. */
+export interface OriginRequest {
+  readonly method: string
+  /** Host to send. */
+  readonly authority: string
+  readonly pathAndQuery: string
+  readonly headers: HeaderList
+  readonly withBody: boolean
+  /** Whose end stops the attempts. */
+  readonly control: Pick<Exchange, 'aborted' | 'onAbort'>
 }
 
 export function forward(x: Passage, services: Services): StepResult {
@@ -25,28 +24,27 @@ export function forward(x: Passage, services: Services): StepResult {
 
 /**
  * Sends the request to an origin.
+ * @param asked  undefined: the client's own request as it is
  * @throws AttemptsFailed when none answered, RequestBodyError when the client's body failed
  */
 export async function fetchOrigin(
   x: Passage,
   services: Services,
-  overrides: ForwardOverrides | undefined,
+  asked: OriginRequest | undefined,
 ): Promise<Reply> {
   const { plan, snapshot } = x
-  if (plan === undefined || x.places.length === 0) {
-    x.outcome = 'no-healthy-origin'
-    return problem('no-healthy-origin', x.id)
-  }
-  if (x.body !== null) await holdShort(x.body, plan.retry.bodyLimit)
+  if (plan === undefined || x.places.length === 0) throw new AttemptsFailed('no-healthy-origin')
+  const body = asked?.withBody === false ? null : x.body
+  if (body !== null) await holdShort(body, plan.retry.bodyLimit)
   const { platform } = services
-  const fields = (host: string | undefined) => outgoingFields(x, host ?? x.authority, overrides)
+  const pathAndQuery = asked?.pathAndQuery ?? x.target.pathAndQuery
   const attempts = new Attempts(
     x.places,
     {
-      method: overrides?.method ?? x.method,
-      path: plan.targetOf === undefined ? x.target.pathAndQuery : plan.targetOf(x),
-      fields,
-      body: x.body,
+      method: asked?.method ?? x.method,
+      path: plan.targetOf === undefined ? pathAndQuery : plan.targetOf(x, pathAndQuery),
+      fields: (host) => outgoingFields(x, host, asked),
+      body,
       clientKey: x.client.ip?.text ?? '',
       upgrade: x.wantsWebSocket ? 'websocket' : undefined,
       onInterim: x.onInterim,
@@ -60,14 +58,13 @@ export async function fetchOrigin(
       health: snapshot.health,
     },
   )
-  if (overrides?.detached !== true) {
-    x.onAbort = () => attempts.cancel()
-    if (x.aborted) attempts.cancel()
-  }
+  const control = asked?.control ?? x
+  control.onAbort = () => attempts.cancel()
+  if (control.aborted) attempts.cancel()
   try {
     return clientReply(await attempts.run())
   } finally {
-    x.onAbort = undefined
+    control.onAbort = undefined
     x.attempts = x.attempts.length === 0 ? attempts.log : [...x.attempts, ...attempts.log]
   }
 }
@@ -82,11 +79,11 @@ function holdShort(body: BodySource, limit: number): unknown {
 
 function outgoingFields(
   x: Passage,
-  host: string,
-  overrides: ForwardOverrides | undefined,
+  host: string | undefined,
+  asked: OriginRequest | undefined,
 ): string[] {
   const fields = requestFields(
-    x.headers,
+    asked?.headers ?? x.headers,
     {
       peer: x.client.peer?.text,
       viaTrustedProxy: x.client.viaTrustedProxy,
@@ -96,17 +93,10 @@ function outgoingFields(
       pseudonym: x.snapshot.pseudonym,
       receivedVersion: x.httpVersion,
     },
-    host,
+    host ?? asked?.authority ?? x.authority,
   )
   x.plan?.requestFields?.(x, fields)
-  if (overrides === undefined) return fields
-  const kept: string[] = []
-  for (let i = 0; i < fields.length; i += 2) {
-    const name = fields[i] as string
-    if (overrides.drop?.has(name.toLowerCase()) !== true) kept.push(name, fields[i + 1] as string)
-  }
-  if (overrides.add !== undefined) kept.push(...overrides.add)
-  return kept
+  return fields
 }
 
 function clientReply(reply: UpstreamReply): Reply {

@@ -4,15 +4,16 @@ import type { Services } from '../gateway.ts'
 import type { Passage } from '../passage.ts'
 
 export function locate(x: Passage, services: Services): StepResult {
-  const { geo } = services.platform
+  const { locator } = x.snapshot
   const { peer } = x
   if (x.client !== peer.client) {
-    x.geo = geo.lookup(x.client.ip)
+    x.geo = locator.locate(x.client, x.headers, peer.place)
     return undefined
   }
-  if (peer.geo === undefined || peer.geoVersion !== geo.version) {
-    peer.geo = geo.lookup(x.client.ip)
-    peer.geoVersion = geo.version
+  const { version } = services.platform.geo
+  if (peer.geo === undefined || peer.geoVersion !== version) {
+    peer.geo = locator.locate(x.client, x.headers, peer.place)
+    peer.geoVersion = version
   }
   x.geo = peer.geo
   return undefined

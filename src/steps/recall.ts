@@ -1,8 +1,48 @@
 /** Step 8: what the cache knows. Routes that answer by themselves do so here, behind all guards. */
-import type { StepResult } from '../exchange.ts'
+import type { ForwardOptions } from '../cache/core.ts'
+import { HeaderList, type Reply, type StepResult } from '../exchange.ts'
+import type { Services } from '../gateway.ts'
+import { isProblemCode } from '../http/problem.ts'
 import type { Passage } from '../passage.ts'
+import { AttemptsFailed } from '../upstream/attempt.ts'
+import { fetchOrigin } from './forward.ts'
 import { respond } from './route.ts'
+import { steer } from './steer.ts'
 
-export function recall(x: Passage): StepResult {
-  return respond(x)
+export function recall(x: Passage, services: Services): StepResult {
+  const { plan } = x
+  if (plan === undefined) return undefined
+  if (plan.respond !== undefined) return respond(x)
+  const { cache } = plan
+  if (cache === undefined || services.cache === undefined || x.wantsWebSocket) return undefined
+  const policy = cache.rules.length === 0 ? cache.route.base : cache.route.policy(matching(x))
+  return services.cache.respond(x, policy, (options) => askOrigin(x, services, options))
+}
+
+/** Which of the route's cache rules hold, a bit each. */
+function matching(x: Passage): number {
+  const rules = x.plan?.cache?.rules ?? []
+  let bits = 0
+  for (let i = 0; i < rules.length; i++) {
+    if (rules[i]?.(x) === true) bits |= 1 << i
+  }
+  return bits
+}
+
+/** Steers and forwards; a refusal by steering is thrown, so that a stored response may stand in for it. */
+async function askOrigin(x: Passage, services: Services, options: ForwardOptions): Promise<Reply> {
+  const refused = steer(x, services)
+  if (refused !== undefined) {
+    const code = x.outcome
+    x.outcome = 'served'
+    throw new AttemptsFailed(isProblemCode(code) ? code : 'no-healthy-origin')
+  }
+  return fetchOrigin(x, services, {
+    method: options.method,
+    authority: options.authority,
+    pathAndQuery: options.pathAndQuery,
+    headers: new HeaderList(options.headers),
+    withBody: options.withBody,
+    control: options.control,
+  })
 }

@@ -17,7 +17,6 @@ export function settle(x: Passage, reply: Reply, services: Services): Reply {
   }
   plan?.responseFields?.(x, headers)
   if (x.replyFields !== undefined) headers.push(...x.replyFields)
-  if (x.cacheStatus !== undefined) headers.push('cache-status', x.cacheStatus.header)
   headers.push('via', snapshot.via, 'x-request-id', x.id)
   if (snapshot.debug.allows(x)) headers.push(...debugHeaders(x))
   if (reply.body instanceof Uint8Array) ensureLength(reply, reply.body.length)

@@ -68,12 +68,12 @@ export interface OutgoingRequest {
 /** Known-length response bodies up to this size are held until complete, so that a cut one fails over. */
 const COLLECT_BYTES = 64 * 1024
 
-/** Every attempt failed. */
-export class AttemptsFailed extends Error {
-  override readonly name = 'AttemptsFailed'
+/** Every attempt failed, or none could be made. An `UpstreamError`, so that the cache may answer instead. */
+export class AttemptsFailed extends UpstreamError {
   readonly code: ProblemCode
   constructor(code: ProblemCode, options?: ErrorOptions) {
-    super(code, options)
+    const kind = options?.cause instanceof UpstreamError ? options.cause.kind : 'connect'
+    super(kind, code, options)
     this.code = code
   }
 }

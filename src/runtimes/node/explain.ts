@@ -90,12 +90,12 @@ async function run(
       build: { version: VERSION, runtime: 'node' },
     },
   )
-  const snapshot = compileSnapshot(bundle, {
+  const snapshot = await compileSnapshot(bundle, {
     platform,
     slots,
     rehearsal: { health: live?.snapshot.health },
   })
-  const gateway = new Gateway({ platform, telemetry }, snapshot)
+  const gateway = new Gateway({ platform, telemetry, cache: undefined }, snapshot)
   const ip = query.ip === undefined ? undefined : parseIp(query.ip)
   const x = gateway.admit(
     request,

@@ -91,6 +91,10 @@ export class Http1Front {
     this.server.on('upgrade', (request, socket, head) => this.#onUpgrade(request, socket, head))
     this.server.on('connect', (request, socket) => this.#onConnect(request, socket))
     this.server.on('clientError', (error, socket) => this.#onClientError(error, socket))
+    // Node sets up its connection list when a server begins to listen. This one never does (connections
+    // are handed to it), and without the list no header or request timeout fires and no idle connection
+    // is closed by a drain.
+    this.server.emit('listening')
   }
 
   /** Finish what is under way, take nothing new on kept-alive connections. */

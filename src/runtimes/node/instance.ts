@@ -2,6 +2,7 @@
  * One process's gateway: ports bound, config compiled, sockets open; reload by swapping a snapshot.
  */
 import { dirname } from 'node:path'
+import { ResponseCache } from '../../cache/response-cache.ts'
 import { compileSnapshot } from '../../compile/compile.ts'
 import { ConfigError, formatProblem } from '../../config/errors.ts'
 import type { TelemetryConfig } from '../../config/sections/telemetry.ts'
@@ -38,6 +39,7 @@ export class Instance {
   readonly #upstream: UndiciUpstream
   readonly #access: LogFile
   readonly #geoWatcher: GeoFileWatcher
+  readonly #slots: GeoSlots
   #bundle: ConfigBundle
   #loadedAt = Date.now()
   #lastError: string | null = null
@@ -52,6 +54,7 @@ export class Instance {
     upstream: UndiciUpstream
     access: LogFile
     geoWatcher: GeoFileWatcher
+    slots: GeoSlots
     bundle: ConfigBundle
   }) {
     this.gateway = parts.gateway
@@ -62,6 +65,7 @@ export class Instance {
     this.#upstream = parts.upstream
     this.#access = parts.access
     this.#geoWatcher = parts.geoWatcher
+    this.#slots = parts.slots
     this.#bundle = parts.bundle
   }
 
@@ -108,8 +112,18 @@ export class Instance {
       build: { version: VERSION, runtime: 'node' },
       process: processFacts(() => server?.connections ?? 0),
     })
-    const snapshot = compileSnapshot(bundle, { platform, slots })
-    const gateway = new Gateway({ platform, telemetry }, snapshot)
+    const snapshot = await compileSnapshot(bundle, { platform, slots })
+    const cache = new ResponseCache({
+      clock: nodeClock,
+      random: nodeRandom,
+      name: config.cache.name,
+      statusHeader: config.cache.statusHeader,
+      memoryBytes: config.cache.memory,
+      admission: config.cache.admission,
+      maxMemoryObject: config.cache.maxMemoryObject,
+      fillMemory: config.cache.fillMemory,
+    })
+    const gateway = new Gateway({ platform, telemetry, cache }, snapshot)
     server = new NodeServer(gateway, config.listen, dirname(bundle.path), log)
     try {
       await server.start()
@@ -127,6 +141,7 @@ export class Instance {
       upstream,
       access,
       geoWatcher,
+      slots,
       bundle,
     })
     instance.#watchGauges()
@@ -168,12 +183,12 @@ export class Instance {
   }
 
   /** Takes a new config over, or says why not and keeps the old one. */
-  reload(bundle: ConfigBundle): boolean {
+  async reload(bundle: ConfigBundle): Promise<boolean> {
     const { log } = this.platform
     try {
-      const next = compileSnapshot(bundle, {
+      const next = await compileSnapshot(bundle, {
         platform: this.platform,
-        slots: new GeoSlots(),
+        slots: this.#slots,
         previous: this.gateway.snapshot,
       })
       this.gateway.swap(next)

@@ -87,14 +87,14 @@ export async function startGateway(
 /** Takes over every change of the config file that reads and compiles. */
 export function watch(file: ConfigFile, instance: Instance): () => void {
   return file.watch((change) => {
-    if ('bundle' in change) instance.reload(change.bundle)
+    if ('bundle' in change) void instance.reload(change.bundle)
     else instance.reloadFailed(change.error)
   })
 }
 
 export async function reloadNow(file: ConfigFile, instance: Instance): Promise<boolean> {
   try {
-    return instance.reload(await file.load())
+    return await instance.reload(await file.load())
   } catch (error) {
     instance.reloadFailed(error)
     return false

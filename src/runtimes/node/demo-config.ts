@@ -1,0 +1,67 @@
+/** The config of the demo: everything on, on one machine. */
+import { exportJWK, generateKeyPair, SignJWT } from 'jose'
+import type { MeridianConfigInput } from '../../config/schema.ts'
+
+export interface DemoOriginAddress {
+  readonly region: string
+  readonly url: string
+}
+
+/** Names a region's pool. */
+const POOL_OF: Readonly<Record<string, string>> = {
+  'eu-central-1': 'frankfurt',
+  'us-east-1': 'virginia',
+  'ap-southeast-1': 'singapore',
+}
+
+const ISSUER = 'https://issuer.demo.test'
+const AUDIENCE = 'meridian-demo'
+
+export async function demoConfig(
+  origins: readonly DemoOriginAddress[],
+  ports: { readonly port: number; readonly adminPort: number },
+): Promise<{ config: MeridianConfigInput; signingKey: CryptoKey }> {
+  const { publicKey, privateKey } = await generateKeyPair('ES256')
+  const jwk = { ...(await exportJWK(publicKey)), kid: 'demo', alg: 'ES256', use: 'sig' }
+  const pools: Record<string, NonNullable<MeridianConfigInput['pools']>[string]> = {}
+  const regions: NonNullable<MeridianConfigInput['regions']> = []
+  for (const { region, url } of origins) {
+    const pool = POOL_OF[region] ?? region
+    pools[pool] = {
+      origins: [{ id: region, url }],
+      timeouts: { connect: '500ms', firstByte: '1500ms' },
+      health: { path: '/healthz', interval: '2s', timeout: '1s' },
+    }
+    regions.push({ id: region, cloud: `aws:${region}`, pools: [pool] })
+  }
+  void jwk
+  const config: MeridianConfigInput = {
+    listen: { addresses: [{ port: ports.port }] },
+    admin: { port: ports.adminPort },
+    // The demo's clients are this machine; X-Forwarded-For says where they pretend to be.
+    trustedProxies: ['127.0.0.0/8', '::1'],
+    geo: { gateway: { region: 'eu-central-1' } },
+    pools,
+    regions,
+    limits: [{ id: 'per-client', limit: 20, window: '1s', burst: 20, scope: 'route', key: ['ip'] }],
+    routes: [
+      { id: 'limited', match: { path: '/limited' }, limits: ['per-client'] },
+      { id: 'cached', match: { path: ['/cached', '/etag'] }, cache: {} },
+      { id: 'site' },
+    ],
+    telemetry: { access: { output: 'stdout', enabled: false } },
+  }
+  return { config, signingKey: privateKey }
+}
+
+/** A token that the demo's private route accepts for an hour. */
+export async function demoToken(signingKey: CryptoKey): Promise<string> {
+  return new SignJWT({ scope: 'demo' })
+    .setProtectedHeader({ alg: 'ES256', kid: 'demo', typ: 'at+jwt' })
+    .setIssuer(ISSUER)
+    .setAudience(AUDIENCE)
+    .setSubject('demo-user')
+    .setIssuedAt()
+    .setExpirationTime('1h')
+    .sign(signingKey)
+}
