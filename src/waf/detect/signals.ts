@@ -1,0 +1,143 @@
+/**
+ * Finds the literals of `signal-list.ts` in one pass and weighs them by class.
+ */
+import { Automaton } from './automaton.ts'
+import { isWord } from './bytes.ts'
+import { SIGNAL_LINES, SQL_TRIGGERS } from './signal-list.ts'
+import { ATTACK_CLASSES, type AttackClass } from './types.ts'
+
+interface Signal {
+  readonly literal: string
+  readonly class: number
+  readonly weight: number
+  /** Signals of one line are variants of one thing and count once. */
+  readonly line: number
+  readonly before: boolean
+  readonly after: boolean
+  readonly call: boolean
+  readonly path: boolean
+}
+
+/** What the literals of one value say: a score and the strongest literal per class. */
+export class SignalScan {
+  readonly scores = new Float64Array(ATTACK_CLASSES.length)
+  readonly evidence: string[] = new Array(ATTACK_CLASSES.length).fill('')
+  /** Words of SQL that make a full parse worth it. */
+  sql = false
+}
+
+const FLAGS = /^[<>(p]+$/
+
+function parse(): Signal[] {
+  const signals: Signal[] = []
+  let line = 0
+  ATTACK_CLASSES.forEach((name: AttackClass, index) => {
+    for (const text of SIGNAL_LINES[name] ?? []) {
+      const [weight = '', second = '', ...rest] = text.split(' ')
+      const flags = FLAGS.test(second) ? second : ''
+      const literals = (flags === '' ? [second, ...rest] : rest).join(' ').split(' ~ ')
+      for (const literal of literals) {
+        signals.push({
+          literal,
+          class: index,
+          weight: Number(weight),
+          line,
+          before: flags.includes('<'),
+          after: flags.includes('>'),
+          call: flags.includes('('),
+          path: flags.includes('p'),
+        })
+      }
+      line++
+    }
+  })
+  return signals
+}
+
+interface Compiled {
+  readonly automaton: Automaton
+  /** Signals by literal index; the rest are SQL triggers. */
+  readonly byLiteral: readonly (readonly Signal[])[]
+  readonly lines: number
+}
+
+let compiled: Compiled | undefined
+
+/** Built on first use: a start that inspects nothing pays nothing. */
+function tables(): Compiled {
+  if (compiled !== undefined) return compiled
+  const index = new Map<string, Signal[]>()
+  let lines = 0
+  for (const signal of parse()) {
+    const list = index.get(signal.literal)
+    if (list === undefined) index.set(signal.literal, [signal])
+    else list.push(signal)
+    lines = Math.max(lines, signal.line + 1)
+  }
+  for (const trigger of SQL_TRIGGERS) if (!index.has(trigger)) index.set(trigger, [])
+  const triggers = new Set(SQL_TRIGGERS)
+  const literals = [...index.keys()]
+  const byLiteral = literals.map((literal) => {
+    const list = index.get(literal) ?? []
+    return triggers.has(literal) ? [...list, SQL] : list
+  })
+  compiled = { automaton: new Automaton(literals), byLiteral, lines }
+  return compiled
+}
+
+const SQL: Signal = {
+  literal: '',
+  class: -1,
+  weight: 0,
+  line: -1,
+  before: false,
+  after: false,
+  call: false,
+  path: false,
+}
+
+/** How much a path or a name weighs less inside prose and more alone. */
+const PROSE_PENALTY = 15
+const ALONE_BONUS = 10
+
+/**
+ * @param text      one decoded value
+ * @param isProse   whether the value has several words
+ */
+export function scanSignals(text: string, isProse: boolean): SignalScan {
+  const { automaton, byLiteral, lines } = tables()
+  const scan = new SignalScan()
+  let best: Float64Array | undefined
+  const found = (literal: number, end: number): void => {
+    for (const signal of byLiteral[literal] as readonly Signal[]) {
+      if (signal.class < 0) {
+        scan.sql = true
+        continue
+      }
+      if (signal.before && isWord(text.charCodeAt(end - signal.literal.length - 1))) continue
+      if (signal.after && isWord(text.charCodeAt(end))) continue
+      if (signal.call) {
+        if (text.charCodeAt(end) !== 40) continue
+        if (text.charCodeAt(end + 1) === 41) continue // "eval() is evil"
+      }
+      const weight = signal.path
+        ? signal.weight + (isProse && end !== signal.literal.length ? -PROSE_PENALTY : ALONE_BONUS)
+        : signal.weight
+      best ??= new Float64Array(lines)
+      if (weight <= (best[signal.line] as number)) continue
+      best[signal.line] = weight
+      combine(scan, signal, weight)
+    }
+  }
+  automaton.scan(text, found)
+  return scan
+}
+
+/** Independent evidence adds half of what is left to certainty. */
+function combine(scan: SignalScan, signal: Signal, weight: number): void {
+  const before = scan.scores[signal.class] as number
+  const high = Math.max(before, weight)
+  const low = Math.min(before, weight)
+  scan.scores[signal.class] = Math.min(99, high + ((100 - high) * low) / 200)
+  if (weight >= before) scan.evidence[signal.class] = signal.literal
+}
