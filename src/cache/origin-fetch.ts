@@ -170,6 +170,7 @@ export class OriginFetch {
     return (
       isLive(this.#core, response) &&
       !response.isSoftPurged &&
+      this.#core.clock.monotonic() < response.freshUntil &&
       selectingSignature(p.request.headers, response.vary, p.policy.vary) === response.signature
     )
   }

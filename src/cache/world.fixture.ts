@@ -83,6 +83,8 @@ export class FedStream implements ByteStream {
   cancelled: Error | undefined
   isCancelled = false
   resumed = 0
+  /** Run once somebody reads. */
+  onPipe: (() => void) | undefined
 
   constructor(length: number | null = null) {
     this.length = length
@@ -90,6 +92,7 @@ export class FedStream implements ByteStream {
 
   pipe(sink: ByteSink): void {
     this.sink = sink
+    this.onPipe?.()
   }
 
   resume(): void {
