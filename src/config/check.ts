@@ -3,7 +3,7 @@
  * can never match. Runs on a config that is valid by its schema.
  */
 
-import { coverOf, covers } from './cover.ts'
+import { coveredBy } from './cover.ts'
 import type { Segment } from './document.ts'
 import type { MeridianConfig } from './schema.ts'
 import { quote, suggestion } from './wording.ts'
@@ -194,15 +194,14 @@ function checkAuth(config: MeridianConfig, index: number, report: CheckReport): 
 }
 
 function checkDeadRoutes(config: MeridianConfig, report: CheckReport): void {
-  const coverages = config.routes.map((route) => coverOf(route.match))
+  const earlier = coveredBy(config.routes.map((route) => route.match))
   config.routes.forEach((route, index) => {
-    const earlier = coverages.findIndex(
-      (cover, at) => at < index && covers(cover, coverages[index]),
-    )
-    if (earlier < 0) return
+    const at = earlier[index] ?? -1
+    const taker = config.routes[at]
+    if (taker === undefined) return
     report(
       ['routes', index],
-      `route ${quote(route.id)} can never match: routes[${earlier}] (${quote((config.routes[earlier] as { id: string }).id)}) takes its requests first`,
+      `route ${quote(route.id)} can never match: routes[${at}] (${quote(taker.id)}) takes its requests first`,
       'put the narrower route first',
     )
   })

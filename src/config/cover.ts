@@ -46,6 +46,47 @@ export function covers(wide: Cover, narrow: Cover | undefined): boolean {
   )
 }
 
+/**
+ * For each match, in order, the first earlier one that takes all its requests, or -1. Earlier matches are
+ * indexed by host, so that a thousand hosts are not compared with each other.
+ */
+export function coveredBy(matches: readonly RouteMatchConfig[]): number[] {
+  const byKey = new Map<string, number[]>()
+  const all = matches.map(coverOf)
+  return all.map((cover, index) => {
+    let first = -1
+    for (const key of keysThatMayCover(cover)) {
+      const found = byKey.get(key)?.find((at) => covers(all[at] as Cover, cover)) ?? -1
+      if (found >= 0 && (first < 0 || found < first)) first = found
+    }
+    for (const key of ownKeys(cover)) {
+      const indexes = byKey.get(key)
+      if (indexes === undefined) byKey.set(key, [index])
+      else indexes.push(index)
+    }
+    return first
+  })
+}
+
+const ANY_HOST = '*'
+
+function ownKeys(cover: Cover): readonly string[] {
+  if (cover.expression !== undefined) return [`expression ${cover.expression}`]
+  return cover.hosts ?? [ANY_HOST]
+}
+
+/** A cover of several hosts covers the first of them, so that one tells where to look. */
+function keysThatMayCover(cover: Cover): string[] {
+  if (cover.expression !== undefined) return [ANY_HOST, `expression ${cover.expression}`]
+  const host = cover.hosts?.[0]
+  if (host === undefined) return [ANY_HOST]
+  const keys = [ANY_HOST, host]
+  for (let dot = host.indexOf('.'); dot >= 0; dot = host.indexOf('.', dot + 1)) {
+    keys.push(`*${host.slice(dot)}`)
+  }
+  return keys
+}
+
 function allIf(
   values: string | readonly string[] | undefined,
   isEverything: (value: string) => boolean,

@@ -30,19 +30,22 @@ export interface Finding {
 }
 
 /**
- * Everything that is wrong with `value` by `schema`: what Valibot found, and what it does not look for.
- * Empty when the value is valid.
+ * Validates `input` by `schema`.
+ * @returns the value with defaults and units resolved, or everything that is wrong: what Valibot found,
+ * and what it does not look for
  */
-export function findIssues(schema: v.GenericSchema, value: unknown): Finding[] {
-  const findings = findMisplacedKeys(viewOf(schema), value)
-  const result = v.safeParse(schema, value)
-  if (!result.success) {
-    for (const issue of result.issues) {
-      findings.push(...explainIssue(viewOf(schema), value, issue, []))
-    }
-    if (findings.length === 0) findings.push({ path: [], message: 'this is not a configuration' })
+export function validate<const S extends v.GenericSchema>(
+  schema: S,
+  input: unknown,
+): { readonly value: v.InferOutput<S> } | { readonly findings: readonly Finding[] } {
+  const findings = findMisplacedKeys(viewOf(schema), input)
+  const result = v.safeParse(schema, input)
+  if (result.success && findings.length === 0) return { value: result.output }
+  for (const issue of result.issues ?? []) {
+    findings.push(...explainIssue(viewOf(schema), input, issue, []))
   }
-  return withoutRepeats(findings)
+  if (findings.length === 0) findings.push({ path: [], message: 'this is not a configuration' })
+  return { findings: withoutRepeats(findings) }
 }
 
 /** Unknown keys (all of them) and lists that stand where an object is expected. */

@@ -4,12 +4,11 @@
  * All problems are found in one go: syntax first; then the schema, and on what passes it the
  * references between sections and the secrets.
  */
-import * as v from 'valibot'
 import { checkConfig } from './check.ts'
 import { type Document, formatPath, parseDocument } from './document.ts'
 import { ConfigError, type ConfigProblem, type Report } from './errors.ts'
 import { filesIn, type ReadFile, type ResolvedList, readFiles, resolveLists } from './files.ts'
-import { type Finding, findIssues } from './issues.ts'
+import { type Finding, validate } from './issues.ts'
 import { ConfigSchema, type MeridianConfig } from './schema.ts'
 import { type ReadSecret, readSecrets, Secrets, secretsIn } from './secrets.ts'
 
@@ -95,8 +94,9 @@ function parse(
     throw new ConfigError(result.problems.map((problem) => ({ ...problem, file })))
   }
   const { document } = result
-  refuseIfAny(findIssues(ConfigSchema, document.value), document, file)
-  return { config: v.parse(ConfigSchema, document.value), document }
+  const validated = validate(ConfigSchema, document.value)
+  if ('findings' in validated) throw refusal(validated.findings, document, file)
+  return { config: validated.value, document }
 }
 
 function referenceFindings(config: MeridianConfig): Finding[] {
@@ -110,7 +110,14 @@ function refuseIfAny(
   document: Document,
   file: string | undefined,
 ): void {
-  if (findings.length === 0) return
+  if (findings.length > 0) throw refusal(findings, document, file)
+}
+
+function refusal(
+  findings: readonly Finding[],
+  document: Document,
+  file: string | undefined,
+): ConfigError {
   const problems = findings.map((one) => ({
     path: formatPath(one.path),
     message: one.message,
@@ -118,7 +125,7 @@ function refuseIfAny(
     file,
     ...document.locate(one.path, one.atKey === true ? 'key' : 'value'),
   }))
-  throw new ConfigError(problems.sort((a, b) => a.line - b.line || a.column - b.column))
+  return new ConfigError(problems.sort((a, b) => a.line - b.line || a.column - b.column))
 }
 
 class Problems implements ProblemCollector {

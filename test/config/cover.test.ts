@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { coverOf, covers } from '../../src/config/cover.ts'
+import { coveredBy, coverOf, covers } from '../../src/config/cover.ts'
 import { Router } from '../../src/routing/router.ts'
 
 const host = fc.constantFrom('a.test', 'b.a.test', '*.a.test', '*.test', '*')
@@ -47,6 +47,18 @@ describe('a match that covers another', () => {
       { numRuns: 3000 },
     )
     expect(covered).toBeGreaterThan(200)
+  })
+
+  it('is found among many as one by one', () => {
+    fc.assert(
+      fc.property(fc.array(match, { maxLength: 8 }), (matches) => {
+        const slowly = matches.map((narrow, index) =>
+          matches.findIndex((wide, at) => at < index && covers(coverOf(wide), coverOf(narrow))),
+        )
+        expect(coveredBy(matches)).toEqual(slowly)
+      }),
+      { numRuns: 1000 },
+    )
   })
 
   it.each([
