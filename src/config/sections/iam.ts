@@ -317,6 +317,12 @@ const RouteAuthObject = v.strictObject({
     v.optional(v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]{1,64}$/))),
     v.description('Accept a token in this query parameter. It ends in logs elsewhere: avoid.'),
   ),
+  resource: v.pipe(
+    v.optional(v.pipe(v.string(), v.regex(/^\/[\x21-\x7e]*$/))),
+    v.description(
+      'Path of the `iam.metadata` entry that challenges name. Left out: the one for "/".',
+    ),
+  ),
   preflight: v.pipe(
     v.optional(v.boolean(), true),
     v.description('Let CORS preflight requests pass without credentials.'),
