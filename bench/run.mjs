@@ -8,13 +8,16 @@
  *   --json             figures as JSON on stdout
  *   --only=TEXT        contenders whose name contains TEXT, and the first of each group
  *   --connections=N    connections of the load generator (32)
+ *   --profile          also where the gateway's CPU time went (which costs some: compare no ratios)
  */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { GROUPS } from './lib/contenders.mjs'
 import { HEADERS, startLoad } from './lib/load.mjs'
+import { ownFolder } from './lib/meridian.mjs'
+import { hottest } from './lib/profile.mjs'
 import { summarise, table } from './lib/report.mjs'
 import { canMeasureCpu, cpuSeconds, startPeer } from './lib/server-process.mjs'
 
@@ -24,6 +27,7 @@ const { values: options } = parseArgs({
     json: { type: 'boolean', default: false },
     only: { type: 'string' },
     connections: { type: 'string', default: '32' },
+    profile: { type: 'boolean', default: false },
   },
 })
 const connections = Number(options.connections)
@@ -53,14 +57,14 @@ async function round(contender, path, load, duration) {
   return result
 }
 
-async function runGroup(group, origin, folder, load) {
+async function runGroup(group, world, load) {
   const contenders = group.contenders
     .filter(({ name }, i) => i === 0 || options.only === undefined || name.includes(options.only))
     .map((contender) => ({ ...contender, rounds: [] }))
   try {
     for (const contender of contenders) {
       try {
-        contender.server = await contender.start(origin.url, folder, contender.name)
+        contender.server = await contender.start(contender.name, world)
         await verify(contender, group.path)
         await round(contender, group.path, load, Math.max(1, seconds / 2))
       } catch (error) {
@@ -80,15 +84,25 @@ async function runGroup(group, origin, folder, load) {
   return contenders.map((contender) => summarise(contender, contenders[0]))
 }
 
+function printProfiles(summaries) {
+  for (const { name, error } of summaries) {
+    const own = ownFolder(name, folder)
+    if (error !== undefined || !existsSync(own)) continue
+    console.log(`\nSelf time of ${name}\n${hottest(own).join('\n')}`)
+  }
+}
+
 const folder = mkdtempSync(join(tmpdir(), 'meridian-bench-'))
 const load = startLoad()
 const origin = await startPeer('origin')
 try {
+  const world = { origin: origin.url, folder, profiled: options.profile }
   const results = []
   for (const group of GROUPS) {
-    const summaries = await runGroup(group, origin, folder, load)
+    const summaries = await runGroup(group, world, load)
     results.push({ title: group.title, contenders: summaries })
     if (!options.json) console.log(table(group.title, summaries))
+    if (options.profile) printProfiles(summaries)
   }
   const machine = { node: process.version, cpu: cpus()[0]?.model, cores: cpus().length }
   if (options.json) console.log(JSON.stringify({ machine, rounds, seconds, connections, results }))

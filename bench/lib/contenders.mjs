@@ -2,9 +2,11 @@
 import { cacheOnly, everythingOff, everythingOn, startMeridian } from './meridian.mjs'
 import { startPeer } from './server-process.mjs'
 
-const peer = (file) => (origin) => startPeer(file, [origin])
-const meridian = (configure) => (origin, folder, name) =>
-  startMeridian(name, configure, origin, folder)
+const peer =
+  (file) =>
+  (_name, { origin }) =>
+    startPeer(file, [origin])
+const meridian = (configure) => (name, world) => startMeridian(name, configure, world)
 
 export const GROUPS = [
   {

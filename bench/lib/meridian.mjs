@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { profileArgs } from './profile.mjs'
 import { freePort, startOnPort } from './server-process.mjs'
 
 const CLI = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
@@ -50,12 +51,21 @@ export function everythingOn(port, origin, folder) {
   }
 }
 
-/** @param configure one of the functions above */
-export async function startMeridian(name, configure, origin, folder) {
+/** Where a gateway of this name keeps its config, log and profile. */
+export function ownFolder(name, folder) {
+  return join(folder, name.replaceAll(/\W+/g, '-'))
+}
+
+/**
+ * @param configure one of the functions above
+ * @param profiled whether it leaves a CPU profile in its folder when it stops
+ */
+export async function startMeridian(name, configure, { origin, folder, profiled }) {
   const port = await freePort()
-  const own = join(folder, name.replaceAll(/\W+/g, '-'))
+  const own = ownFolder(name, folder)
   mkdirSync(own, { recursive: true })
   const file = join(own, 'meridian.json')
   writeFileSync(file, JSON.stringify(configure(port, origin, own), null, 2))
-  return startOnPort([CLI, 'start', '--config', file], port)
+  const node = profiled ? profileArgs(own) : []
+  return startOnPort([...node, CLI, 'start', '--config', file], port)
 }

@@ -5,6 +5,8 @@ import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 
 const START_TIMEOUT_MS = 15_000
+/** A gateway drains before it ends. */
+const STOP_TIMEOUT_MS = 10_000
 /** USER_HZ: what /proc counts in, on every Linux that Node runs on. */
 const TICKS_PER_SECOND = 100
 
@@ -69,7 +71,7 @@ function start(args) {
     errors: () => errors.trim(),
     async stop() {
       child.kill('SIGTERM')
-      const timer = setTimeout(() => child.kill('SIGKILL'), 3000)
+      const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS)
       await exited
       clearTimeout(timer)
     },
