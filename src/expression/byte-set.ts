@@ -136,3 +136,14 @@ export function namedClass(name: string): ByteSet | undefined {
   const ranges = Object.hasOwn(NAMED, name) ? NAMED[name] : undefined
   return ranges === undefined ? undefined : ByteSet.of(...ranges)
 }
+
+/** One byte as RE2 text. Bytes above 0x7F never fold. */
+export function byteToRe2(code: number, foldsCase: boolean): string {
+  const char = String.fromCharCode(code)
+  if (/[A-Za-z0-9_]/.test(char)) {
+    // RE2 folds k and s with letters above 0xFF, which no byte string holds.
+    return char
+  }
+  const text = hex(code)
+  return code > 0x7f && foldsCase ? `(?-i:${text})` : text
+}

@@ -1,5 +1,4 @@
 /** The type checker: from the syntax tree to a checked tree, or an error with its place. */
-import { nearestName } from '../config/errors.ts'
 import {
   type Call,
   type Compare,
@@ -8,28 +7,19 @@ import {
   type Literal,
   type Logic,
   type Node,
-  type Span,
   type Step,
 } from './ast.ts'
+import { resolveTest } from './comparison.ts'
 import { compileBase } from './compile.ts'
-import { ExpressionError } from './error.ts'
+import { Faults } from './faults.ts'
 import type { Field } from './field.ts'
+import { constant, foldLogic, foldSteps } from './fold.ts'
 import { ArgumentError, type FunctionDefinition, type Param } from './function.ts'
 import type { List } from './lists.ts'
-import {
-  isWrong,
-  readBytes,
-  readInt,
-  readIntRange,
-  readIpRange,
-  readLiteral,
-  type Wrong,
-} from './literals.ts'
+import { isWrong, readLiteral, type Wrong } from './literals.ts'
 import { printIndex } from './print.ts'
-import { byteRegex, RegexError } from './regex.ts'
 import type { Base, Constant, Path, Test, Typed } from './typed.ts'
 import { arrayOf, BOOL, BOOLS, BYTES, INT, IP, sameType, type Type, type Value } from './types.ts'
-import { parseWildcard, WildcardError } from './wildcard.ts'
 
 /** The names an expression may use. */
 export interface Scope {
@@ -43,14 +33,19 @@ export interface Scope {
 /** Functions that the compiler knows, because not all of their arguments are always read. */
 export const SPECIAL_FUNCTIONS = ['any', 'all', 'if', 'coalesce'] as const
 
+/** Each may copy what it matched eight times; one inside another would multiply without end. */
+const REPLACING: ReadonlySet<string> = new Set(['regex_replace', 'wildcard_replace'])
+
 export class Checker {
   readonly fields = new Set<string>()
   readonly warnings: string[] = []
-  readonly #source: string
+  readonly #faults: Faults
   readonly #scope: Scope
+  /** How many replacing functions are open. */
+  #replacing = 0
 
   constructor(source: string, scope: Scope) {
-    this.#source = source
+    this.#faults = new Faults(source)
     this.#scope = scope
   }
 
@@ -58,7 +53,7 @@ export class Checker {
   condition(node: Node): Typed {
     const typed = this.#logical(node)
     if (!sameType(typed.type, BOOL)) {
-      this.#fail(
+      this.#faults.fail(
         node,
         'a condition is true or false, this is one for each item',
         'put any(…) or all(…) around it',
@@ -72,7 +67,7 @@ export class Checker {
     if (node.kind === 'literal') return this.#argumentLiteral(node, undefined)
     const typed = node.kind === 'index' ? this.#index(node) : this.#logical(node)
     if (typed.kind !== 'constant' && typed.root !== undefined) {
-      this.#fail(node, '[*] has no meaning here', 'use join(…) or one index')
+      this.#faults.fail(node, '[*] has no meaning here', 'use join(…) or one index')
     }
     return typed
   }
@@ -90,11 +85,11 @@ export class Checker {
       case 'compare':
         return this.#compare(node)
       case 'literal':
-        return this.#fail(node, 'a condition is expected, not a literal')
+        return this.#faults.fail(node, 'a condition is expected, not a literal')
       case 'index': {
         const typed = this.#index(node)
         if (!sameType(typed.type, BOOL) && !sameType(typed.type, BOOLS)) {
-          this.#fail(
+          this.#faults.fail(
             { start: node.end, end: node.end },
             `an operator is expected: ${printIndex(node)} is ${typed.type.name}, not Boolean`,
           )
@@ -111,11 +106,14 @@ export class Checker {
     items.forEach((item, i) => {
       const span = node.items[i] as Node
       if (!sameType(item.type, type)) {
-        this.#fail(span, `${type.name} and ${item.type.name} cannot be combined with ${node.op}`)
+        this.#faults.fail(
+          span,
+          `${type.name} and ${item.type.name} cannot be combined with ${node.op}`,
+        )
       }
       if (item.kind === 'constant' || item.root === undefined) return
       if (root !== undefined && root !== item.root) {
-        this.#fail(
+        this.#faults.fail(
           span,
           `all [*] in one condition walk the same array: ${root} before, ${item.root} here`,
         )
@@ -128,7 +126,7 @@ export class Checker {
   #compare(node: Compare): Typed {
     const left = this.#index(node.left)
     const type = left.kind === 'path' ? left.element : left.type
-    const test = this.#test(node, type)
+    const test = resolveTest(node, type, this.#scope.lists, this.#faults)
     if (left.kind === 'path') {
       this.#warnAboutCase(left, test)
       return {
@@ -143,116 +141,6 @@ export class Checker {
     const path: Path = { kind: 'path', base, steps: [], element: type, type, root: undefined }
     const comparison: Typed = { kind: 'comparison', left: path, test, type: BOOL, root: undefined }
     return constant(BOOL, compileBase.condition(comparison)(undefined as never))
-  }
-
-  #test(node: Compare, type: Type): Test {
-    const { op, right } = node
-    const unsupported = (): never =>
-      this.#fail(
-        { start: node.opStart, end: node.right.start },
-        `${op} does not apply to ${type.name}`,
-        type.kind === 'bool'
-          ? 'write the condition itself, or not before it'
-          : type.kind === 'array'
-            ? 'add an index or [*]'
-            : type.kind === 'map'
-              ? 'add a key: ["name"]'
-              : undefined,
-      )
-    switch (right.kind) {
-      case 'pattern':
-        if (type.kind !== 'bytes') unsupported()
-        try {
-          return { op: 'matches', regex: byteRegex(right.pattern) }
-        } catch (error) {
-          if (!(error instanceof RegexError)) throw error
-          const at = right.offsets[error.offset] ?? right.start
-          return this.#fail({ start: at, end: at }, `regular expression: ${error.message}`)
-        }
-      case 'list': {
-        const list = this.#scope.lists.get(right.name)
-        if (list === undefined) {
-          return this.#unknown(
-            right,
-            'list',
-            `$${right.name}`,
-            right.name,
-            this.#scope.lists.keys(),
-            '$',
-          )
-        }
-        if (!sameType(list.type, type)) {
-          this.#fail(
-            right,
-            `$${right.name} is a list of ${list.type.name}, and the left side is ${type.name}`,
-          )
-        }
-        return { op: 'list', list }
-      }
-      case 'set':
-        switch (type.kind) {
-          case 'bytes':
-            return {
-              op: 'in',
-              of: 'bytes',
-              items: right.items.map((item) => this.#read(item, readBytes(item))),
-            }
-          case 'int':
-            return {
-              op: 'in',
-              of: 'int',
-              items: right.items.map((item) => this.#read(item, readIntRange(item))),
-            }
-          case 'ip':
-            return {
-              op: 'in',
-              of: 'ip',
-              items: right.items.map((item) => this.#read(item, readIpRange(item))),
-            }
-          default:
-            return unsupported()
-        }
-      case 'literal':
-        return this.#literalTest(node, right, type) ?? unsupported()
-    }
-  }
-
-  #literalTest(node: Compare, right: Literal, type: Type): Test | undefined {
-    const { op } = node
-    switch (op) {
-      case 'contains':
-        return type.kind === 'bytes'
-          ? { op, value: this.#read(right, readBytes(right)) }
-          : undefined
-      case 'bitwise_and':
-        if (type.kind !== 'int') return undefined
-        if (right.form === 'string') this.#fail(right, 'an integer is expected, not a string')
-        return { op, value: this.#read(right, readInt(right.text)) }
-      case 'wildcard':
-      case 'strict wildcard':
-        if (type.kind !== 'bytes') return undefined
-        try {
-          return { op: 'wildcard', pieces: parseWildcard(right.text), isStrict: op !== 'wildcard' }
-        } catch (error) {
-          if (!(error instanceof WildcardError)) throw error
-          return this.#fail(right, error.message)
-        }
-      case 'in':
-      case 'matches':
-        return undefined
-      default: {
-        if (type.kind === 'ip' && op !== 'eq' && op !== 'ne') return undefined
-        if (type.kind !== 'bytes' && type.kind !== 'int' && type.kind !== 'ip') return undefined
-        const value = this.#read(right, readLiteral(right, type))
-        // The literal was read for this type, which the compiler cannot follow.
-        return { op, of: type.kind, value } as Test
-      }
-    }
-  }
-
-  #read<T>(literal: Literal, read: T | Wrong): T {
-    if (isWrong(read)) this.#fail(literal, read.wrong, read.hint)
-    return read
   }
 
   /** Text that a lower-case field can never equal. */
@@ -276,7 +164,7 @@ export class Checker {
   #index(node: Index): Constant | Path {
     const { base: name, steps } = node
     if (name.kind === 'truth') {
-      if (steps.length > 0) this.#fail(steps[0] as Step, 'a Boolean has no items')
+      if (steps.length > 0) this.#faults.fail(steps[0] as Step, 'a Boolean has no items')
       return constant(BOOL, name.value)
     }
     let base: Base
@@ -333,7 +221,7 @@ export class Checker {
         : type.kind === (typeof step.at === 'number' ? 'array' : 'map')
     if (isRight && type.item !== undefined) return type.item
     const what = step.at === EACH ? '[*]' : typeof step.at === 'number' ? 'a position' : 'a key'
-    return this.#fail(
+    return this.#faults.fail(
       step,
       `${what} does not apply to ${type.name}, which ${printIndex({ ...node, steps: [] })} has here`,
     )
@@ -343,8 +231,9 @@ export class Checker {
     const name = node.base.kind === 'field' ? node.base.name : ''
     const field = this.#scope.fields.get(name)
     if (field === undefined) {
-      if (this.#isFunction(name)) this.#fail(node, `${name} is a function`, `write ${name}(…)`)
-      return this.#unknown(node, 'field', name, name, this.#scope.fields.keys())
+      if (this.#isFunction(name))
+        this.#faults.fail(node, `${name} is a function`, `write ${name}(…)`)
+      return this.#faults.unknown(node, 'field', name, this.#scope.fields.keys())
     }
     this.fields.add(field.aliasOf ?? field.name)
     if (
@@ -377,9 +266,9 @@ export class Checker {
     const definition = this.#scope.functions.get(call.name)
     if (definition === undefined) {
       if (this.#scope.fields.has(call.name))
-        this.#fail(call, `${call.name} is a field, not a function`)
+        this.#faults.fail(call, `${call.name} is a field, not a function`)
       const known = [...this.#scope.functions.keys(), ...SPECIAL_FUNCTIONS]
-      return this.#unknown(call, 'function', call.name, call.name, known)
+      return this.#faults.unknown(call, 'function', call.name, known)
     }
     return this.#ordinaryCall(call, definition)
   }
@@ -388,10 +277,10 @@ export class Checker {
     this.#arity(call, 1, 1)
     const node = call.args[0] as Node
     if (node.kind === 'literal')
-      this.#fail(node, 'a condition over an array is expected, not a literal')
+      this.#faults.fail(node, 'a condition over an array is expected, not a literal')
     const item = this.#logical(node)
     if (!sameType(item.type, BOOLS)) {
-      this.#fail(
+      this.#faults.fail(
         node,
         `${call.name}() needs one answer for each item of an array, this is one Boolean`,
         'add [*] after the array',
@@ -409,11 +298,11 @@ export class Checker {
     const [first, second, third] = call.args as readonly [Node, Node, Node]
     const condition = this.#logical(first)
     if (!sameType(condition.type, BOOL))
-      this.#fail(first, 'the first argument of if() is a Boolean')
+      this.#faults.fail(first, 'the first argument of if() is a Boolean')
     const then = this.#anyArgument(second, undefined)
     const otherwise = this.#anyArgument(third, then.type)
     if (!sameType(then.type, otherwise.type)) {
-      this.#fail(
+      this.#faults.fail(
         third,
         `both values of if() have one type: ${then.type.name} is expected, not ${otherwise.type.name}`,
       )
@@ -427,7 +316,7 @@ export class Checker {
     for (const node of call.args) {
       const item = this.#anyArgument(node, items[0]?.type)
       if (items[0] !== undefined && !sameType(items[0].type, item.type)) {
-        this.#fail(
+        this.#faults.fail(
           node,
           `all values of coalesce() have one type: ${items[0].type.name} is expected, not ${item.type.name}`,
         )
@@ -456,9 +345,13 @@ export class Checker {
       required,
       definition.rest === undefined ? definition.params.length : Number.POSITIVE_INFINITY,
     )
+    if (REPLACING.has(call.name) && this.#replacing++ > 0) {
+      this.#faults.fail(call, `${call.name}() cannot stand inside a replacing function`)
+    }
     const args = call.args.map((node, i) =>
       this.#argument(node, (definition.params[i] ?? definition.rest) as Param, i),
     )
+    if (REPLACING.has(call.name)) this.#replacing--
     const first = args[0] as Typed
     const isMapped = first.kind === 'path' && first.root !== undefined
     const types = args.map((arg, i) => (i === 0 && isMapped ? (first as Path).element : arg.type))
@@ -478,7 +371,7 @@ export class Checker {
     } catch (error) {
       if (!(error instanceof ArgumentError)) throw error
       const node = call.args[error.index] ?? call
-      return this.#fail(node, `${call.name}(): ${error.message}`)
+      return this.#faults.fail(node, `${call.name}(): ${error.message}`)
     }
   }
 
@@ -487,19 +380,22 @@ export class Checker {
     const typed = node.kind === 'index' ? this.#index(node) : this.#logical(node)
     const isEach = typed.kind !== 'constant' && typed.root !== undefined
     if (isEach && (index > 0 || typed.kind !== 'path')) {
-      this.#fail(node, '[*] can only be used in the first argument of a function')
+      this.#faults.fail(node, '[*] can only be used in the first argument of a function')
     }
     const type = isEach && typed.kind === 'path' ? typed.element : typed.type
     if (!param.accepts(type)) {
       const couldMap = type.item !== undefined && param.accepts(type.item) && index === 0
-      this.#fail(
+      this.#faults.fail(
         node,
         `${param.name} is ${param.expected}, not ${type.name}`,
         couldMap ? 'add [*] to apply the function to each item' : undefined,
       )
     }
     if (param.isLiteral && typed.kind !== 'constant') {
-      this.#fail(node, `${param.name} is a literal: it is read when the expression is loaded`)
+      this.#faults.fail(
+        node,
+        `${param.name} is a literal: it is read when the expression is loaded`,
+      )
     }
     return typed
   }
@@ -519,10 +415,10 @@ export class Checker {
         if (!isWrong(value)) break
       }
       if (isWrong(value))
-        this.#fail(literal, `${literal.text} is not an address, an integer or a byte string`)
+        this.#faults.fail(literal, `${literal.text} is not an address, an integer or a byte string`)
     }
     if (accepts !== undefined && !accepts(type))
-      this.#fail(literal, `${expected} is expected, not ${type.name}`)
+      this.#faults.fail(literal, `${expected} is expected, not ${type.name}`)
     return constant(type, value as Value)
   }
 
@@ -535,67 +431,13 @@ export class Checker {
         : most === Number.POSITIVE_INFINITY
           ? `at least ${least}`
           : `${least} to ${most}`
-    this.#fail(
+    this.#faults.fail(
       call,
       `${call.name}() takes ${expected} argument${expected === '1' ? '' : 's'}, not ${given}`,
     )
   }
-
-  #unknown(
-    span: Span,
-    what: string,
-    shown: string,
-    name: string,
-    known: Iterable<string>,
-    prefix = '',
-  ): never {
-    const nearest = nearestName(name, known)
-    this.#fail(
-      span,
-      `unknown ${what} ${shown}`,
-      nearest === undefined ? undefined : `did you mean ${prefix}${nearest}?`,
-    )
-  }
-
-  #fail(span: Span, message: string, hint?: string): never {
-    throw new ExpressionError(this.#source, span.start, message, hint)
-  }
-}
-
-function constant(type: Type, value: Value | undefined): Constant {
-  return { kind: 'constant', type, value }
 }
 
 function stepText(at: Step['at']): string {
   return at === EACH ? '[*]' : `[${JSON.stringify(at)}]`
-}
-
-function foldSteps(value: Value | undefined, steps: readonly Step[], type: Type): Constant {
-  for (const { at } of steps) {
-    if (Array.isArray(value) && typeof at === 'number') value = value[at]
-    else if (value instanceof Map && typeof at === 'string') value = value.get(at)
-  }
-  return constant(type, value)
-}
-
-/** Leaves out constant operands of and/or, or answers the constant they decide. */
-function foldLogic(op: Logic['op'], items: readonly Typed[]): Typed | undefined {
-  if (op === 'xor') {
-    if (!items.every((item) => item.kind === 'constant')) return undefined
-    return constant(
-      BOOL,
-      items.reduce((parity, item) => parity !== (item.value === true), false),
-    )
-  }
-  const deciding = op === 'or'
-  const open: Typed[] = []
-  for (const item of items) {
-    if (item.kind !== 'constant') open.push(item)
-    else if ((item.value === true) === deciding) return constant(BOOL, deciding)
-  }
-  if (open.length === items.length) return undefined
-  if (open.length === 0) return constant(BOOL, !deciding)
-  if (open.length === 1) return open[0]
-  const first = open[0] as Exclude<Typed, Constant>
-  return { kind: 'logic', op, items: open, type: first.type, root: first.root }
 }

@@ -118,6 +118,11 @@ const TABLE: readonly (readonly [source: string, mark: string, detail: RegExp, h
   [`regex_replace(http.host, "a", "$\{1}") eq "a"`, '                              ^', /no group/],
   ['regex_replace(http.host, "a", "$x") eq "a"', '                              ^', /dollar/],
   ['if(ssl, 1, "a") eq 1', '           ^', /one type|is expected/],
+  [
+    'regex_replace(wildcard_replace(http.host, "a", "b"), "a", "") eq "a"',
+    '              ^',
+    /inside a replacing/,
+  ],
   ['coalesce(http.host, ip.src) eq "a"', '                    ^', /one type/],
   ['ssl # comment', '    ^', /unexpected "#"/],
 ]

@@ -84,6 +84,9 @@ const REFERENCE = /\$\$|\$\{([1-8])\}/g
 /** Checks a replacement text: `$$` and `${1}` to `${8}`, no other `$`. */
 function checkReplacement(value: Value | undefined, index: number, groups: number): string {
   const replacement = String(value)
+  if ((replacement.match(/\$\{/g)?.length ?? 0) > 8) {
+    throw new ArgumentError(index, 'a replacement has at most 8 references to groups')
+  }
   const rest = replacement.replace(REFERENCE, (whole, group: string | undefined) => {
     if (group !== undefined && Number(group) > groups) {
       throw new ArgumentError(index, `there is no group ${whole}: the pattern has ${groups}`)

@@ -12,14 +12,12 @@ import type {
   Literal,
   LogicOp,
   Node,
-  Pattern,
   Right,
   Step,
   Truth,
 } from './ast.ts'
 import { EACH } from './ast.ts'
-import { hexDigit, toBytes } from './bytes.ts'
-import { ExpressionError } from './error.ts'
+import { Scanner } from './scanner.ts'
 
 export const MAX_LENGTH = 4096
 export const MAX_NESTING = 128
@@ -70,26 +68,24 @@ const COMPARE_SIGNS: readonly (readonly [string, CompareOp])[] = [
 ]
 const OPERATOR_WORDS = [...COMPARE_WORDS.keys(), 'strict', 'and', 'or', 'xor', 'not']
 
-class Parser {
-  readonly #source: string
+class Parser extends Scanner {
   readonly #functionNames: Iterable<string>
-  #at = 0
   #depth = 0
 
   constructor(source: string, functionNames: Iterable<string>) {
-    this.#source = source
+    super(source)
     this.#functionNames = functionNames
   }
 
   whole(parse: () => Node): Node {
-    if (this.#source.length > MAX_LENGTH) {
-      this.#fail(`an expression has at most ${MAX_LENGTH} characters`, MAX_LENGTH)
+    if (this.source.length > MAX_LENGTH) {
+      this.fail(`an expression has at most ${MAX_LENGTH} characters`, MAX_LENGTH)
     }
-    this.#space()
-    if (this.#ended()) this.#fail('the expression is empty', 0)
+    this.space()
+    if (this.ended()) this.fail('the expression is empty', 0)
     const node = parse()
-    this.#space()
-    if (!this.#ended()) this.#unexpected()
+    this.space()
+    if (!this.ended()) this.#unexpected()
     return node
   }
 
@@ -100,73 +96,73 @@ class Parser {
   }
 
   argument(): Node {
-    const start = this.#at
-    if (this.#atString()) return this.#string()
-    const bare = this.#match(BARE_ARGUMENT)
+    const start = this.at
+    if (this.atString()) return this.string()
+    const bare = this.match(BARE_ARGUMENT)
     if (bare !== undefined) {
-      return { kind: 'literal', form: 'bare', text: bare, start, end: this.#at }
+      return { kind: 'literal', form: 'bare', text: bare, start, end: this.at }
     }
     return this.or()
   }
 
   #logic(op: LogicOp, operand: () => Node): Node {
-    const start = this.#at
+    const start = this.at
     const first = operand()
     let items: Node[] | undefined
     while (this.#takeLogic(op)) {
       items ??= [first]
       items.push(operand())
     }
-    return items === undefined ? first : { kind: 'logic', op, items, start, end: this.#at }
+    return items === undefined ? first : { kind: 'logic', op, items, start, end: this.at }
   }
 
   #takeLogic(op: LogicOp): boolean {
-    const before = this.#at
-    this.#space()
-    if (this.#taken(LOGIC_SIGNS[op]) || (this.#peek(WORD) === op && this.#taken(op))) {
-      this.#space()
+    const before = this.at
+    this.space()
+    if (this.taken(LOGIC_SIGNS[op]) || (this.peek(WORD) === op && this.taken(op))) {
+      this.space()
       return true
     }
-    this.#at = before
+    this.at = before
     return false
   }
 
   #unary(): Node {
-    this.#space()
-    const start = this.#at
-    if (this.#taken('(')) {
+    this.space()
+    const start = this.at
+    if (this.taken('(')) {
       this.#enter(start)
       const inner = this.or()
-      this.#space()
-      if (!this.#taken(')')) {
-        if (this.#ended()) this.#fail('this parenthesis is never closed', start)
+      this.space()
+      if (!this.taken(')')) {
+        if (this.ended()) this.fail('this parenthesis is never closed', start)
         this.#unexpected()
       }
       this.#depth--
       return inner
     }
-    const word = this.#peek(WORD)
-    if (word === 'not' || (this.#looking('!') && !this.#looking('!='))) {
-      this.#at += word === 'not' ? 3 : 1
+    const word = this.peek(WORD)
+    if (word === 'not' || (this.looking('!') && !this.looking('!='))) {
+      this.at += word === 'not' ? 3 : 1
       this.#enter(start)
       const item = this.#unary()
       this.#depth--
-      return { kind: 'not', item, start, end: this.#at }
+      return { kind: 'not', item, start, end: this.at }
     }
     return this.#compare()
   }
 
   #compare(): Node {
     const left = this.#index()
-    const before = this.#at
-    this.#space()
-    const opStart = this.#at
+    const before = this.at
+    this.space()
+    const opStart = this.at
     const op = this.#compareOp()
     if (op === undefined) {
-      this.#at = before
+      this.at = before
       return left
     }
-    this.#space()
+    this.space()
     const right = this.#right(op)
     return {
       kind: 'compare',
@@ -175,25 +171,25 @@ class Parser {
       opStart,
       right,
       start: left.start,
-      end: this.#at,
+      end: this.at,
     } satisfies Compare
   }
 
   #compareOp(): CompareOp | undefined {
-    for (const [sign, op] of COMPARE_SIGNS) if (this.#taken(sign)) return op
-    if (this.#looking('&') && !this.#looking('&&')) {
-      this.#at++
+    for (const [sign, op] of COMPARE_SIGNS) if (this.taken(sign)) return op
+    if (this.looking('&') && !this.looking('&&')) {
+      this.at++
       return 'bitwise_and'
     }
-    if (this.#looking('=')) this.#fail('the sign for equality is ==', this.#at, 'write == or eq')
-    const start = this.#at
-    const word = this.#peek(WORD)
+    if (this.looking('=')) this.fail('the sign for equality is ==', this.at, 'write == or eq')
+    const start = this.at
+    const word = this.peek(WORD)
     if (word === undefined || Object.hasOwn(LOGIC_SIGNS, word)) return undefined
-    this.#at += word.length
+    this.at += word.length
     if (word === 'strict') {
-      this.#space()
-      if (this.#match(WORD) === 'wildcard') return 'strict wildcard'
-      this.#fail('"wildcard" is expected after "strict"', start)
+      this.space()
+      if (this.match(WORD) === 'wildcard') return 'strict wildcard'
+      this.fail('"wildcard" is expected after "strict"', start)
     }
     return COMPARE_WORDS.get(word) ?? this.#unknownOperator(word, start)
   }
@@ -201,11 +197,11 @@ class Parser {
   #unknownOperator(word: string, start: number): never {
     for (const name of this.#functionNames) {
       if (name === word) {
-        this.#fail(`${word} is a function, not an operator`, start, `write ${word}(field, "…")`)
+        this.fail(`${word} is a function, not an operator`, start, `write ${word}(field, "…")`)
       }
     }
     const nearest = nearestName(word, OPERATOR_WORDS)
-    this.#fail(
+    this.fail(
       `unknown operator ${JSON.stringify(word)}`,
       start,
       nearest === undefined ? undefined : `did you mean ${JSON.stringify(nearest)}?`,
@@ -217,292 +213,121 @@ class Parser {
       case 'in':
         return this.#inRight()
       case 'matches':
-        return this.#pattern()
+        return this.pattern()
       case 'wildcard':
       case 'strict wildcard':
-        if (!this.#atString()) this.#fail('a quoted string is expected after wildcard')
-        return this.#string()
+        if (!this.atString()) this.fail('a quoted string is expected after wildcard')
+        return this.string()
       default:
         return this.#literal()
     }
   }
 
   #inRight(): Right {
-    const start = this.#at
-    if (this.#taken('$')) {
-      const name = this.#match(LIST_NAME)
+    const start = this.at
+    if (this.taken('$')) {
+      const name = this.match(LIST_NAME)
       if (name === undefined) {
-        this.#fail('a list name is expected: lower-case letters, digits, "_" and "."', start)
+        this.fail('a list name is expected: lower-case letters, digits, "_" and "."', start)
       }
-      return { kind: 'list', name, start, end: this.#at }
+      return { kind: 'list', name, start, end: this.at }
     }
-    if (!this.#taken('{')) this.#fail('{ or $list is expected after "in"', start)
+    if (!this.taken('{')) this.fail('{ or $list is expected after "in"', start)
     const items: Literal[] = []
     for (;;) {
-      this.#space()
-      if (this.#taken('}')) break
-      if (this.#ended()) this.#fail('this set is never closed', start)
-      if (this.#looking(',')) {
-        this.#fail('items of a set are separated by spaces', this.#at, 'remove the comma')
+      this.space()
+      if (this.taken('}')) break
+      if (this.ended()) this.fail('this set is never closed', start)
+      if (this.looking(',')) {
+        this.fail('items of a set are separated by spaces', this.at, 'remove the comma')
       }
       items.push(this.#literal())
     }
-    if (items.length === 0) this.#fail('a set has at least one item', start)
-    return { kind: 'set', items, start, end: this.#at }
+    if (items.length === 0) this.fail('a set has at least one item', start)
+    return { kind: 'set', items, start, end: this.at }
   }
 
   #literal(): Literal {
-    if (this.#atString()) return this.#string()
-    const start = this.#at
-    const text = this.#match(BARE)
-    if (text === undefined) this.#fail('a value is expected')
-    return { kind: 'literal', form: 'bare', text, start, end: this.#at }
+    if (this.atString()) return this.string()
+    const start = this.at
+    const text = this.match(BARE)
+    if (text === undefined) this.fail('a value is expected')
+    return { kind: 'literal', form: 'bare', text, start, end: this.at }
   }
 
   #index(): Index {
-    const start = this.#at
-    const word = this.#match(WORD)
+    const start = this.at
+    const word = this.match(WORD)
     if (word === undefined) {
-      if (this.#ended()) this.#fail('a field or function is expected, and the expression ends')
-      if (this.#atString()) this.#fail('a field or function is expected, not a string')
+      if (this.ended()) this.fail('a field or function is expected, and the expression ends')
+      if (this.atString()) this.fail('a field or function is expected, not a string')
       this.#unexpected('a field or function is expected')
     }
-    let base: FieldName | Call | Truth = { kind: 'field', name: word, start, end: this.#at }
-    const afterName = this.#at
-    this.#space()
-    if (this.#looking('(')) {
+    let base: FieldName | Call | Truth = { kind: 'field', name: word, start, end: this.at }
+    const afterName = this.at
+    this.space()
+    if (this.looking('(')) {
       base = this.#call(word, start)
     } else {
-      this.#at = afterName
+      this.at = afterName
       if (word === 'true' || word === 'false') {
-        base = { kind: 'truth', value: word === 'true', start, end: this.#at }
+        base = { kind: 'truth', value: word === 'true', start, end: this.at }
       }
     }
     const steps: Step[] = []
-    while (this.#looking('[')) steps.push(this.#step())
-    return { kind: 'index', base, steps, start, end: this.#at }
+    while (this.looking('[')) steps.push(this.#step())
+    return { kind: 'index', base, steps, start, end: this.at }
   }
 
   #call(name: string, start: number): Call {
-    this.#enter(this.#at)
-    const open = this.#at++
+    this.#enter(this.at)
+    const open = this.at++
     const args: Node[] = []
-    this.#space()
-    while (!this.#taken(')')) {
-      if (this.#ended()) this.#fail('this parenthesis is never closed', open)
+    this.space()
+    while (!this.taken(')')) {
+      if (this.ended()) this.fail('this parenthesis is never closed', open)
       if (args.length > 0) {
-        if (!this.#taken(',')) this.#unexpected('"," or ")" is expected')
-        this.#space()
+        if (!this.taken(',')) this.#unexpected('"," or ")" is expected')
+        this.space()
       }
       args.push(this.argument())
-      this.#space()
+      this.space()
     }
     this.#depth--
-    return { kind: 'call', name, args, start, end: this.#at }
+    return { kind: 'call', name, args, start, end: this.at }
   }
 
   #step(): Step {
-    const start = this.#at++
-    this.#space()
+    const start = this.at++
+    this.space()
     let at: Step['at']
-    if (this.#taken('*')) at = EACH
-    else if (this.#atString()) at = this.#string().text
+    if (this.taken('*')) at = EACH
+    else if (this.atString()) at = this.string().text
     else {
-      const digits = this.#match(INDEX_NUMBER)
+      const digits = this.match(INDEX_NUMBER)
       if (digits === undefined) {
-        this.#fail('an index is a number from 0, a quoted key, or *', this.#at)
+        this.fail('an index is a number from 0, a quoted key, or *', this.at)
       }
       at = Number(digits)
     }
-    this.#space()
-    if (!this.#taken(']')) this.#fail('"]" is expected')
-    return { at, start, end: this.#at }
-  }
-
-  #atString(): boolean {
-    const source = this.#source
-    if (source[this.#at] === '"') return true
-    if (source[this.#at] !== 'r') return false
-    return source[this.#at + 1] === '"' || source[this.#at + 1] === '#'
-  }
-
-  #string(): Literal {
-    const start = this.#at
-    const text = this.#looking('"') ? this.#quoted() : toBytes(this.#raw().text)
-    return { kind: 'literal', form: 'string', text, start, end: this.#at }
-  }
-
-  /** A quoted string with the escapes \" \\ \xHH \OOO, as bytes. */
-  #quoted(): string {
-    const source = this.#source
-    const start = this.#at++
-    let bytes = ''
-    let from = this.#at
-    for (;;) {
-      const char = source[this.#at]
-      if (char === undefined) this.#fail('this string is never closed', start)
-      if (char === '"') break
-      if (char !== '\\') {
-        this.#at++
-        continue
-      }
-      bytes += toBytes(source.slice(from, this.#at)) + this.#escape(start)
-      from = this.#at
-    }
-    bytes += toBytes(source.slice(from, this.#at))
-    this.#at++
-    return bytes
-  }
-
-  #escape(stringStart: number): string {
-    const at = this.#at
-    const next = this.#source[at + 1]
-    if (next === undefined) this.#fail('this string is never closed', stringStart)
-    if (next === '"' || next === '\\') {
-      this.#at += 2
-      return next
-    }
-    if (next === 'x') {
-      const value =
-        hexDigit(this.#source.charCodeAt(at + 2)) * 16 + hexDigit(this.#source.charCodeAt(at + 3))
-      if (!/^[0-9A-Fa-f]{2}$/.test(this.#source.slice(at + 2, at + 4))) {
-        this.#fail('two hexadecimal digits are expected after \\x', at)
-      }
-      this.#at += 4
-      return String.fromCharCode(value)
-    }
-    if (next >= '0' && next <= '7') {
-      const digits = this.#source.slice(at + 1, at + 4)
-      if (!/^[0-3][0-7]{2}$/.test(digits)) {
-        this.#fail('three octal digits up to \\377 are expected after \\', at)
-      }
-      this.#at += 4
-      return String.fromCharCode(Number.parseInt(digits, 8))
-    }
-    this.#fail(
-      `unknown escape \\${next}`,
-      at,
-      'a string knows \\" \\\\ \\xHH and \\OOO; write r"…" for a string without escapes',
-    )
-  }
-
-  /** `r"…"`, `r#"…"#`: text without escapes, and where it begins. */
-  #raw(): { text: string; from: number } {
-    const start = this.#at++
-    let hashes = 0
-    while (this.#looking('#')) {
-      hashes++
-      this.#at++
-    }
-    if (hashes > 255) this.#fail('a raw string has at most 255 #', start)
-    if (!this.#taken('"')) this.#fail('a quote is expected in r"…" or r#"…"#')
-    const from = this.#at
-    const end = this.#source.indexOf(`"${'#'.repeat(hashes)}`, from)
-    if (end < 0) this.#fail('this string is never closed', start)
-    this.#at = end + hashes + 1
-    return { text: this.#source.slice(from, end), from }
-  }
-
-  /**
-   * A regular expression. In a quoted one only \" outside brackets is undone, everything else is the
-   * pattern's; a quote inside brackets does not end it.
-   */
-  #pattern(): Pattern {
-    const start = this.#at
-    if (!this.#atString()) this.#fail('a quoted regular expression is expected')
-    const offsets: number[] = []
-    let pattern = ''
-    if (this.#looking('"')) {
-      pattern = this.#quotedPattern(offsets)
-    } else {
-      const { text, from } = this.#raw()
-      pattern = text
-      for (let i = 0; i <= text.length; i++) offsets.push(from + i)
-    }
-    const lexeme = this.#source.slice(start, this.#at)
-    return { kind: 'pattern', pattern, offsets, lexeme, start, end: this.#at }
-  }
-
-  #quotedPattern(offsets: number[]): string {
-    const source = this.#source
-    const start = this.#at++
-    let pattern = ''
-    let inBrackets = false
-    for (;;) {
-      const char = source[this.#at]
-      if (char === undefined) this.#fail('this string is never closed', start)
-      offsets.push(this.#at)
-      if (char === '"' && !inBrackets) break
-      if (char === '\\') {
-        const next = source[this.#at + 1]
-        if (next === undefined) this.#fail('this string is never closed', start)
-        if (inBrackets || next !== '"') {
-          pattern += char
-          offsets.push(this.#at + 1)
-        }
-        pattern += next
-        this.#at += 2
-        continue
-      }
-      if (char === '[') inBrackets = true
-      else if (char === ']') inBrackets = false
-      pattern += char
-      this.#at++
-    }
-    this.#at++
-    return pattern
+    this.space()
+    if (!this.taken(']')) this.fail('"]" is expected')
+    return { at, start, end: this.at }
   }
 
   #enter(position: number): void {
     if (++this.#depth > MAX_NESTING) {
-      this.#fail(`an expression nests at most ${MAX_NESTING} deep`, position)
+      this.fail(`an expression nests at most ${MAX_NESTING} deep`, position)
     }
-  }
-
-  #space(): void {
-    for (;;) {
-      const code = this.#source.charCodeAt(this.#at)
-      if (code !== 32 && code !== 9 && code !== 10 && code !== 13) return
-      this.#at++
-    }
-  }
-
-  #ended(): boolean {
-    return this.#at >= this.#source.length
-  }
-
-  #looking(text: string): boolean {
-    return this.#source.startsWith(text, this.#at)
-  }
-
-  #taken(text: string): boolean {
-    if (!this.#looking(text)) return false
-    this.#at += text.length
-    return true
-  }
-
-  #peek(pattern: RegExp): string | undefined {
-    pattern.lastIndex = this.#at
-    return pattern.exec(this.#source)?.[0]
-  }
-
-  #match(pattern: RegExp): string | undefined {
-    const text = this.#peek(pattern)
-    if (text !== undefined) this.#at += text.length
-    return text
   }
 
   #unexpected(expected = 'and, or, xor or the end is expected'): never {
-    const word = this.#peek(WORD) ?? String.fromCodePoint(this.#source.codePointAt(this.#at) ?? 32)
+    const word = this.peek(WORD) ?? String.fromCodePoint(this.source.codePointAt(this.at) ?? 32)
     const nearest = nearestName(word, OPERATOR_WORDS)
-    this.#fail(
+    this.fail(
       `unexpected ${JSON.stringify(word)}: ${expected}`,
-      this.#at,
+      this.at,
       nearest === undefined ? undefined : `did you mean ${JSON.stringify(nearest)}?`,
     )
-  }
-
-  #fail(message: string, position = this.#at, hint?: string): never {
-    throw new ExpressionError(this.#source, position, message, hint)
   }
 }

@@ -4,7 +4,7 @@
  * ranges, letters above 0x7F become their UTF-8 bytes and never fold, `\s` includes vertical tab, `x` mode is
  * undone. What cannot run in linear time (look-around, back-references) is refused.
  */
-import { ByteSet, namedClass, perlClass } from './byte-set.ts'
+import { ByteSet, byteToRe2, namedClass, perlClass } from './byte-set.ts'
 import { hexDigit, toBytes } from './bytes.ts'
 
 export class RegexError extends Error {
@@ -205,7 +205,7 @@ class Translator {
     if (this.#literal !== undefined)
       this.#literal = this.#flags.i ? undefined : this.#literal + bytes
     let text = ''
-    for (let i = 0; i < bytes.length; i++) text += literalByte(bytes.charCodeAt(i), this.#flags.i)
+    for (let i = 0; i < bytes.length; i++) text += byteToRe2(bytes.charCodeAt(i), this.#flags.i)
     this.#out += bytes.length > 1 ? `(?:${text})` : text
     return { from, states: bytes.length, repeat: 1, quantifiers: 0 }
   }
@@ -487,15 +487,4 @@ class Translator {
   #fail(message: string, offset = this.#at): never {
     throw new RegexError(Math.min(offset, this.#source.length), message)
   }
-}
-
-/** One byte as RE2 text. Bytes above 0x7F never fold. */
-function literalByte(code: number, foldsCase: boolean): string {
-  const char = String.fromCharCode(code)
-  if (/[A-Za-z0-9_]/.test(char)) {
-    // RE2 folds k and s with letters above 0xFF, which no byte string holds.
-    return char
-  }
-  const text = `\\x${code.toString(16).padStart(2, '0')}`
-  return code > 0x7f && foldsCase ? `(?-i:${text})` : text
 }

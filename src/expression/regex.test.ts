@@ -171,7 +171,7 @@ describe('properties', () => {
           expect(byteRegex(isFolded ? `(?i)${pattern}` : pattern).test(text)).toBe(expected)
         },
       ),
-      { numRuns: 1500 },
+      { numRuns: 800 },
     )
   })
 
@@ -207,7 +207,7 @@ describe('properties', () => {
         }
         expect(typeof regex.test('aA9 \xe9')).toBe('boolean')
       }),
-      { numRuns: 5000 },
+      { numRuns: 2500 },
     )
   })
 

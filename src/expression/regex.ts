@@ -43,17 +43,16 @@ export class ByteRegex {
   }
 }
 
-const shared = new Map<string, WeakRef<ByteRegex>>()
-const SWEEP_AT = 4096
+/** Workers have no WeakRef everywhere, so the table is emptied when it is full; nothing but sharing is lost. */
+const shared = new Map<string, ByteRegex>()
+const MOST_SHARED = 4096
 
-/** The regular expression of this pattern; the same object while anybody holds it. @throws RegexError */
+/** The regular expression of this pattern, shared. @throws RegexError */
 export function byteRegex(pattern: string): ByteRegex {
-  const known = shared.get(pattern)?.deref()
+  const known = shared.get(pattern)
   if (known !== undefined) return known
   const regex = new ByteRegex(pattern)
-  if (shared.size >= SWEEP_AT) {
-    for (const [key, reference] of shared) if (reference.deref() === undefined) shared.delete(key)
-  }
-  shared.set(pattern, new WeakRef(regex))
+  if (shared.size >= MOST_SHARED) shared.clear()
+  shared.set(pattern, regex)
   return regex
 }

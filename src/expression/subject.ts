@@ -64,6 +64,7 @@ export class Subject {
   private query: Pairs | undefined
   private rawQuery: Pairs | undefined
   private cookiePairs: Pairs | undefined
+  private wirePairs: Pairs | undefined
   private headerPairs: Pairs | undefined
   private responseHeaderPairs: Pairs | undefined
   private responseHeaderSource: HeaderList | undefined
@@ -96,6 +97,12 @@ export class Subject {
   cookies(): Pairs {
     this.cookiePairs ??= parseCookies(this.exchange.headers.all('cookie'))
     return this.cookiePairs
+  }
+
+  /** Request headers as they came. */
+  wireHeaders(): Pairs {
+    this.wirePairs ??= new Pairs(this.exchange.headers.flat)
+    return this.wirePairs
   }
 
   /** Request headers by lower-case name. */

@@ -209,14 +209,14 @@ export const requestFields: readonly Field[] = [
     STRINGS,
     'header fields',
     'Header names in wire order and case.',
-    (s) => namesOf(s.exchange.headers),
+    (s) => s.wireHeaders().names,
   ),
   field(
     'http.request.headers.values',
     STRINGS,
     'header fields',
     'Header values in wire order.',
-    (s) => valuesOf(s.exchange.headers),
+    (s) => s.wireHeaders().values,
   ),
   field(
     'http.request.headers.truncated',
