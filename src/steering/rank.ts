@@ -39,11 +39,15 @@ export class RankTable {
   #rankings: (Ranking | undefined)[] = new Array(FIRST_CAPACITY)
   #used = 0
   readonly #costs: Float64Array
+  /** Without bias the order of distances is the order of chords. */
+  readonly #byChord: boolean
 
   constructor(regions: RegionTable, model: CostModel) {
     this.#regions = regions
     this.#model = model
     this.#costs = new Float64Array(regions.size)
+    this.#byChord =
+      model.kind === 'distance' && regions.regions.every((region) => region.bias === 0)
   }
 
   /** Changes when rankings read before may be out of date. */
@@ -68,6 +72,14 @@ export class RankTable {
     return this.#costs
   }
 
+  #chords(place: Geo): Float64Array {
+    const from = unitVector(place.latitude, place.longitude)
+    for (let i = 0; i < this.#costs.length; i++) {
+      this.#costs[i] = this.#regions.squaredChord(from, i)
+    }
+    return this.#costs
+  }
+
   #cost(from: readonly [number, number, number], index: number): number {
     const bias = this.#regions.at(index).bias
     const model = this.#model
@@ -77,7 +89,7 @@ export class RankTable {
   }
 
   #make(place: Geo, previous: Ranking | undefined): Uint8Array {
-    const costs = this.costs(place)
+    const costs = this.#byChord ? this.#chords(place) : this.costs(place)
     const row = previous?.row ?? new Uint8Array(this.#regions.size)
     const incumbent = previous === undefined ? -1 : (row[0] as number)
     sortByCost(row, costs)

@@ -53,6 +53,8 @@ export interface Region {
   /** Requests a second, and under way; Infinity when not limited. */
   readonly maxRequestsPerSecond: number
   readonly maxInflight: number
+  /** Share of origins up, 0 to 1, below which clients are shed; for the health board. */
+  readonly spillBelow: number
   /** Price for each GB that leaves the region. */
   readonly egressPrice: number
   readonly hostname: string | undefined
@@ -107,14 +109,22 @@ export class RegionTable {
     )
   }
 
-  /** Kilometres from a point, as the crow flies on a sphere; NaN when the point is not known. */
-  distanceKm(from: readonly [number, number, number], index: number): number {
+  /**
+   * Square of the straight line through the earth from a point, in earth radii: rises with the distance,
+   * and is cheaper. NaN when the point is not known.
+   */
+  squaredChord(from: readonly [number, number, number], index: number): number {
     const at = index * 3
     const dx = from[0] - (this.#vectors[at] as number)
     const dy = from[1] - (this.#vectors[at + 1] as number)
     const dz = from[2] - (this.#vectors[at + 2] as number)
+    return dx * dx + dy * dy + dz * dz
+  }
+
+  /** Kilometres from a point, as the crow flies on a sphere; NaN when the point is not known. */
+  distanceKm(from: readonly [number, number, number], index: number): number {
     // By the chord: near the point itself the dot product of unit vectors has no digits left.
-    const half = Math.sqrt(dx * dx + dy * dy + dz * dz) / 2
+    const half = Math.sqrt(this.squaredChord(from, index)) / 2
     return EARTH_DIAMETER_KM * Math.asin(Math.min(1, half))
   }
 }
@@ -153,6 +163,7 @@ export function compileRegions(config: RegionsConfig, report: Report): RegionTab
       drain: entry.drain,
       maxRequestsPerSecond: entry.capacity?.requestsPerSecond ?? Number.POSITIVE_INFINITY,
       maxInflight: entry.capacity?.inflight ?? Number.POSITIVE_INFINITY,
+      spillBelow: entry.spillBelow / 100,
       egressPrice: entry.egressPrice,
       hostname: entry.hostname,
     }
