@@ -147,7 +147,9 @@ export function normalUrl(url: string): string | undefined {
 }
 
 function normalOrigin(text: string): string | undefined {
-  const match = /^(https?):\/\/([a-z0-9.[\]:-]+?)(?::([0-9]{1,5}))?$/.exec(text.toLowerCase())
+  const match = /^(https?):\/\/([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?$/.exec(
+    text.toLowerCase(),
+  )
   if (match === null) return undefined
   const [, scheme, host, port] = match
   const isDefault = port === undefined || Number(port) === (scheme === 'https' ? 443 : 80)
