@@ -8,6 +8,7 @@
 import type { Millis, Reply } from '../exchange.ts'
 import type { Clock, Random } from '../ports.ts'
 import { staleStatus, withStatus } from './cache-status.ts'
+import { Coalescer } from './coalescer.ts'
 import {
   type CacheCore,
   type CacheCounters,
@@ -23,7 +24,7 @@ import { forwardOptions } from './forward-headers.ts'
 import { emptyCacheControl } from './http/cache-control.ts'
 import { planRange } from './http/range.ts'
 import { type CacheRequest, cacheKey, requestKey } from './key/cache-key.ts'
-import { OriginFetch } from './origin-fetch.ts'
+import { OriginExchange } from './origin-exchange.ts'
 import type { CachePolicy } from './policy/cache-policy.ts'
 import { covers, ifRangeHolds } from './policy/serve.ts'
 import type { StatusFormat, StoredResponse } from './policy/stored-response.ts'
@@ -79,7 +80,8 @@ const NO_DIRECTIVES = Object.freeze(emptyCacheControl())
 export class ResponseCache {
   readonly #memory: MemoryStore
   readonly #core: CacheCore
-  readonly #fetch: OriginFetch
+  readonly #exchange: OriginExchange
+  readonly #coalescer: Coalescer
   readonly #clock: Clock
   readonly #format: StatusFormat
   readonly #counters: CacheCounters
@@ -116,7 +118,8 @@ export class ResponseCache {
       fillMemory: options.fillMemory,
       counters: this.#counters,
     }
-    this.#fetch = new OriginFetch(this.#core)
+    this.#exchange = new OriginExchange(this.#core)
+    this.#coalescer = new Coalescer(this.#core, this.#exchange)
   }
 
   /**
@@ -143,7 +146,7 @@ export class ResponseCache {
             request.cacheStatus = stored.hitStatus(now, this.#format)
             const reply = stored.hit(now, this.#format, method === 'HEAD' ? null : stored.body)
             if (policy.stale.earlyRefresh > 0 && this.#isDue(stored, now, policy)) {
-              this.#fetch.refresh(this.#pending(request, policy, flags, forward, found, stored))
+              this.#coalescer.refresh(this.#pending(request, policy, flags, forward, found, stored))
             }
             return reply
           }
@@ -186,7 +189,7 @@ export class ResponseCache {
       memory: this.#memory.stats(),
       lower: this.#core.lower?.stats(),
       fillsUnderWay: this.#core.fills.size,
-      fillingBytes: this.#fetch.filling,
+      fillingBytes: this.#exchange.filling,
       epochs: this.#core.epochs.size,
     }
   }
@@ -232,7 +235,7 @@ export class ResponseCache {
         this.#counters.staleHits++
         const ttl = -Math.ceil(stored.staleness(now) / 1000)
         const reply = replyFrom(this.#core, p, stored, staleStatus(this.#format, ttl, use, ''))
-        if (use === 'while-revalidate') this.#fetch.refresh(p)
+        if (use === 'while-revalidate') this.#coalescer.refresh(p)
         return reply
       }
     } else if ((p.flags & RANGE) !== 0) {
@@ -248,8 +251,8 @@ export class ResponseCache {
         this.#format,
       )
     }
-    if (p.request.method === 'HEAD') return this.#fetch.head(p)
-    return this.#fetch.obtain(p)
+    if (p.request.method === 'HEAD') return this.#exchange.head(p)
+    return this.#coalescer.obtain(p)
   }
 
   /** A range that a stored part covers. */

@@ -1,22 +1,19 @@
 /**
- * The way to the origin: one exchange for many requests, its response stored, shared or passed on.
- *
- *   obtain → join a fill under way, or lead one → receive → freshen | store and share | pass
+ * One exchange with the origin, and what becomes of its response: stored and shared, used to freshen what
+ * is stored, combined with a part, or passed on.
  */
 import { type CacheStatus, HeaderList, type Reply } from '../exchange.ts'
-import { UpstreamError } from '../ports.ts'
 import { type ForwardReason, staleStatus, withStatus } from './cache-status.ts'
-import { type CacheCore, isLive, type Pending, selectPartial, selectWhole, useOf } from './core.ts'
+import { type CacheCore, isLive, type Pending, useOf } from './core.ts'
 import { BodyFill } from './fill/body-fill.ts'
-import { type Abortable, Fill, type FillOutcome } from './fill/fill-table.ts'
+import { type Abortable, Fill } from './fill/fill-table.ts'
 import { forwardOptions } from './forward-headers.ts'
 import { strongMatch } from './http/entity-tag.ts'
 import { selectingSignature } from './http/vary.ts'
-import type { CacheRequest } from './key/cache-key.ts'
 import { isNotModified } from './policy/serve.ts'
 import type { StoredResponse } from './policy/stored-response.ts'
 import { epochNames } from './purge/epochs.ts'
-import { freshStatus, isClientCurrent, replyFrom, statusOf } from './replies.ts'
+import { freshStatus, replyFrom, statusOf } from './replies.ts'
 import { CONDITION, RANGE } from './request-flags.ts'
 import {
   bodyLength,
@@ -26,6 +23,18 @@ import {
   relayedFields,
   toStored,
 } from './storing.ts'
+import {
+  asBytes,
+  candidates,
+  completable,
+  completeFields,
+  detachedRequest,
+  discard,
+  forwardReason,
+  knownVary,
+  validated,
+  wholeFields,
+} from './validation.ts'
 
 /** What a body may be ahead of its slowest reader when it is not stored. */
 const WINDOW_BYTES = 262_144
@@ -33,7 +42,6 @@ const WINDOW_BYTES = 262_144
 const FINISH_BYTES = 4 * 1024 ** 2
 /** Statuses for which stale-if-error steps in (RFC 5861 §4). */
 const ORIGIN_FAILURES: ReadonlySet<number> = new Set([500, 502, 503, 504])
-const MAX_ROUNDS = 4
 const NO_RESPONSES: readonly StoredResponse[] = []
 
 /** The origin answered, but with a failure that stale content hides. */
@@ -49,7 +57,7 @@ interface Lead {
   readonly reason: ForwardReason
 }
 
-export class OriginFetch {
+export class OriginExchange {
   readonly #core: CacheCore
   /** Bytes of bodies on their way in that are to be stored. */
   #filling = 0
@@ -60,50 +68,6 @@ export class OriginFetch {
 
   get filling(): number {
     return this.#filling
-  }
-
-  /** The response for a request that nothing stored can answer as it is. */
-  async obtain(p: Pending): Promise<Reply> {
-    const { fills, clock } = this.#core
-    const { coalesce } = p.policy
-    const mayShare =
-      coalesce.enabled &&
-      !p.isAuthenticated &&
-      (p.flags & RANGE) === 0 &&
-      p.request.method !== 'HEAD' &&
-      !p.directives.noStore
-    for (let round = 0; mayShare && round < MAX_ROUNDS; round++) {
-      if (fills.isHitForMiss(p.key.key, clock.monotonic())) {
-        this.#core.counters.hitForMiss++
-        return this.#lead(p, false)
-      }
-      const fill = this.#joinable(p)
-      if (fill === undefined) return this.#lead(p, true)
-      const outcome = await fill.wait(coalesce.wait, clock, p.request)
-      if (p.request.aborted) throw new UpstreamError('cancelled', 'the client left')
-      if (outcome === undefined) return this.#lead(p, false)
-      if (outcome.kind === 'private') {
-        // What it left in the store may still save the body, by validation.
-        this.#lookAgain(p)
-        return this.#lead(p, false)
-      }
-      const reply = this.#join(p, outcome)
-      if (reply !== undefined) return reply
-      this.#lookAgain(p)
-    }
-    return this.#lead(p, false)
-  }
-
-  /** Fetches anew for a client that already has its (stale) answer. */
-  refresh(p: Pending): void {
-    if (this.#joinable(p) !== undefined) return
-    const own = { ...p, request: detachedRequest(p.request) }
-    const finished = this.#lead(own, true, false).then(
-      (reply) => discard(reply),
-      // Seen by everybody who waited, counted, and hidden from the client by the stale answer.
-      () => undefined,
-    )
-    void finished
   }
 
   /** HEAD goes through as it is; its answer says whether what is stored for GET is still right. */
@@ -122,7 +86,7 @@ export class OriginFetch {
     try {
       reply = await p.forward(options)
     } catch (error) {
-      return this.#afterError(p, error instanceof Error ? error : new Error(String(error)))
+      return this.afterError(p, error instanceof Error ? error : new Error(String(error)))
     }
     const { stored } = p
     if (stored !== undefined && reply.status === stored.status) {
@@ -139,7 +103,7 @@ export class OriginFetch {
         else this.#drop(stored)
       } else this.#drop(stored)
     }
-    const status = statusOf(core, this.#reason(p, false), reply.status, 'head', false)
+    const status = statusOf(core, forwardReason(core, p, false), reply.status, 'head', false)
     p.request.cacheStatus = status
     core.counters.passes++
     return withStatus(
@@ -149,68 +113,20 @@ export class OriginFetch {
     )
   }
 
-  #joinable(p: Pending): Fill | undefined {
-    const { request, policy } = p
-    for (const fill of this.#core.fills.of(p.key.key) ?? []) {
-      const { outcome } = fill
-      if (outcome === undefined) {
-        // What a purge has made void is not worth waiting for.
-        if (this.#core.epochs.verdict(fill.epochNames, fill.stamp) !== 'live') continue
-        if (selectingSignature(request.headers, fill.vary, policy.vary) === fill.signature) {
-          return fill
-        }
-      } else if (outcome.kind === 'shared' && outcome.body?.canJoin === true) {
-        if (this.#matches(p, outcome.response)) return fill
-      }
-    }
-    return undefined
-  }
-
-  #matches(p: Pending, response: StoredResponse): boolean {
-    return (
-      isLive(this.#core, response) &&
-      !response.isSoftPurged &&
-      this.#core.clock.monotonic() < response.freshUntil &&
-      selectingSignature(p.request.headers, response.vary, p.policy.vary) === response.signature
-    )
-  }
-
-  /** A follower's reply; undefined when it has to look again. */
-  #join(p: Pending, outcome: FillOutcome): Reply | undefined {
-    const core = this.#core
-    if (outcome.kind === 'failed') {
-      const { error } = outcome
-      if (error instanceof UpstreamError && error.kind === 'cancelled') return undefined
-      return this.#afterError(p, error)
-    }
-    if (outcome.kind !== 'shared' || !this.#matches(p, outcome.response)) return undefined
-    core.counters.collapsed++
-    const { response, body } = outcome
-    const reason = p.stored === undefined ? 'uri-miss' : 'stale'
-    const status = statusOf(core, reason, response.status, 'collapsed', true, true)
-    if (body === undefined) return replyFrom(core, p, response, status)
-    if (!body.canJoin) return undefined
-    if (isClientCurrent(p, response, core.clock.now())) return replyFrom(core, p, response, status)
-    return replyFrom(core, p, response, status, body.reader())
-  }
-
-  #lookAgain(p: Pending): void {
-    p.variants = this.#core.memory.peek(p.key.key)
-    p.stored =
-      p.variants === undefined
-        ? undefined
-        : selectWhole(this.#core, p.variants, p.request.headers, p.policy)
-  }
-
   /** The exchange with the origin itself. */
-  async #lead(p: Pending, isShared: boolean, hasClient = true): Promise<Reply> {
+  async lead(p: Pending, isShared: boolean, hasClient = true): Promise<Reply> {
     const core = this.#core
     const { request, policy } = p
     const now = core.clock.monotonic()
-    if (p.stored !== undefined && useOf(p.stored, now, p.directives, policy) === 'fresh') {
+    // While it waited for another's fill, what it needs may have come.
+    if (
+      hasClient &&
+      p.stored !== undefined &&
+      useOf(p.stored, now, p.directives, policy) === 'fresh'
+    ) {
       return replyFrom(core, p, p.stored, freshStatus(core, p.stored))
     }
-    const vary = this.#knownVary(p)
+    const vary = knownVary(core, p)
     const signature = selectingSignature(request.headers, vary, policy.vary)
     const authority = policy.key.hostAlias.get(request.authority) ?? request.authority
     const fill = new Fill(
@@ -225,8 +141,8 @@ export class OriginFetch {
     core.counters.fills++
 
     const isRange = (p.flags & RANGE) !== 0 && p.stored === undefined
-    const part = isRange || !hasClient ? undefined : this.#completable(p)
-    const validate = isRange || part !== undefined ? NO_RESPONSES : this.#candidates(p)
+    const part = isRange || !hasClient ? undefined : completable(core, p)
+    const validate = isRange || part !== undefined ? NO_RESPONSES : candidates(core, p)
     // Nothing to validate: the client's own conditions go along where its answer will not be kept.
     const asIs =
       isRange ||
@@ -238,7 +154,7 @@ export class OriginFetch {
       isShared,
       hasClient,
       validate,
-      reason: this.#reason(p, part !== undefined),
+      reason: forwardReason(core, p, part !== undefined),
     }
     const options = forwardOptions(p, {
       validate: part === undefined ? validate : [part.response],
@@ -294,11 +210,11 @@ export class OriginFetch {
     this.#core.counters.fillsFailed++
     this.#core.fills.remove(lead.fill)
     lead.fill.settle({ kind: 'failed', error })
-    return this.#afterError(p, error)
+    return this.afterError(p, error)
   }
 
   /** Stale content in place of an error, or the error. */
-  #afterError(p: Pending, error: Error): Reply {
+  afterError(p: Pending, error: Error): Reply {
     const { stored } = p
     if (stored === undefined || !this.#mayHideError(p, stored)) throw error
     this.#core.counters.staleHits++
@@ -431,7 +347,7 @@ export class OriginFetch {
       for (const offered of lead.validate) this.#drop(offered)
       p.variants = undefined
       p.stored = undefined
-      return this.#lead(p, false, lead.hasClient)
+      return this.lead(p, false, lead.hasClient)
     }
     const { response, decision } = freshened(core, p, stored, reply, fill.startedAt, fill.stamp)
     core.counters.revalidated++
@@ -477,52 +393,7 @@ export class OriginFetch {
     discard(reply)
     this.#drop(part)
     p.variants = undefined
-    return this.#lead(p, false, lead.hasClient)
-  }
-
-  /** A stored beginning or end whose missing rest is no more than what is here. */
-  #completable(p: Pending): { response: StoredResponse; range: string } | undefined {
-    if (p.stored !== undefined || p.variants === undefined || p.request.method !== 'GET') {
-      return undefined
-    }
-    for (const response of selectPartial(this.#core, p.variants, p.request.headers, p.policy)) {
-      const { range } = response
-      if (range === undefined || this.#core.clock.monotonic() >= response.freshUntil) continue
-      if ((range.last - range.first + 1) * 2 < range.total) continue
-      if (range.first === 0) return { response, range: `bytes=${range.last + 1}-` }
-      if (range.last === range.total - 1) {
-        return { response, range: `bytes=0-${range.first - 1}` }
-      }
-    }
-    return undefined
-  }
-
-  #candidates(p: Pending): readonly StoredResponse[] {
-    const found: StoredResponse[] = []
-    if (p.stored?.hasValidator === true) found.push(p.stored)
-    for (const response of p.variants?.responses ?? []) {
-      if (response === p.stored || response.etag === undefined || response.range !== undefined) {
-        continue
-      }
-      if (isLive(this.#core, response)) found.push(response)
-    }
-    return found
-  }
-
-  #knownVary(p: Pending): readonly string[] {
-    for (const { outcome } of this.#core.fills.of(p.key.key) ?? []) {
-      if (outcome?.kind === 'shared') return outcome.response.vary
-    }
-    return p.variants?.responses[0]?.vary ?? []
-  }
-
-  #reason(p: Pending, isPartial: boolean): ForwardReason {
-    if (isPartial) return 'partial'
-    if (p.stored !== undefined) {
-      const now = this.#core.clock.monotonic()
-      return now < p.stored.freshUntil && !p.stored.isSoftPurged ? 'request' : 'stale'
-    }
-    return p.variants === undefined ? 'uri-miss' : 'vary-miss'
+    return this.lead(p, false, lead.hasClient)
   }
 
   #hasRoom(length: number | null): boolean {
@@ -580,73 +451,4 @@ export class OriginFetch {
     this.#core.memory.remove(response.key, response)
     void this.#core.lower?.remove(response.key, response)
   }
-}
-
-/** The request without its client: what happens to it later changes no record. */
-function detachedRequest(request: CacheRequest): CacheRequest {
-  const { method, scheme, authority, target, headers, geo, principal } = request
-  return {
-    method,
-    scheme,
-    authority,
-    target,
-    headers,
-    geo,
-    principal,
-    body: null,
-    cacheStatus: undefined,
-    aborted: false,
-    onAbort: undefined,
-  }
-}
-
-function asBytes(reply: Reply): Uint8Array | null {
-  const { body } = reply
-  return body !== null && 'byteLength' in body ? exact(body) : null
-}
-
-/** A copy when the array is a window into something larger, which it would keep alive. */
-function exact(bytes: Uint8Array): Uint8Array {
-  return bytes.byteLength === bytes.buffer.byteLength ? bytes : bytes.slice()
-}
-
-function discard(reply: Reply): void {
-  const { body } = reply
-  if (body !== null && 'cancel' in body) body.cancel()
-}
-
-/** Which of the offered responses a 304 speaks of (RFC 9111 §4.3.4). */
-function validated(
-  sent: HeaderList,
-  offered: readonly StoredResponse[],
-  selected: StoredResponse | undefined,
-): StoredResponse | undefined {
-  const etag = sent.get('etag')
-  if (etag !== undefined) {
-    const strong = offered.find((stored) => stored.etag === etag)
-    if (strong !== undefined) return strong
-    const opaque = etag.replace(/^W\//, '')
-    const weak = offered.filter((stored) => stored.etag?.replace(/^W\//, '') === opaque)
-    return weak.length === 1 ? weak[0] : undefined
-  }
-  // Without a tag it can only mean the one we chose, or the only one we named.
-  return selected ?? (offered.length === 1 ? offered[0] : undefined)
-}
-
-function wholeFields(fields: readonly string[], total: number): string[] {
-  const kept: string[] = []
-  for (let i = 0; i < fields.length; i += 2) {
-    const name = (fields[i] as string).toLowerCase()
-    if (name === 'content-range' || name === 'content-length') continue
-    kept.push(fields[i] as string, fields[i + 1] as string)
-  }
-  kept.push('Content-Length', String(total))
-  return kept
-}
-
-function completeFields(stored: StoredResponse, length: number): readonly string[] {
-  for (let i = 0; i < stored.fields.length; i += 2) {
-    if ((stored.fields[i] as string).toLowerCase() === 'content-length') return stored.fields
-  }
-  return [...stored.fields, 'Content-Length', String(length)]
 }

@@ -1,0 +1,125 @@
+/**
+ * Coalescing: one exchange with the origin for all who want the same at the same time. A request joins a
+ * fill under way or leads one; when the response header shows that it cannot be shared, everybody is
+ * released at once and the key is remembered for a while.
+ */
+import type { Reply } from '../exchange.ts'
+import { UpstreamError } from '../ports.ts'
+import { type CacheCore, isLive, type Pending, selectWhole } from './core.ts'
+import type { Fill, FillOutcome } from './fill/fill-table.ts'
+import { selectingSignature } from './http/vary.ts'
+import type { OriginExchange } from './origin-exchange.ts'
+import type { StoredResponse } from './policy/stored-response.ts'
+import { isClientCurrent, replyFrom, statusOf } from './replies.ts'
+import { RANGE } from './request-flags.ts'
+import { detachedRequest, discard } from './validation.ts'
+
+/** How often a request looks again for something to join before it goes alone. */
+const MAX_ROUNDS = 4
+
+export class Coalescer {
+  readonly #core: CacheCore
+  readonly #exchange: OriginExchange
+
+  constructor(core: CacheCore, exchange: OriginExchange) {
+    this.#core = core
+    this.#exchange = exchange
+  }
+
+  /** The response for a request that nothing stored can answer as it is. */
+  async obtain(p: Pending): Promise<Reply> {
+    const { fills, clock } = this.#core
+    const { coalesce } = p.policy
+    const mayShare =
+      coalesce.enabled &&
+      !p.isAuthenticated &&
+      (p.flags & RANGE) === 0 &&
+      p.request.method !== 'HEAD' &&
+      !p.directives.noStore
+    for (let round = 0; mayShare && round < MAX_ROUNDS; round++) {
+      if (fills.isHitForMiss(p.key.key, clock.monotonic())) {
+        this.#core.counters.hitForMiss++
+        return this.#exchange.lead(p, false)
+      }
+      const fill = this.#joinable(p)
+      if (fill === undefined) return this.#exchange.lead(p, true)
+      const outcome = await fill.wait(coalesce.wait, clock, p.request)
+      if (p.request.aborted) throw new UpstreamError('cancelled', 'the client left')
+      if (outcome === undefined) return this.#exchange.lead(p, false)
+      if (outcome.kind === 'private') {
+        // What it left in the store may still save the body, by validation.
+        this.#lookAgain(p)
+        return this.#exchange.lead(p, false)
+      }
+      const reply = this.#join(p, outcome)
+      if (reply !== undefined) return reply
+      this.#lookAgain(p)
+    }
+    return this.#exchange.lead(p, false)
+  }
+
+  /** Fetches anew for a client that already has its (stale) answer. */
+  refresh(p: Pending): void {
+    if (this.#joinable(p) !== undefined) return
+    const own = { ...p, request: detachedRequest(p.request) }
+    const finished = this.#exchange.lead(own, true, false).then(
+      (reply) => discard(reply),
+      // Seen by everybody who waited, counted, and hidden from the client by the stale answer.
+      () => undefined,
+    )
+    void finished
+  }
+
+  #joinable(p: Pending): Fill | undefined {
+    const { request, policy } = p
+    for (const fill of this.#core.fills.of(p.key.key) ?? []) {
+      const { outcome } = fill
+      if (outcome === undefined) {
+        // What a purge has made void is not worth waiting for.
+        if (this.#core.epochs.verdict(fill.epochNames, fill.stamp) !== 'live') continue
+        if (selectingSignature(request.headers, fill.vary, policy.vary) === fill.signature) {
+          return fill
+        }
+      } else if (outcome.kind === 'shared' && outcome.body?.canJoin === true) {
+        if (this.#matches(p, outcome.response)) return fill
+      }
+    }
+    return undefined
+  }
+
+  #matches(p: Pending, response: StoredResponse): boolean {
+    return (
+      isLive(this.#core, response) &&
+      !response.isSoftPurged &&
+      this.#core.clock.monotonic() < response.freshUntil &&
+      selectingSignature(p.request.headers, response.vary, p.policy.vary) === response.signature
+    )
+  }
+
+  /** A follower's reply; undefined when it has to look again. */
+  #join(p: Pending, outcome: FillOutcome): Reply | undefined {
+    const core = this.#core
+    if (outcome.kind === 'failed') {
+      const { error } = outcome
+      if (error instanceof UpstreamError && error.kind === 'cancelled') return undefined
+      return this.#exchange.afterError(p, error)
+    }
+    if (outcome.kind !== 'shared' || !this.#matches(p, outcome.response)) return undefined
+    core.counters.collapsed++
+    const { response, body } = outcome
+    const reason = p.stored === undefined ? 'uri-miss' : 'stale'
+    const status = statusOf(core, reason, response.status, 'collapsed', true, true)
+    if (body === undefined) return replyFrom(core, p, response, status)
+    if (!body.canJoin) return undefined
+    if (isClientCurrent(p, response, core.clock.now())) return replyFrom(core, p, response, status)
+    return replyFrom(core, p, response, status, body.reader())
+  }
+
+  #lookAgain(p: Pending): void {
+    p.variants = this.#core.memory.peek(p.key.key)
+    p.stored =
+      p.variants === undefined
+        ? undefined
+        : selectWhole(this.#core, p.variants, p.request.headers, p.policy)
+  }
+}
