@@ -21,7 +21,9 @@ for (let c = 0; c < 256; c++) {
 
 /** Bit set of SPACE, DIGIT, ALPHA (with underscore and high bytes) and HEX. */
 export function classOf(code: number): number {
-  return code < 256 ? (CLASS[code] as number) : ALPHA
+  if (code < 256) return CLASS[code] as number
+  // NaN, the code behind the end, is nothing.
+  return code >= 256 ? ALPHA : 0
 }
 
 export function isSpace(code: number): boolean {

@@ -6,6 +6,7 @@
  * characters are there at all.
  */
 import { readings } from './decode.ts'
+import { doctypeScore, serializedScore } from './documents.ts'
 import { ldapScore, nosqlScore } from './filters.ts'
 import { graphqlScore } from './graphql.ts'
 import { HtmlReader, TEXT, VALUE } from './html-tokens.ts'
@@ -114,10 +115,11 @@ class Verdict {
 export function classify(value: string, place: Place): readonly Finding[] {
   if (value.length < 2) return NONE
   const mask = classesOf(value)
-  if ((mask & ~LETTER) === 0 && value.length < 6) return NONE
+  if ((mask & ~LETTER) === 0 && value.length < 6 && place !== 'user-agent') return NONE
   const verdict = new Verdict(place)
   const plusIsSpace = place === 'query' || place === 'form' || place === 'body' || place === 'path'
   for (const form of readings(value, plusIsSpace)) {
+    if (form.superseded) continue
     const before = form.text === value ? mask : classesOf(form.text)
     inspect(form.text, before, place, form.steps, verdict)
     pieces(form.text, before, place, form.steps, verdict)
@@ -138,6 +140,7 @@ function pieces(
     if (piece.length < 2 || piece === text || count++ > MAX_PIECES) return
     const inner = [...steps, how]
     for (const form of readings(piece, false)) {
+      if (form.superseded) continue
       inspect(
         form.text,
         classesOf(form.text),
@@ -170,7 +173,7 @@ function pieces(
         part(text.slice(reader.start, reader.end), 'query', 'xml')
     }
   }
-  if (mask & EQUALS && (place === 'body' || place === 'query' || place === 'cookie')) {
+  if (mask & EQUALS && isFieldList(text, mask, place, steps)) {
     const separator = place === 'cookie' ? ';' : '&'
     let from = 0
     while (from < text.length && count < MAX_PIECES) {
@@ -182,6 +185,14 @@ function pieces(
       from = end + 1
     }
   }
+}
+
+/** Whether a raw body or query is a list of fields: names, `=`, no white space. */
+function isFieldList(text: string, mask: number, place: Place, steps: readonly string[]): boolean {
+  if (steps.length > 0) return false
+  if (place === 'cookie') return /^[\w.$-]{1,64}=/.test(text) && text.includes('; ')
+  if ((place !== 'body' && place !== 'query') || mask & SPACE) return false
+  return /^[\w.[\]-]{1,64}=/.test(text)
 }
 
 function inspect(
@@ -196,7 +207,7 @@ function inspect(
   const scan = scanSignals(text, isProse)
   signals(scan, place, steps, verdict)
   const isXmlDocument = text.charCodeAt(0) === 60 && (place === 'xml' || place === 'body')
-  if (mask & QUOTE || scan.sql) {
+  if (mask & QUOTE || scan.sql || startsWithConnective(text)) {
     const found = detectSqli(text)
     verdict.add('sqli', found.confidence, `${found.context} ${found.evidence}`, steps)
   }
@@ -216,13 +227,12 @@ function inspect(
     verdict.add('protocol', 84, 'NUL byte', steps)
     if (hasNulSuffix(text)) verdict.add('lfi', 82, 'NUL byte', steps)
   }
-  if (mask & (SEPARATOR | BREAK | SPACE | QUOTE | DOLLAR | SLASH) && place !== 'user-agent') {
-    const found = shellScore(text)
-    verdict.add('rce', found.score, found.evidence, steps)
-  } else if (place === 'user-agent' && mask & (SEPARATOR | QUOTE | DOLLAR)) {
+  if (mask & (SEPARATOR | BREAK | SPACE | QUOTE | DOLLAR | SLASH) || text.length < 16) {
     const found = shellScore(text)
     verdict.add('rce', found.score, found.evidence, steps)
   }
+  if (mask & ANGLE) verdict.add('xxe', doctypeScore(text), 'doctype', steps)
+  if (mask & COLON) verdict.add('code', serializedScore(text), 'serialised object', steps)
   if (mask & BRACKET || (mask & ANGLE && text.includes('<%'))) {
     const found = templateScore(text)
     verdict.add('code', found.score, `template ${found.evidence}`, steps)
@@ -235,12 +245,14 @@ function inspect(
       verdict.add('graphql', document.score, document.evidence, steps)
     }
   }
-  if (mask & DOLLAR || mask & QUOTE) {
+  if (mask & (DOLLAR | QUOTE | BRACKET)) {
     const found = nosqlScore(text)
     verdict.add('nosql', found.score, found.evidence, steps)
   }
-  if (mask & SLASH && place !== 'path' && place !== 'header' && place !== 'user-agent') {
-    verdict.add('ssrf', ssrfScore(text), 'internal host', steps)
+  if (mask & SLASH && place !== 'path' && place !== 'user-agent') {
+    const inner = ssrfScore(text)
+    // Referer and Origin of people who develop name their own host.
+    if (place !== 'header' || inner >= 88) verdict.add('ssrf', inner, 'internal host', steps)
   }
   if (mask & BREAK || (mask & SPACE && text.length < 4096)) {
     const isName =
@@ -249,6 +261,12 @@ function inspect(
     verdict.add('crlf', found.crlf, found.evidence, steps)
     verdict.add('mail', found.mail, found.evidence, steps)
   }
+}
+
+/** "or 1=1", "and 5=5": goes on with a condition in front of it. */
+function startsWithConnective(text: string): boolean {
+  const head = text.slice(0, 4).toLowerCase()
+  return head.startsWith('or ') || head === 'and ' || head.startsWith('or(') || head === 'and('
 }
 
 function signals(scan: SignalScan, place: Place, steps: readonly string[], verdict: Verdict): void {

@@ -10,6 +10,8 @@ export interface Form {
   readonly text: string
   /** Decodings that led here, in order. */
   readonly steps: readonly string[]
+  /** Percent escapes were undone: no application works with the escaped text itself. */
+  superseded: boolean
 }
 
 /** Readings of one value, the plain one included. */
@@ -24,14 +26,15 @@ const MAX_BASE64 = 262_144
  * @param plusIsSpace whether `+` may stand for a space (queries and forms)
  */
 export function readings(value: string, plusIsSpace: boolean): Form[] {
-  const forms: Form[] = [{ text: value, steps: [] }]
+  const forms: Form[] = [{ text: value, steps: [], superseded: false }]
   for (let i = 0; i < forms.length && forms.length < MAX_FORMS; i++) {
     const form = forms[i] as Form
     if (form.steps.length >= MAX_STEPS) continue
     const add = (name: string, text: string) => {
       if (text === form.text || forms.length >= MAX_FORMS) return
       for (const known of forms) if (known.text === text) return
-      forms.push({ text, steps: [...form.steps, name] })
+      forms.push({ text, steps: [...form.steps, name], superseded: false })
+      if (name === 'url') form.superseded = true
     }
     const has = escapesIn(form.text)
     if (has & PERCENT) add('url', urlDecode(form.text, plusIsSpace && i === 0))
@@ -42,6 +45,7 @@ export function readings(value: string, plusIsSpace: boolean): Form[] {
     if (has & PLUS && form.text.includes('+AD')) add('utf-7', utf7Decode(form.text))
     if (form.text.includes('<![CDATA['))
       add('cdata', form.text.replaceAll('<![CDATA[', '').replaceAll(']]>', ''))
+    if (has & SLASH) add('path', foldPath(form.text))
     const base64 = base64Text(form.text)
     if (base64 !== undefined) add('base64', base64)
   }
@@ -53,6 +57,7 @@ const AMPERSAND = 2
 const BACKSLASH = 4
 const WIDE = 8
 const PLUS = 16
+const SLASH = 32
 
 function escapesIn(text: string): number {
   let found = 0
@@ -62,6 +67,8 @@ function escapesIn(text: string): number {
     else if (c === 38) found |= AMPERSAND
     else if (c === 92) found |= BACKSLASH
     else if (c === 43) found |= PLUS
+    else if (c === 47 && (text.charCodeAt(i + 1) === 47 || text.charCodeAt(i + 1) === 46))
+      found |= SLASH
     else if (
       c === 0xef ||
       c === 0xc0 ||
@@ -69,6 +76,7 @@ function escapesIn(text: string): number {
       c === 0xe0 ||
       c >= 0x2000 ||
       c === 0xe5 ||
+      c === 0xe2 ||
       c === 0xca
     )
       found |= WIDE
@@ -213,6 +221,31 @@ export function escapeDecode(text: string): string {
   return from === 0 ? text : out + text.slice(from)
 }
 
+/** `/./` and repeated slashes taken out, but for those behind a scheme. */
+function foldPath(text: string): string {
+  let out = ''
+  let from = 0
+  let i = text.indexOf('/')
+  while (i >= 0) {
+    let j = i + 1
+    if (i === 0 || text.charCodeAt(i - 1) !== 58) {
+      for (;;) {
+        if (text.charCodeAt(j) === 47) j++
+        else if (text.charCodeAt(j) === 46 && text.charCodeAt(j + 1) === 47) j += 2
+        else break
+      }
+      if (j > i + 1) {
+        out += text.slice(from, i + 1)
+        from = j
+      }
+    } else {
+      while (text.charCodeAt(j) === 47) j++
+    }
+    i = text.indexOf('/', j)
+  }
+  return from === 0 ? text : out + text.slice(from)
+}
+
 /** Full-width and look-alike code points to ASCII. */
 function asciiOf(code: number): number {
   if (code >= 0xff01 && code <= 0xff5e) return code - 0xfee0
@@ -270,6 +303,12 @@ function narrow(text: string): string {
       length = 3
     } else if (c === 0xe5 && second === 0x98 && (third === 0x8a || third === 0x8d)) {
       code = third === 0x8a ? 10 : 13
+      length = 3
+    } else if (c === 0xe2 && second === 0x91 && third >= 0xa0 && third <= 0xa8) {
+      code = third - 0xa0 + 49
+      length = 3
+    } else if (c === 0xe2 && second === 0x93 && third === 0xaa) {
+      code = 48
       length = 3
     }
     if (code >= 0 && code < 128) {

@@ -54,7 +54,7 @@ export function ldapScore(value: string): FilterFinding {
       const isKnown = LDAP_ATTRIBUTES.has(value.slice(from, i).toLowerCase())
       if (isKnown) known++
       const any = value.charCodeAt(i + 1) === 42
-      let s = isKnown ? (any ? 80 : 56) : any ? 60 : 30
+      let s = isKnown ? (any ? 82 : 56) : any ? 60 : 30
       if (before === 41) s = isKnown || any ? 92 : 70
       else if ((before === 38 || before === 124 || before === 33) && isKnown) s = 82
       if (s > score) {
@@ -125,9 +125,19 @@ export function nosqlScore(value: string): FilterFinding {
     }
     at = value.indexOf('$', i)
   }
-  const script = scriptTail(value)
+  const script = Math.max(scriptTail(value), shellCall(value))
   if (script > score) return { score: script, evidence: excerpt(value, 0) }
   return score === 0 ? NOTHING : { score, evidence: excerpt(value, where) }
+}
+
+const METHODS =
+  /^db\.\w{1,40}\.(?:find|findOne|insert|insertOne|insertMany|update|updateOne|updateMany|remove|drop|deleteOne|deleteMany|aggregate|count|distinct|save|mapReduce|createIndex)\(/
+
+/** `db.users.find(`, `return this.a == 'b'`: what the shell or $where would run. */
+function shellCall(value: string): number {
+  const at = value.indexOf('db.')
+  if (at >= 0 && METHODS.test(value.slice(at, at + 80))) return at < 40 ? 88 : 60
+  return value.startsWith('return ') && value.slice(0, 200).includes('this.') ? 82 : 0
 }
 
 /** `' || 'a'=='a`, `'; return true; var x='`: JavaScript behind a literal, for $where. */

@@ -38,6 +38,12 @@ for (const [rank, words] of [
 /** Start of a command and what stands before it. */
 const NONE: ShellFinding = { score: 0, evidence: '' }
 const CERTAIN = 90
+/** Told from no sentence even alone. */
+const ALONE = new Set(
+  'whoami ifconfig ipconfig netstat uname systeminfo tasklist printenv hostnamectl lsof getent'.split(
+    ' ',
+  ),
+)
 /** Separators looked behind in one value; prose and code have few. */
 const MAX_STARTS = 256
 
@@ -56,6 +62,8 @@ export function shellScore(value: string): ShellFinding {
     const next = value.charCodeAt(i + 1)
     let at = -1
     let separator = ''
+    if (c === 38 && (next === 35 || isReference(value, i))) continue
+    if (c === 59 && endsReference(value, i)) continue
     if (c === 59 || c === 10 || c === 13) {
       separator = c === 59 ? ';' : 'newline'
       at = i + 1
@@ -79,6 +87,28 @@ export function shellScore(value: string): ShellFinding {
     }
   }
   return best
+}
+
+/** Whether `&` at `at` starts a named character reference. */
+function isReference(value: string, at: number): boolean {
+  let i = at + 1
+  while (i - at < 9 && isWord(value.charCodeAt(i))) i++
+  return i > at + 1 && value.charCodeAt(i) === 59
+}
+
+/** Whether `;` at `at` ends a character reference. */
+function endsReference(value: string, at: number): boolean {
+  let i = at - 1
+  while (i >= 0 && at - i < 9 && (isWord(value.charCodeAt(i)) || value.charCodeAt(i) === 35)) i--
+  return i >= 0 && i < at - 1 && value.charCodeAt(i) === 38
+}
+
+/** `/???/c?t`, `/b?n/id`: short wildcard folders, as no glob of a build tool has. */
+function isMaskedPath(name: string): boolean {
+  const second = name.indexOf('/', 1)
+  if (!name.startsWith('/') || second < 3 || second > 6) return false
+  const folder = name.slice(1, second)
+  return folder !== '**' && (folder.includes('?') || folder.includes('*'))
 }
 
 function commandAt(value: string, from: number, separator: string): number {
@@ -111,19 +141,28 @@ function commandAt(value: string, from: number, separator: string): number {
   const slash = name.lastIndexOf('/')
   const isPath = slash >= 0
   const base = (isPath ? name.slice(slash + 1) : name).toLowerCase()
-  if (
-    isPath &&
-    (name.includes('?') || name.includes('*')) &&
-    (name.startsWith('/') || name.startsWith('./'))
-  )
-    return separator === '' && !name.startsWith('/') ? 0 : 86
+  if (isMaskedPath(name)) return 86
+  if (base === 'base64' && value.charCodeAt(i) === 44) return 0
   const rank = RANKS.get(base) ?? RANKS.get(base.replace(/[.]exe$|[\d.]+$/, '')) ?? 0
   if (rank === 0) return 0
+  if (odd > 0 && separator === '' && !quoted && rank > WORDLIKE && i - start > name.length)
+    return 84
   if (odd > 0 && (quoted ? odd > 1 : odd > 0) && separator !== '' && i - start - name.length > 0)
     return 90
   if (isPath && (name.startsWith('/bin') || name.startsWith('/usr') || name.startsWith('/sbin')))
     return 90
   return weigh(value, rank, base, i, from, separator, start)
+}
+
+/** "Try `ls` in ...": a word and a space before the back quotes, a space and a word behind. */
+function isMarkdown(value: string, from: number): boolean {
+  if (!isSpace(value.charCodeAt(from - 2)) || !isWord(value.charCodeAt(from - 3))) return false
+  const close = value.slice(from, from + 200).indexOf('`')
+  return (
+    close > 0 &&
+    isSpace(value.charCodeAt(from + close + 1)) &&
+    isWord(value.charCodeAt(from + close + 2))
+  )
 }
 
 /** Length of an expansion that a shell drops: $@, $*, $1, ${x}, $u. */
@@ -153,7 +192,7 @@ function weigh(
   if (separator === '') {
     if (argument >= 3) return rank === WORDLIKE ? 84 : 88
     if (argument === 2) return rank === TOOL ? 84 : rank === SHORT ? 84 : 70
-    if (after >= value.length) return rank === TOOL ? 70 : 20
+    if (after >= value.length) return ALONE.has(base) ? 84 : rank === TOOL ? 70 : 20
     return 0
   }
   if (separator === '{') return value.charCodeAt(after) === 44 ? 90 : 0
@@ -162,7 +201,7 @@ function weigh(
   if (substitution) return rank === WORDLIKE ? (argument > 0 || ends ? 88 : 40) : 92
   if (separator === '`') {
     // Markdown sets commands in back quotes, in the middle of a sentence.
-    if (prefix > 1) return argument >= 3 ? 66 : 45
+    if (prefix > 1 || (prefix === 1 && isMarkdown(value, from))) return argument >= 3 ? 66 : 45
     return rank === WORDLIKE && argument === 0 && !ends ? 40 : 86
   }
   if (argument >= 3) return prefix > 6 && separator === 'newline' ? 80 : 90
@@ -227,10 +266,12 @@ function argumentScore(value: string, base: string, from: number): 0 | 1 | 2 | 3
       value.charCodeAt(i + 1) === 40)
   )
     return 3
+  if (base === 'base64' && c === 44) return 0
   if (c === 44 || !spaced) return c === 44 && isWord(value.charCodeAt(i + 1)) ? 1 : 0
   if (c === 45) return isWord(value.charCodeAt(i + 1)) || value.charCodeAt(i + 1) === 45 ? 3 : 0
   if (c === 47)
-    return isWord(value.charCodeAt(i + 1)) ||
+    return isSpace(value.charCodeAt(i + 1)) ||
+      isWord(value.charCodeAt(i + 1)) ||
       value.charCodeAt(i + 1) === 63 ||
       value.charCodeAt(i + 1) === 42 ||
       i + 1 >= value.length
@@ -247,7 +288,11 @@ function argumentScore(value: string, base: string, from: number): 0 | 1 | 2 | 3
     const d = value.charCodeAt(i)
     if (isSpace(d) || d === 59 || d === 124 || d === 38) break
     if (d === 46 && isWord(value.charCodeAt(i + 1))) hasDot = true
-    if (d === 47 || d === 92) hasPath = true
+    if (d === 47) hasPath = true
+    else if (d === 92) {
+      const letter = value.charCodeAt(i + 1) | 32
+      if (letter !== 117 && letter !== 120) hasPath = true
+    }
     word += value[i]
   }
   if (word.includes('://') || hasPath) return 3
@@ -257,7 +302,12 @@ function argumentScore(value: string, base: string, from: number): 0 | 1 | 2 | 3
     return base === 'sleep' || base === 'ping' || base === 'kill' ? (closed ? 3 : 1) : 1
   if (/^(?:install|and|or|the|is|a|to|for|in|of|it)$/.test(word)) return 0
   return closed &&
-    (base === 'echo' || base === 'cat' || base === 'type' || base === 'rm' || base === 'net')
+    (RANKS.get(base) === SHORT ||
+      base === 'echo' ||
+      base === 'cat' ||
+      base === 'type' ||
+      base === 'rm' ||
+      base === 'net')
     ? 2
     : 1
 }

@@ -11,6 +11,7 @@ import type { AttackClass } from './types.ts'
 
 export const SIGNAL_LINES: Readonly<Partial<Record<AttackClass, readonly string[]>>> = {
   lfi: [
+    '76 p /.env ~ ../.env ~ /.git/ ~ /.svn/',
     '88 p etc/passwd ~ etc/shadow ~ etc\\passwd ~ etc\\shadow ~ etc/master.passwd ~ etc/security/passwd ~ etc/sudoers ~ /etc/gshadow',
     '70 p /etc/hosts ~ /etc/group ~ /etc/issue ~ /etc/motd ~ /etc/fstab ~ /etc/crontab ~ /etc/resolv.conf ~ /etc/hostname ~ /etc/profile ~ /etc/bashrc ~ /etc/os-release ~ /etc/redhat-release ~ /etc/lsb-release ~ /etc/inetd.conf ~ /etc/services ~ /etc/exports ~ /etc/networks ~ /etc/network/interfaces',
     '76 p /etc/mysql/ ~ /etc/my.cnf ~ /etc/apache ~ /etc/httpd/ ~ /etc/nginx/ ~ /etc/php ~ /etc/ssh/ ~ /etc/ssl/ ~ /etc/init.d ~ /etc/pam ~ /etc/samba/ ~ /etc/vsftpd ~ /etc/proftpd ~ /etc/ftpusers ~ /etc/rc.',
@@ -22,21 +23,23 @@ export const SIGNAL_LINES: Readonly<Partial<Record<AttackClass, readonly string[
     '90 php://filter ~ php://input ~ php://fd ~ php://memory ~ php://temp ~ php://output ~ phar:// ~ expect:// ~ zip:// ~ glob:// ~ compress.zlib:// ~ compress.bzip2:// ~ ogg:// ~ rar:// ~ ssh2:// ~ convert.base64-encode ~ convert.iconv. ~ string.rot13',
     '88 < data://text ~ data:;base64 ~ data:text/plain;base64 ~ file:// ~ netdoc:// ~ jar:file: ~ local_file:// ~ file:/etc ~ file:/proc ~ file:c:',
     '62 p c:\\ ~ c:/windows ~ c:/winnt ~ c:/boot ~ c:/inetpub ~ d:\\ ~ \\\\?\\ ~ \\\\.\\',
-    '60 p /root/ ~ /.env ~ .git/ ~ .svn/ ~ /cgi-bin/',
+    '60 p /root/ ~ .git/ ~ .svn/ ~ /cgi-bin/',
   ],
   rce: [
+    '84 <p chmod 777 ~ chmod +x ~ python -c ~ python3 -c ~ perl -e ~ php -r ~ ruby -e ~ node -e ~ lua -e ~ lynx -source ~ wget http ~ wget -q ~ curl http ~ curl -s ~ curl -o ~ curl -k ~ ping -c ~ ping -n ~ tftp -i ~ ipconfig /all ~ ls -la ~ ls -al ~ cat /etc ~ uname -a ~ rm -rf ~ rm -fr ~ cat /proc ~ ls -l',
     '82 <>p whoami',
     '88 > | bash ~ |bash ~ | sh ~ |sh',
     '92 <> bash -i ~ sh -i ~ nc -e ~ bash -c ~ sh -c ~ net user ~ net localgroup',
     '97 () { ~ (){ : ~ () {: ~ (){:;',
     '92 /dev/tcp/ ~ /dev/udp/ ~ ${ifs} ~ $ifs$ ~ {ifs} ~ >& /dev/ ~ nc.exe -e ~ nc.traditional ~ ncat -e ~ mkfifo /tmp ~ rm -rf / ~ rm -fr / ~ certutil -urlcache ~ certutil.exe ~ powershell -e ~ powershell.exe ~ pwsh -c ~ -encodedcommand ~ -executionpolicy ~ bitsadmin /transfer ~ wmic process ~ regsvr32 /s ~ mshta http ~ rundll32.exe ~ xp_cmdshell',
-    '88 $ifs ~ cmd.exe ~ cmd /c ~ command.com ~ %comspec% ~ %systemroot% ~ %programfiles% ~ invoke-expression ~ invoke-webrequest ~ downloadstring ~ downloadfile( ~ new-object net.webclient ~ new-object system.net ~ start-process ~ get-wmiobject ~ base64 -d ~ base64 --decode ~ chmod 777 ~ chmod +x ~ python -c ~ python3 -c ~ perl -e ~ php -r ~ ruby -e ~ node -e ~ lua -e ~ lynx -source ~ wget http ~ wget -q ~ curl http ~ curl -s ~ curl -o ~ curl -k ~ ping -c ~ ping -n ~ tftp -i ~ ipconfig /all ~ ls -la ~ ls -al ~ cat /etc ~ uname -a ~ kill -9 -1 ~ taskkill /f ~ /bin/netcat ~ -oe /bin',
+    '88 $ifs ~ cmd.exe ~ cmd /c ~ command.com ~ %comspec% ~ %systemroot% ~ %programfiles% ~ invoke-expression ~ invoke-webrequest ~ downloadstring ~ downloadfile( ~ new-object net.webclient ~ new-object system.net ~ start-process ~ get-wmiobject ~ base64 -d ~ base64 --decode ~ kill -9 -1 ~ taskkill /f ~ /bin/netcat ~ -oe /bin',
     '82 p /bin/sh ~ /bin/bash ~ /bin/cat ~ /bin/ls ~ /bin/id ~ /bin/ps ~ /bin/zsh ~ /bin/ksh ~ /bin/csh ~ /bin/dash ~ /bin/nc ~ /bin/echo ~ /bin/ping ~ /bin/uname ~ /bin/chmod ~ /bin/rm ~ /usr/bin/id ~ /usr/bin/wget ~ /usr/bin/curl ~ /usr/bin/perl ~ /usr/bin/python ~ /usr/bin/nc ~ /usr/bin/env ~ /usr/bin/whoami ~ /bin/touch ~ /bin/sleep ~ /sbin/ifconfig ~ /usr/local/bin/',
     '70 ipconfig ~ ifconfig ~ systeminfo ~ tasklist ~ nslookup ~ netstat - ~ wscript.shell ~ cscript ~ ld_preload ~ bash_env ~ prompt_command ~ /dev/null ~ 2>&1 ~ /tmp/ ~ iex( ~ iex ( ~ xcopy ~ icacls ~ schtasks ~ reg query ~ reg add',
     '88 /???/ ~ /??n/ ~ /b?n/ ~ /bi?/ ~ /b*n/ ~ /etc/pass?d ~ /e*c/ ~ /et?/ ~ /?tc/ ~ /etc/p*',
     '90 $@ ; ~ c\\at ~ c"a"t ~ c\'a\'t ~ w\\hoami ~ who$@ami ~ wh$@oami ~ who^ami',
   ],
   code: [
+    '90 ${@ ~ print(md5( ~ die(md5( ~ echo(md5( ~ echo md5( ~ print md5( ~ die(print(',
     '70 <( getenv ~ include_once ~ require_once ~ fopen ~ var_dump ~ print_r ~ symlink ~ scandir ~ include ~ require ~ die ~ dl ~ md5 ~ print',
     '66 process.env ~ process.exit ~ process.cwd ~ process.stdout ~ os.environ ~ yaml.load( ~ java.io.file ~ java.net.url ~ file.read( ~ file.open( ~ io.read ~ getclass() ~ require(\'fs ~ require("fs ~ require(\'os ~ require("os ~ require(\'net ~ require("net ~ require(\'http ~ require("http ~ constructor.prototype',
     '93 <?php ~ <?= ~ <? echo ~ <?system ~ phpinfo( ~ shell_exec( ~ passthru( ~ proc_open( ~ pcntl_exec( ~ create_function( ~ call_user_func ~ register_shutdown_function ~ allow_url_include ~ auto_prepend_file ~ $_get[ ~ $_post[ ~ $_request[ ~ $_cookie[ ~ $_server[ ~ $_files[ ~ $globals[ ~ <script language="php" ~ __halt_compiler ~ {php} ~ {/php} ~ preg_replace("/ ~ preg_replace(\'/ ~ .chr( ~ gzinflate( ~ str_rot13( ~ assert(',
@@ -51,6 +54,7 @@ export const SIGNAL_LINES: Readonly<Partial<Record<AttackClass, readonly string[
     "88 settings.secret_key ~ config.items() ~ config.from ~ self._template ~ request.application ~ {{config}} ~ {{self}} ~ {{request}} ~ {{settings}} ~ {{ config }} ~ {{ self }} ~ {$smarty ~ {{app. ~ {{dump( ~ {{ dump( ~ {{_self ~ _self.env ~ registerundefinedfiltercallback ~ getfilter( ~ |filter('system ~ |map('system ~ |sort('system ~ |reduce('system ~ [\"id\"]|filter ~ ['id']|filter ~ {% debug ~ {%debug ~ {% import ~ {% include ~ {%include ~ #set($ ~ #set ($ ~ $class.inspect ~ #evaluate( ~ #include( ~ #parse( ~ $ex= ~ <#assign ~ <#list ~ <#include ~ [#assign ~ {{constructor ~ {{$on.constructor ~ {{$eval ~ {{toString().constructor ~ {{#with ~ lookup string.sub ~ #with \"s\" ~ {{range. ~ {{.system ~ {{ .system ~ {{printf ~ {{html ~ writefile( ~ smarty_internal ~ ${self. ~ <%import ~ <% import ~ <%! ~ #{system ~ #{global ~ #{root ~ #{process ~ #{function ~ #{open ~ #{`",
   ],
   ssrf: [
+    '84 jar:http ~ jar:https',
     '92 169.254.169.254 ~ 169.254.170.2 ~ metadata.google.internal ~ metadata.tencentyun ~ 100.100.100.200 ~ latest/meta-data ~ latest/user-data ~ latest/dynamic/instance ~ computemetadata/v1 ~ metadata/instance? ~ metadata/v1 ~ metadata.azure ~ opc/v1/instance ~ kubernetes.default.svc ~ 169.254.169.123 ~ 2852039166 ~ 0xa9fea9fe ~ instance-data/latest ~ fd00:ec2::254',
     '88 gopher:// ~ gopher: ~ dict:// ~ tftp:// ~ ldapi:// ~ sftp:// ~ rmi:// ~ iiop:// ~ netdoc: ~ unix:/ ~ http+unix: ~ docker.sock',
     '84 burpcollaborator ~ .oastify.com ~ .oast. ~ interact.sh ~ interactsh ~ dnslog.cn ~ .ceye.io ~ requestbin ~ webhook.site ~ canarytokens ~ bxss.me ~ xss.ht ~ .nip.io ~ .xip.io ~ .sslip.io ~ localtest.me ~ lvh.me ~ spoofed.burp ~ pipedream.net ~ ngrok.io ~ .beeceptor.com ~ dnsbin ~ r87.me',
@@ -67,6 +71,7 @@ export const SIGNAL_LINES: Readonly<Partial<Record<AttackClass, readonly string[
     '86 __schema ~ introspectionquery ~ __type(name ~ __type (name ~ __typekind ~ __inputvalue ~ __enumvalue ~ __directive ~ querytype{ ~ querytype { ~ possibletypes{ ~ fields(includedeprecated',
   ],
   xss: [
+    "86 ['alert'] ~ [\"alert\"] ~ ['prompt'] ~ ['confirm'] ~ ['eval'] ~ [\"eval\"]",
     "62 document.body ~ appendchild( ~ createelement( ~ self[' ~ this[' ~ parent[' ~ frames[' ~ top[' ~ top[\" ~ window[' ~ window[\"",
     "88 document.cookie ~ document.domain ~ document.write ~ document.location ~ document[ ~ window.location= ~ window.location = ~ location.href= ~ location.href = ~ location='javascript ~ string.fromcharcode( ~ settimeout(' ~ settimeout(\" ~ settimeout` ~ setinterval(' ~ setinterval(\" ~ eval(atob ~ eval(location ~ eval(name ~ eval(string ~ atob(' ~ localstorage.getitem ~ xmlhttprequest( ~ new image().src ~ .innerhtml= ~ .innerhtml = ~ .outerhtml ~ innerhtml+= ~ navigator.sendbeacon ~ throw onerror ~ onerror=alert ~ onerror=eval ~ onload=alert ~ -moz-binding ~ expression(alert ~ expression( alert ~ url(javascript ~ url('javascript ~ url(\"javascript ~ $.getscript( ~ import('// ~ import(\"// ~ reflect.construct ~ valueof=alert ~ tostring=alert ~ {onerror=",
     '86 <( alert ~ confirm ~ prompt ~ msgbox',

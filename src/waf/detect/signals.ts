@@ -98,7 +98,7 @@ const SQL: Signal = {
 
 /** How much a path or a name weighs less inside prose and more alone. */
 const PROSE_PENALTY = 15
-const ALONE_BONUS = 10
+const ALONE_BONUS = 12
 
 /**
  * @param text      one decoded value

@@ -438,6 +438,8 @@ export class SqlRun {
     const argument = t.at(significant(t, open + 1))
     if (argument === 0 || t.at(open) !== OPEN || argument === CLOSE) return
     const bare = i === this.#first
+    // "sleep (8 hours)": prose sets a space, calls do not.
+    if (bare && t.start[open] !== t.end[i] && t.at(i + 1) === OPEN) return
     if (t.at(i - 1) === STMT) this.#hit(this.#by(90, 86, 60, 60, 40), 'hostile SQL function', i)
     else if (bare && this.#anchor === 'word') this.#hit(84, 'hostile SQL function', i)
     else if (bare && this.#anchor === 'inner') {

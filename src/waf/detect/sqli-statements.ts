@@ -250,6 +250,7 @@ export function statementStrength(text: string, t: SqlTokens, i: number): Streng
       if (t.at(k) !== WORD && t.at(k) !== STR) return 0
       if (wordAt(text, t, k) === 'if' || isObjectKind(wordAt(text, t, k))) k = significant(t, k + 1)
       const after = significant(t, k + 1)
+      if (wordAt(text, t, after) === 'identified') return 3
       if (endsAt(t, k + 1)) return 2
       if (t.at(after) === OPEN) return 3
       return t.at(after) === STMT ? 2 : 0

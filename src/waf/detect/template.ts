@@ -21,7 +21,7 @@ const PAIRS: readonly (readonly [string, string, number])[] = [
   ['~{', '}', -20],
   ['@(', ')', 0],
   ['[[', ']]', -10],
-  ['{', '}', -14],
+  ['{', '}', -8],
 ]
 
 const MAX_LENGTH = 300
@@ -71,6 +71,7 @@ function nextOpening(value: string, from: number): number {
 
 function expressionScore(body: string, open: string): number {
   let i = skipSpace(body, 0)
+  if (open !== '{' && body.charCodeAt(i) === 123) i++
   const first = body.charCodeAt(i)
   if (open === '<%') {
     if (first === 61 || first === 45 || first === 33) return 84
@@ -78,7 +79,7 @@ function expressionScore(body: string, open: string): number {
   }
   if (first === 61 || first === 35 || first === 64 || first === 37) i = skipSpace(body, i + 1)
   const text = body.slice(i)
-  if (isArithmetic(text)) return open === '[[' ? 84 : 92
+  if (isArithmetic(text)) return open === '[[' ? 84 : open === '{' && !text.includes('*') ? 40 : 92
   if (open === '{') {
     // Single braces are JSON, CSS and code nearly always.
     if (

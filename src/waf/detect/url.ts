@@ -13,7 +13,7 @@ export function ssrfScore(value: string): number {
   let at = value.indexOf('://', 1)
   for (let n = 0; at > 0 && n < 16 && best < 90; n++) {
     const inner = urlScore(value, schemeStart(value, at))
-    const byItself = at < start + 12
+    const byItself = schemeStart(value, at) === start
     const before = value.charCodeAt(schemeStart(value, at) - 1)
     const inUrl = before === 61 || before === 64 || before === 47 || before === 34 || before === 39
     best = Math.max(best, byItself ? inner : inUrl ? inner - 4 : Math.min(inner, 50))
@@ -209,6 +209,8 @@ function internalV6(name: string): number {
   const text = name.slice(1, name.endsWith(']') ? -1 : undefined)
   if (!text.includes(':')) return 0
   if (text === '::1' || text === '::' || /^(?:0+:){7}0*1?$/.test(text)) return 90
+  const mapped = text.slice(text.lastIndexOf(':') + 1)
+  if (mapped.includes('.')) return internalHost(mapped) > 0 ? 92 : 0
   if (text.startsWith('::ffff:')) return 92
   return text.startsWith('fc') || text.startsWith('fd') || text.startsWith('fe80') ? 84 : 0
 }

@@ -15,6 +15,7 @@ import {
   HtmlReader,
   TAG,
   TAG_END,
+  TEXT,
   VALUE,
 } from './html-tokens.ts'
 import { eventRank, holdsUrl, tagScore } from './html-words.ts'
@@ -74,6 +75,7 @@ function read(value: string, context: HtmlContext, found: Found): void {
   const inData = context === 'data'
   let tag = ''
   let attribute = ''
+  let inStyle = false
   let isFirst = !inData
   const hit = (score: number, at: number, evidence: string) => {
     if (score > found.score) {
@@ -87,9 +89,14 @@ function read(value: string, context: HtmlContext, found: Found): void {
       case TAG:
         tag = nameAt(value, reader.start, reader.end)
         attribute = ''
+        inStyle = tag === 'style'
         hit(tagScore(tag), reader.start - 1, `<${tag}>`)
         break
+      case TEXT:
+        if (inStyle) hit(styleScore(value, reader.start, reader.end), reader.start, 'active style')
+        break
       case END_TAG:
+        inStyle = false
         tag = ''
         if (nameAt(value, reader.start, reader.end) === 'script')
           hit(84, reader.start - 2, '</script>')
