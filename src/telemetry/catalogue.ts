@@ -3,27 +3,35 @@
  * and a test compares the two. Names follow the Prometheus conventions (base units, `_total`), buckets
  * those of OpenTelemetry's `http.server.request.duration`.
  */
-import type { MetricDefinition } from './metrics.ts'
+import type { Merge, MetricDefinition } from './metrics.ts'
 
 /** Seconds; OpenTelemetry semantic conventions, HTTP metrics. */
 const DURATION_BUCKETS = [
   0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10,
 ] as const
 
-function counter(name: string, help: string, ...labels: string[]): MetricDefinition {
+function counter<const Labels extends readonly string[]>(
+  name: string,
+  help: string,
+  ...labels: Labels
+): MetricDefinition<Labels> {
   return { name, type: 'counter', help, labels }
 }
 
-function histogram(name: string, help: string, ...labels: string[]): MetricDefinition {
+function histogram<const Labels extends readonly string[]>(
+  name: string,
+  help: string,
+  ...labels: Labels
+): MetricDefinition<Labels> {
   return { name, type: 'histogram', help, labels, buckets: DURATION_BUCKETS }
 }
 
-function gauge(
+function gauge<const Labels extends readonly string[]>(
   name: string,
-  merge: 'sum' | 'max' | 'min',
+  merge: Merge,
   help: string,
-  ...labels: string[]
-): MetricDefinition {
+  ...labels: Labels
+): MetricDefinition<Labels> {
   return { name, type: 'gauge', help, labels, merge }
 }
 
@@ -96,16 +104,15 @@ export const CATALOGUE = {
   ),
   healthTransitions: counter(
     'meridian_health_transitions_total',
-    'Changes of an origin’s health, by the new state.',
-    'region',
+    'Changes of an origin’s health.',
     'origin',
-    'state',
+    'from',
+    'to',
   ),
   originHealthy: gauge(
     'meridian_origin_healthy',
     'min',
     '1 while the origin may be used, else 0.',
-    'region',
     'origin',
   ),
   regionHealthy: gauge(
@@ -114,8 +121,13 @@ export const CATALOGUE = {
     '1 while the region has an origin that may be used, else 0.',
     'region',
   ),
-  cacheEntries: gauge('meridian_cache_entries', 'sum', 'Stored responses in memory.'),
-  cacheBytes: gauge('meridian_cache_bytes', 'sum', 'Memory that stored responses take.'),
+  cacheEntries: gauge('meridian_cache_entries', 'sum', 'Stored responses.', 'tier'),
+  cacheBytes: gauge(
+    'meridian_cache_bytes',
+    'sum',
+    'What stored responses take of the tier (`memory`, `disk`).',
+    'tier',
+  ),
   configReloads: counter(
     'meridian_config_reloads_total',
     'Attempts to load a configuration, by result.',

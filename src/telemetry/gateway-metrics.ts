@@ -49,10 +49,10 @@ export class GatewayMetrics {
   readonly #failovers
   readonly #wafMatches
   /** Reused for each look-up; `slot` does not keep them. */
-  readonly #labels5 = ['', '', '', '', '']
-  readonly #labels3 = ['', '', '']
-  readonly #labels2 = ['', '']
-  readonly #label = ['']
+  readonly #labels5: [string, string, string, string, string] = ['', '', '', '', '']
+  readonly #labels3: [string, string, string] = ['', '', '']
+  readonly #labels2: [string, string] = ['', '']
+  readonly #label: [string] = ['']
 
   readonly inFlight
   readonly limitDecisions

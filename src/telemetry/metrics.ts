@@ -9,15 +9,20 @@ export type MetricType = 'counter' | 'gauge' | 'histogram'
 export type Merge = 'sum' | 'max' | 'min'
 
 /** One metric, before it counts anything. */
-export interface MetricDefinition {
+export interface MetricDefinition<Labels extends readonly string[] = readonly string[]> {
   readonly name: string
   readonly type: MetricType
   readonly help: string
-  readonly labels: readonly string[]
+  readonly labels: Labels
   /** Upper bounds, rising, without +Inf; histograms only. */
   readonly buckets?: readonly number[]
   /** Gauges only; counters and histograms are summed. */
   readonly merge?: Merge
+}
+
+/** A value for each label, in order. */
+export type LabelValues<Labels extends readonly string[]> = {
+  readonly [Index in keyof Labels]: string
 }
 
 /** One label set with its value. For a histogram: counts by bucket (+Inf last), and the sum. */
@@ -132,21 +137,19 @@ function grown(array: Float64Array, length: number): Float64Array<ArrayBuffer> {
   return next
 }
 
-const NO_LABELS: readonly string[] = []
-
 /** A counter or a gauge. */
-export class Scalar {
+export class Scalar<Labels extends readonly string[] = readonly string[]> {
   readonly family: Family
   #values = new Float64Array(8)
 
-  constructor(definition: MetricDefinition, budget: Budget) {
+  constructor(definition: MetricDefinition<Labels>, budget: Budget) {
     this.family = new Family(definition, budget)
     // A gauge that nobody has set is not shown, rather than shown as 0.
     if (definition.type === 'gauge') this.#values[0] = Number.NaN
   }
 
   /** See `Family.slot`; for the hot path, to be kept where the label set does not change. */
-  slot(values: readonly string[] = NO_LABELS): number {
+  slot(values: LabelValues<Labels>): number {
     const slot = this.family.slot(values)
     if (slot >= this.#values.length) this.#values = grown(this.#values, slot + 1)
     return slot
@@ -156,18 +159,18 @@ export class Scalar {
     this.#values[slot] = (this.#values[slot] as number) + amount
   }
 
-  add(values: readonly string[], amount = 1): void {
+  add(values: LabelValues<Labels>, amount = 1): void {
     this.addAt(this.slot(values), amount)
   }
 
   /** Gauges: `other` would be a meaningless mixture, so what has no slot is not shown. */
-  set(values: readonly string[], value: number): void {
+  set(values: LabelValues<Labels>, value: number): void {
     const slot = this.slot(values)
     if (slot !== 0 || values.length === 0) this.#values[slot] = value
   }
 
   /** Counters that are counted elsewhere and read at a scrape; `value` never falls. */
-  setTotal(values: readonly string[], value: number): void {
+  setTotal(values: LabelValues<Labels>, value: number): void {
     this.#values[this.slot(values)] = value
   }
 
@@ -194,21 +197,21 @@ function isShown(family: Family): boolean {
   )
 }
 
-export class Histogram {
+export class Histogram<Labels extends readonly string[] = readonly string[]> {
   readonly family: Family
   readonly #bounds: Float64Array
   readonly #width: number
   #counts: Float64Array
   #sums = new Float64Array(8)
 
-  constructor(definition: MetricDefinition, budget: Budget) {
+  constructor(definition: MetricDefinition<Labels>, budget: Budget) {
     this.family = new Family(definition, budget)
     this.#bounds = Float64Array.from(definition.buckets ?? [])
     this.#width = this.#bounds.length + 1
     this.#counts = new Float64Array(8 * this.#width)
   }
 
-  slot(values: readonly string[] = NO_LABELS): number {
+  slot(values: LabelValues<Labels>): number {
     const slot = this.family.slot(values)
     if (slot >= this.#sums.length) {
       this.#sums = grown(this.#sums, slot + 1)
@@ -226,7 +229,7 @@ export class Histogram {
     this.#sums[slot] = (this.#sums[slot] as number) + value
   }
 
-  observe(values: readonly string[], value: number): void {
+  observe(values: LabelValues<Labels>, value: number): void {
     this.observeAt(this.slot(values), value)
   }
 
@@ -247,7 +250,7 @@ export class Histogram {
 
 export class MetricsRegistry {
   readonly #budget: Budget
-  readonly #families: (Scalar | Histogram)[] = []
+  readonly #families: { readonly family: Family; snapshot(): FamilySnapshot }[] = []
   readonly #collectors: (() => void)[] = []
 
   /** @param maxSeries exposed lines at most; every label set has at least one */
@@ -255,13 +258,17 @@ export class MetricsRegistry {
     this.#budget = { limit: maxSeries, used: 0 }
   }
 
-  scalar(definition: MetricDefinition): Scalar {
+  scalar<const Labels extends readonly string[]>(
+    definition: MetricDefinition<Labels>,
+  ): Scalar<Labels> {
     const scalar = new Scalar(definition, this.#budget)
     this.#families.push(scalar)
     return scalar
   }
 
-  histogram(definition: MetricDefinition): Histogram {
+  histogram<const Labels extends readonly string[]>(
+    definition: MetricDefinition<Labels>,
+  ): Histogram<Labels> {
     const histogram = new Histogram(definition, this.#budget)
     this.#families.push(histogram)
     return histogram
