@@ -36,7 +36,8 @@ export function selectingSignature(
   options: VaryOptions,
 ): string {
   let signature = ''
-  for (const name of names) {
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i] as string
     const value = headers.joined(name)
     signature += value === undefined ? '\n-' : `\n=${normalValue(name, value, options)}`
   }
@@ -44,9 +45,30 @@ export function selectingSignature(
 }
 
 function normalValue(name: string, value: string, options: VaryOptions): string {
-  if (name === 'accept-encoding' && options.normalizeEncoding) return normalEncoding(value)
-  if (name === 'accept-language' && options.normalizeLanguage) return normalLanguage(value)
+  if (name === 'accept-encoding' && options.normalizeEncoding) return encodings.of(value)
+  if (name === 'accept-language' && options.normalizeLanguage) return languages.of(value)
   return squeezed(value)
+}
+
+/** Browsers send a handful of values over and over: each is put in normal form once. */
+class NormalForms {
+  readonly #known = new Map<string, string>()
+  readonly #normalize: (value: string) => string
+  constructor(normalize: (value: string) => string) {
+    this.#normalize = normalize
+  }
+
+  of(value: string): string {
+    const known = this.#known.get(value)
+    if (known !== undefined) return known
+    const normal = this.#normalize(value)
+    // Bounded in number and in length: what clients make up does not stay.
+    if (value.length <= 256) {
+      if (this.#known.size >= 512) this.#known.clear()
+      this.#known.set(value, normal)
+    }
+    return normal
+  }
 }
 
 /** White space at the ends and around commas taken away, outside quotes. */
@@ -55,6 +77,9 @@ function squeezed(value: string): string {
   if (value.includes('"')) return value.trim()
   return value.trim().replace(/[ \t]*,[ \t]*/g, ',')
 }
+
+const encodings = new NormalForms((value) => normalEncoding(value))
+const languages = new NormalForms((value) => normalLanguage(value))
 
 export interface Weighted {
   readonly value: string
