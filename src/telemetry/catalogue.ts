@@ -104,10 +104,9 @@ export const CATALOGUE = {
   ),
   healthTransitions: counter(
     'meridian_health_transitions_total',
-    'Changes of an origin’s health.',
+    'Changes of an origin’s health, by the new state.',
     'origin',
-    'from',
-    'to',
+    'state',
   ),
   originHealthy: gauge(
     'meridian_origin_healthy',
