@@ -104,9 +104,10 @@ export const CATALOGUE = {
   ),
   healthTransitions: counter(
     'meridian_health_transitions_total',
-    'Changes of an origin’s health, by the new state.',
+    'Changes of an origin’s health.',
     'origin',
-    'state',
+    'from',
+    'to',
   ),
   originHealthy: gauge(
     'meridian_origin_healthy',
