@@ -38,7 +38,7 @@ export function readings(value: string, plusIsSpace: boolean): Form[] {
     }
     const has = escapesIn(form.text)
     if (has & PERCENT) add('url', urlDecode(form.text, plusIsSpace && i === 0))
-    else if (has & PLUS && plusIsSpace && i === 0) add('plus', form.text.replaceAll('+', ' '))
+    else if (has & PLUS && plusIsSpace) add('plus', form.text.replaceAll('+', ' '))
     if (has & AMPERSAND) add('html', htmlDecode(form.text))
     if (has & BACKSLASH) add('escape', escapeDecode(form.text))
     if (has & WIDE) add('wide', narrow(form.text))
@@ -368,7 +368,7 @@ function base64Bytes(text: string): string {
 }
 
 /** Characters that a base64 text would have to hide to be worth reading. */
-const TELLING = /[^\w .,-]/
+const TELLING = /[^\w.,-]/
 
 /**
  * The text inside a base64 value, or undefined when the value is not clearly base64 of text. Padding may
@@ -384,16 +384,18 @@ export function base64Text(value: string): string | undefined {
   while (to > from && (value.charCodeAt(to - 1) === 61 || value.charCodeAt(to - 1) <= 32)) to--
   const length = to - from
   if (length < 6 || length > MAX_BASE64 || length % 4 === 1) return undefined
-  let lower = false
-  let upper = false
+  let lower = 0
+  let upper = 0
+  let digit = 0
   for (let i = from; i < to; i++) {
     const c = value.charCodeAt(i)
     if (base64Value(c) < 0 && c !== 32) return undefined
-    if (c >= 97) lower = true
-    else if (c >= 65) upper = true
+    if (c >= 97) lower = 1
+    else if (c >= 65) upper = 1
+    else if (c >= 48) digit = 1
   }
   // Words of one case, numbers and hex digests are no base64 of text.
-  if (!lower || !upper) return undefined
+  if (lower + upper + digit < 2) return undefined
   const text = base64Bytes(value.slice(from, to).replaceAll(' ', '+'))
   let odd = 0
   for (let i = 0; i < text.length; i++) {

@@ -36,6 +36,14 @@ export function scanLines(value: string, isName: boolean): LineFinding {
   const found: LineFinding = { crlf: 0, mail: 0, evidence: '' }
   const firstLine = nextBreak(value, 0)
   mailCommand(value, 0, firstLine, found, true)
+  const isAddress =
+    firstLine < 80 &&
+    value.slice(0, firstLine).includes('@') &&
+    !value.slice(0, firstLine).includes(' ')
+  if (isAddress) {
+    const rest = value.slice(firstLine, firstLine + 120).trim()
+    if (rest !== '' && !rest.includes('@')) raise(found, 'mail', 84, value, firstLine)
+  }
   let at = firstLine
   for (let n = 0; at < value.length && n < MAX_LINES; n++) {
     while (at < value.length && isBreak(value.charCodeAt(at))) at++
@@ -85,7 +93,8 @@ function header(
     const name = value.slice(from, i).toLowerCase()
     // A form's text area may hold a mail with its header; a short value before the break may not.
     const short = firstLine <= 80
-    if (HTTP_FIELDS.has(name)) raise(found, 'crlf', isName || short ? 90 : 60, value, from)
+    if (HTTP_FIELDS.has(name) || (short && name.startsWith('x-')))
+      raise(found, 'crlf', isName || short ? 90 : 60, value, from)
     else if (isName) raise(found, 'crlf', 84, value, from)
     if (MAIL_STRONG.has(name)) raise(found, 'mail', short ? 88 : 60, value, from)
     else if (MAIL_WEAK.has(name) || name === 'content-type') {

@@ -55,6 +55,10 @@ export function shellScore(value: string): ShellFinding {
     if (score > best.score)
       best = { score, evidence: `${separator} ${excerpt(value, at, at + 40)}` }
   }
+  const first = skipSpace(value, 0, Math.min(value.length, 16))
+  // Shellshock (CVE-2014-6271): a function definition where a value should be.
+  if (value.charCodeAt(first) === 40 && /^\(\)\s*\{/.test(value.slice(first, first + 12)))
+    return { score: 97, evidence: excerpt(value, first) }
   take(0, '')
   let starts = 0
   for (let i = 0; i < value.length && starts < MAX_STARTS && best.score < CERTAIN; i++) {
@@ -87,6 +91,10 @@ export function shellScore(value: string): ShellFinding {
     }
   }
   return best
+}
+
+function isUpper(c: number): boolean {
+  return c >= 65 && c <= 90
 }
 
 /** Whether `&` at `at` starts a named character reference. */
@@ -145,6 +153,10 @@ function commandAt(value: string, from: number, separator: string): number {
   if (base === 'base64' && value.charCodeAt(i) === 44) return 0
   const rank = RANKS.get(base) ?? RANKS.get(base.replace(/[.]exe$|[\d.]+$/, '')) ?? 0
   if (rank === 0) return 0
+  // "Python & Perl": commands are written small.
+  const isTitle =
+    isUpper(name.charCodeAt(0)) && !isUpper(name.charCodeAt(1)) && odd === 0 && name.length > 1
+  if (isTitle && separator !== '$(' && argumentScore(value, base, i) < 3) return 0
   if (odd > 0 && separator === '' && !quoted && rank > WORDLIKE && i - start > name.length)
     return 84
   if (odd > 0 && (quoted ? odd > 1 : odd > 0) && separator !== '' && i - start - name.length > 0)

@@ -11,6 +11,7 @@ import type { AttackClass } from './types.ts'
 
 export const SIGNAL_LINES: Readonly<Partial<Record<AttackClass, readonly string[]>>> = {
   lfi: [
+    '72 p /passwd ~ /shadow ~ var/lib/ ~ error.log ~ access.log ~ error_log ~ access_log ~ \\logs\\',
     '76 p /.env ~ ../.env ~ /.git/ ~ /.svn/',
     '88 p etc/passwd ~ etc/shadow ~ etc\\passwd ~ etc\\shadow ~ etc/master.passwd ~ etc/security/passwd ~ etc/sudoers ~ /etc/gshadow',
     '70 p /etc/hosts ~ /etc/group ~ /etc/issue ~ /etc/motd ~ /etc/fstab ~ /etc/crontab ~ /etc/resolv.conf ~ /etc/hostname ~ /etc/profile ~ /etc/bashrc ~ /etc/os-release ~ /etc/redhat-release ~ /etc/lsb-release ~ /etc/inetd.conf ~ /etc/services ~ /etc/exports ~ /etc/networks ~ /etc/network/interfaces',
@@ -26,11 +27,12 @@ export const SIGNAL_LINES: Readonly<Partial<Record<AttackClass, readonly string[
     '60 p /root/ ~ .git/ ~ .svn/ ~ /cgi-bin/',
   ],
   rce: [
+    "90 cmd|' ~ =cmd| ~ geturlcontent(",
     '84 <p chmod 777 ~ chmod +x ~ python -c ~ python3 -c ~ perl -e ~ php -r ~ ruby -e ~ node -e ~ lua -e ~ lynx -source ~ wget http ~ wget -q ~ curl http ~ curl -s ~ curl -o ~ curl -k ~ ping -c ~ ping -n ~ tftp -i ~ ipconfig /all ~ ls -la ~ ls -al ~ cat /etc ~ uname -a ~ rm -rf ~ rm -fr ~ cat /proc ~ ls -l',
     '82 <>p whoami',
     '88 > | bash ~ |bash ~ | sh ~ |sh',
     '92 <> bash -i ~ sh -i ~ nc -e ~ bash -c ~ sh -c ~ net user ~ net localgroup',
-    '97 () { ~ (){ : ~ () {: ~ (){:;',
+    '97 () { : ~ () { _ ~ (){ : ~ () {: ~ (){:;',
     '92 /dev/tcp/ ~ /dev/udp/ ~ ${ifs} ~ $ifs$ ~ {ifs} ~ >& /dev/ ~ nc.exe -e ~ nc.traditional ~ ncat -e ~ mkfifo /tmp ~ rm -rf / ~ rm -fr / ~ certutil -urlcache ~ certutil.exe ~ powershell -e ~ powershell.exe ~ pwsh -c ~ -encodedcommand ~ -executionpolicy ~ bitsadmin /transfer ~ wmic process ~ regsvr32 /s ~ mshta http ~ rundll32.exe ~ xp_cmdshell',
     '88 $ifs ~ cmd.exe ~ cmd /c ~ command.com ~ %comspec% ~ %systemroot% ~ %programfiles% ~ invoke-expression ~ invoke-webrequest ~ downloadstring ~ downloadfile( ~ new-object net.webclient ~ new-object system.net ~ start-process ~ get-wmiobject ~ base64 -d ~ base64 --decode ~ kill -9 -1 ~ taskkill /f ~ /bin/netcat ~ -oe /bin',
     '82 p /bin/sh ~ /bin/bash ~ /bin/cat ~ /bin/ls ~ /bin/id ~ /bin/ps ~ /bin/zsh ~ /bin/ksh ~ /bin/csh ~ /bin/dash ~ /bin/nc ~ /bin/echo ~ /bin/ping ~ /bin/uname ~ /bin/chmod ~ /bin/rm ~ /usr/bin/id ~ /usr/bin/wget ~ /usr/bin/curl ~ /usr/bin/perl ~ /usr/bin/python ~ /usr/bin/nc ~ /usr/bin/env ~ /usr/bin/whoami ~ /bin/touch ~ /bin/sleep ~ /sbin/ifconfig ~ /usr/local/bin/',
@@ -39,6 +41,7 @@ export const SIGNAL_LINES: Readonly<Partial<Record<AttackClass, readonly string[
     '90 $@ ; ~ c\\at ~ c"a"t ~ c\'a\'t ~ w\\hoami ~ who$@ami ~ wh$@oami ~ who^ami',
   ],
   code: [
+    '95 ${{<%',
     '90 ${@ ~ print(md5( ~ die(md5( ~ echo(md5( ~ echo md5( ~ print md5( ~ die(print(',
     '70 <( getenv ~ include_once ~ require_once ~ fopen ~ var_dump ~ print_r ~ symlink ~ scandir ~ include ~ require ~ die ~ dl ~ md5 ~ print',
     '66 process.env ~ process.exit ~ process.cwd ~ process.stdout ~ os.environ ~ yaml.load( ~ java.io.file ~ java.net.url ~ file.read( ~ file.open( ~ io.read ~ getclass() ~ require(\'fs ~ require("fs ~ require(\'os ~ require("os ~ require(\'net ~ require("net ~ require(\'http ~ require("http ~ constructor.prototype',
@@ -60,6 +63,7 @@ export const SIGNAL_LINES: Readonly<Partial<Record<AttackClass, readonly string[
     '84 burpcollaborator ~ .oastify.com ~ .oast. ~ interact.sh ~ interactsh ~ dnslog.cn ~ .ceye.io ~ requestbin ~ webhook.site ~ canarytokens ~ bxss.me ~ xss.ht ~ .nip.io ~ .xip.io ~ .sslip.io ~ localtest.me ~ lvh.me ~ spoofed.burp ~ pipedream.net ~ ngrok.io ~ .beeceptor.com ~ dnsbin ~ r87.me',
   ],
   xxe: [
+    '86 /child:: ~ child::node ~ /ancestor:: ~ /parent::* ~ string-length(name(',
     '94 <!entity',
     '84 <!element ~ <!attlist ~ <!notation ~ <xi:include ~ w3.org/2001/xinclude ~ <?xml-stylesheet ~ system "file: ~ system \'file: ~ system "http ~ system \'http ~ system "php: ~ system "expect: ~ system "ftp: ~ &xxe; ~ %xxe; ~ &lol ~ %dtd; ~ %remote; ~ %payload; ~ document(\'file: ~ document("file: ~ xsl:value-of ~ xsl:include ~ xsl:import ~ xsl:stylesheet ~ schemalocation="http://127 ~ unparsed-text(',
     '60 <![cdata[ ~ ]]>',
@@ -68,6 +72,7 @@ export const SIGNAL_LINES: Readonly<Partial<Record<AttackClass, readonly string[
     '95 <!--#exec ~ <!-- #exec ~ <!--#include ~ <!-- #include ~ <!--#echo ~ <!-- #echo ~ <!--#printenv ~ <!-- #printenv ~ <!--#config ~ <!-- #config ~ <!--#set ~ <!--#fsize ~ <!--#flastmod ~ <!--#if ~ <!--#elif ~ <!--#odbc ~ <!--# ~ <esi:include ~ <esi:vars ~ <esi:remove ~ <esi:inline ~ <esi:debug ~ $(http_cookie) ~ <esi:',
   ],
   graphql: [
+    '86 on __type ~ fragment fulltype ~ fragment typeref ~ fragment inputvalue',
     '86 __schema ~ introspectionquery ~ __type(name ~ __type (name ~ __typekind ~ __inputvalue ~ __enumvalue ~ __directive ~ querytype{ ~ querytype { ~ possibletypes{ ~ fields(includedeprecated',
   ],
   xss: [
@@ -78,6 +83,7 @@ export const SIGNAL_LINES: Readonly<Partial<Record<AttackClass, readonly string[
     "84 alert` ~ confirm` ~ prompt` ~ (alert)( ~ (alert)` ~ [alert] ~ alert?.( ~ 'ale'+'rt' ~ \"al\"+\"ert\" ~ 'al'+'ert' ~ alert.call ~ alert.apply ~ alert.bind ~ .map(alert ~ .find(alert ~ .foreach(alert ~ .every(alert ~ .filter(alert ~ =alert; ~ al\\u0065rt ~ \\u0061lert ~ alert&lpar; ~ alert&#40; ~ co\\u006efirm ~ al\\x65rt ~ 8680439..tostring ~ [][( ~ (![]+[]) ~ !+[]+ ~ +!+[] ~ [+!+[]]",
   ],
   nosql: [
+    '84 new date();do ~ new date(); do ~ }while( ~ } while(new',
     '66 .find({ ~ .insert({ ~ .update({ ~ .remove({ ~ .drop() ~ .findone( ~ while(1) ~ while(true) ~ while (true) ~ return true; ~ this.user ~ this.pass ~ return this. ~ db.users',
     '90 $where ~ [$ne] ~ [$eq] ~ [$gt] ~ [$gte] ~ [$lt] ~ [$lte] ~ [$in] ~ [$nin] ~ [$regex] ~ [$exists] ~ [$or] ~ [$and] ~ [$not] ~ [$nor] ~ [$type] ~ [$size] ~ [$mod] ~ [$all] ~ [$expr] ~ [$elemmatch]',
     "88 db.collection ~ db.getcollection ~ db.getcollectionnames ~ tojson(this ~ tojson(db ~ mapreduce( ~ .deletemany( ~ this.password ~ this.username ~ ==this. ~ _all_docs ~ return(true) ~ return true} ~ ;return true ~ ;return' ~ ;sleep( ~ it=new date() ~ rs.status ~ db.injection ~ db.dropdatabase ~ runcommand(",
@@ -97,6 +103,6 @@ export const SIGNAL_LINES: Readonly<Partial<Record<AttackClass, readonly string[
 
 /** What makes the SQL detector worth its cost on a value without quotes. */
 export const SQL_TRIGGERS: readonly string[] =
-  'select~union~ or ~ and ~)or~)and~ xor ~ having ~order by~group by~waitfor~sleep~benchmark~exec~declare~drop ~insert ~update ~delete ~truncate ~alter ~create ~shutdown~--~/*~#~||~&&~outfile~dumpfile~procedure~rlike~regexp~ like ~load_file~extractvalue~updatexml~pg_~dbms_~utl_~xp_~sp_~limit ~or/**~and/**~or(~and(~or+~%20or~or 1~or true~or not~and 1~copy ~attach ~handler ~if(~iif(~case when~intersect~except~minus '.split(
+  'select~having ~where ~union~ or ~ and ~)or~)and~ xor ~ having ~order by~group by~waitfor~sleep~benchmark~exec~declare~drop ~insert ~update ~delete ~truncate ~alter ~create ~shutdown~--~/*~#~||~&&~outfile~dumpfile~procedure~rlike~regexp~ like ~load_file~extractvalue~updatexml~pg_~dbms_~utl_~xp_~sp_~limit ~or/**~and/**~or(~and(~or+~%20or~or 1~or true~or not~and 1~copy ~attach ~handler ~if(~iif(~case when~intersect~except~minus '.split(
     '~',
   )

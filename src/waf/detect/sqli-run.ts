@@ -7,6 +7,7 @@ import {
   comparesAt,
   selectStrength,
   significant,
+  skipParens,
   statementStrength,
   wordAt,
 } from './sqli-statements.ts'
@@ -65,6 +66,7 @@ export class SqlRun {
   #leftCompared = 0
   #structures = 0
   readonly #stack: number[] = []
+  readonly #stackAt: number[] = []
   #depth = 0
 
   constructor(text: string, tokens: SqlTokens, quote: number) {
@@ -144,6 +146,7 @@ export class SqlRun {
     this.#leftCompared = 0
     this.#structures = 0
     this.#stack.length = 0
+    this.#stackAt.length = 0
     this.#depth = 0
   }
 
@@ -208,7 +211,7 @@ export class SqlRun {
       case OPEN: {
         const inner = significant(t, i + 1)
         if (t.at(inner) === STMT) this.#subselect(inner)
-        this.#push(t.at(inner) === STMT ? SQLISH : 0)
+        this.#push(t.at(inner) === STMT ? SQLISH : 0, i)
         return i + 1
       }
       case CLOSE:
@@ -258,7 +261,7 @@ export class SqlRun {
           const inner = significant(t, i + 1)
           if (t.at(inner) === STMT) this.#subselect(inner)
           const name = wordAt(this.#text, t, i - 1)
-          this.#push(this.#operand)
+          this.#push(this.#operand, this.#operandAt)
           this.#compareLeft = 0
           if (name === 'if' || name === 'iif') this.#logicAt = i
           return i + 1
@@ -323,6 +326,8 @@ export class SqlRun {
     } else if (compared === 2) {
       this.#hit(this.#by(95, 92, 90, 45, 40), 'comparison with a SQL function', this.#logicAt)
     } else {
+      if (this.#anchor === 'operator' && symbol && this.#sameOperands(i))
+        this.#hit(84, 'tautology', this.#logicAt)
       this.#hit(
         this.#by(symbol ? 86 : 83, symbol ? 82 : 60, symbol ? 60 : 40, 20, 10),
         'comparison',
@@ -440,11 +445,16 @@ export class SqlRun {
     const bare = i === this.#first
     // "sleep (8 hours)": prose sets a space, calls do not.
     if (bare && t.start[open] !== t.end[i] && t.at(i + 1) === OPEN) return
-    if (t.at(i - 1) === STMT) this.#hit(this.#by(90, 86, 60, 60, 40), 'hostile SQL function', i)
+    const after = t.at(significant(t, skipParens(t, open, open + 64)))
+    const isSentence = bare && after === WORD && this.#anchor !== 'quoted'
+    if (isSentence) this.#hit(60, 'hostile SQL function', i)
+    else if (t.at(i - 1) === STMT)
+      this.#hit(this.#by(90, 86, 60, 60, 40), 'hostile SQL function', i)
     else if (bare && this.#anchor === 'word') this.#hit(84, 'hostile SQL function', i)
     else if (bare && this.#anchor === 'inner') {
       const before = t.at(i - 1)
-      this.#hit(before === STR || before === SEMI ? 84 : 60, 'hostile SQL function', i)
+      const ends = after === 0 || after === SEMI || after === STR || after === CLOSE
+      this.#hit(before === STR || before === SEMI || ends ? 84 : 60, 'hostile SQL function', i)
     } else this.#hit(this.#by(95, 93, 90, 82, 70), 'hostile SQL function', i)
   }
 
@@ -608,8 +618,11 @@ export class SqlRun {
     this.#endBare(i >= this.#t.count ? this.#t.count : -1)
   }
 
-  #push(kind: number): void {
-    if (this.#depth < MAX_DEPTH) this.#stack.push(kind)
+  #push(kind: number, at: number): void {
+    if (this.#depth < MAX_DEPTH) {
+      this.#stack.push(kind)
+      this.#stackAt.push(at)
+    }
     this.#depth++
     this.#expect = true
   }
@@ -622,10 +635,12 @@ export class SqlRun {
       return
     }
     this.#depth--
-    const kind = this.#depth < MAX_DEPTH ? (this.#stack.pop() ?? 0) : 0
+    const isKept = this.#depth < MAX_DEPTH
+    const kind = isKept ? (this.#stack.pop() ?? 0) : 0
+    const at = isKept ? (this.#stackAt.pop() ?? i) : i
     if (kind !== 0) this.#operand = kind
     else if (this.#operand === 0) this.#operand = WORD
-    this.#operandAt = i
+    this.#operandAt = at
     this.#expect = false
   }
 }

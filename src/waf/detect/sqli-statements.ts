@@ -15,6 +15,7 @@ import {
   FUNC,
   isObjectKind,
   isSchemaName,
+  LOGIC,
   NUM,
   OPEN,
   PREFIX,
@@ -98,6 +99,9 @@ export function selectStrength(text: string, t: SqlTokens, i: number): Strength 
         expectItem = t.note[j] !== 42 || !endsSelect(t, j + 1)
         if (!expectItem) strong++
       }
+    } else if (kind === LOGIC) {
+      if (expectItem) return 0
+      expectItem = true
     } else if (kind === WORD) {
       if (isSchemaName(wordAt(text, t, j))) strong += 2
       if (!expectItem) {
@@ -192,7 +196,7 @@ function endsSelect(t: SqlTokens, i: number): boolean {
 }
 
 /** Index behind the parenthesis that opens at `i`; `stop` when it does not close. */
-function skipParens(t: SqlTokens, i: number, stop: number): number {
+export function skipParens(t: SqlTokens, i: number, stop: number): number {
   let depth = 0
   let j = i
   for (; j < stop && j < t.count; j++) {

@@ -20,7 +20,7 @@ const PAIRS: readonly (readonly [string, string, number])[] = [
   ['@{', '}', 0],
   ['~{', '}', -20],
   ['@(', ')', 0],
-  ['[[', ']]', -10],
+  ['[[', ']]', 0],
   ['{', '}', -8],
 ]
 
@@ -29,6 +29,10 @@ const MAX_EXPRESSIONS = 200
 
 const REACHING =
   /\b(?:class|mro|subclasses|globals|builtins|import|self|config|request|settings|application|constructor|prototype|getClass|forName|Runtime|exec|system|popen|eval|require|process|env|dump|app|_self|attr|passthru|shell_exec|fileGetContents|include|freemarker|Execute|ObjectConstructor|JythonRuntime|range|cycler|lipsum|url_for|get_flashed_messages|session|g|T|new|java|math|debug|smarty|php|file_get_contents|source|map|filter|sort|reduce|read|write|open|File|IO|Dir|Kernel|root|global|phpinfo|file)\b/
+
+/** Objects that templates hold for themselves; a mail merge has no field of that name. */
+const STRONG =
+  /^\s*(?:config|self|request|settings|session|_self|app|process|global|constructor|cycler|lipsum|joiner|url_for|get_flashed_messages)\b(?:\.|\[|\(|\s*$)/
 
 /** Score of the worst template expression in a value. */
 export function templateScore(value: string): TemplateFinding {
@@ -74,7 +78,7 @@ function expressionScore(body: string, open: string): number {
   if (open !== '{' && body.charCodeAt(i) === 123) i++
   const first = body.charCodeAt(i)
   if (open === '<%') {
-    if (first === 61 || first === 45 || first === 33) return 84
+    if (first === 61 || first === 33) return 84
     return REACHING.test(body) || isArithmetic(body) ? 84 : 30
   }
   if (first === 61 || first === 35 || first === 64 || first === 37) i = skipSpace(body, i + 1)
@@ -105,6 +109,8 @@ function expressionScore(body: string, open: string): number {
   if (reaches && calls) return open === '{{' && !text.includes('.') && !quotes ? 82 : 88
   if (open === '@(' || open === '@{') return reaches && text.includes('.') ? 60 : 0
   if (open === '{%') return reaches ? 60 : 0
+  if (open === '{{' && STRONG.test(text)) return 84
+  if (calls && open === '${' && /^\w+\(\d+\)$/.test(text)) return 84
   if (reaches && text.includes('.') && text.includes('__')) return 90
   if (calls && (open === '${' || open === '#{' || open === '*{')) return quotes ? 70 : 55
   return calls ? 50 : 0

@@ -55,7 +55,9 @@ export function traversalScore(value: string): TraversalFinding {
   if (steps === 0) return { score: 0, steps }
   if (steps >= 3) return { score: 90, steps }
   if (odd) return { score: 86, steps }
-  if (steps === 2) return { score: backslash ? 82 : 72, steps }
+  // A value that is nothing but a path, against a path in a sentence.
+  const alone = /^[/\\]?\.\./.test(value) && !value.includes(' ')
+  if (steps === 2) return { score: backslash || alone ? 83 : 72, steps }
   return { score: backslash ? 60 : 40, steps }
 }
 

@@ -28,6 +28,10 @@ function schemeStart(value: string, colon: number): number {
   return i
 }
 
+function isLetter(c: number): boolean {
+  return (c | 32) >= 97 && (c | 32) <= 122
+}
+
 function isSchemeChar(c: number): boolean {
   return (c >= 97 && c <= 122) || (c >= 65 && c <= 90) || isDigit(c) || c === 43 || c === 45
 }
@@ -90,6 +94,8 @@ function urlScore(value: string, from: number): number {
       break
     end++
   }
+  // "http://10 is not a URL": a sentence goes on behind it.
+  if (value.charCodeAt(end) === 32 && isLetter(value.charCodeAt(end + 1))) return 0
   let authority = value.slice(i, end).toLowerCase()
   const user = authority.lastIndexOf('@')
   const hasUser = user >= 0
@@ -138,7 +144,8 @@ function internalHost(host: string): number {
     (a === 172 && b >= 16 && b < 32) ||
     (a === 169 && b === 254) ||
     (a === 100 && b >= 64 && b < 128)
-  if (!base) return isPlainV4(name) ? 0 : 70
+  if (a === 192 && b === 0) return 84
+  if (!base) return isPlainV4(name) ? 0 : 84
   return isPlainV4(name) ? (a === 127 || a === 0 ? 86 : 84) : 92
 }
 
