@@ -318,7 +318,8 @@ export class Exchange {
   readonly authority: string
   /** `authority` without the port. */
   readonly host: string
-  readonly target: Target
+  /** Replaced once, when credentials that stood in it have been used: neither cache nor origin sees them. */
+  target: Target
   readonly headers: HeaderList
   readonly client: Client
   readonly body: BodySource | null

@@ -7,17 +7,19 @@ import type { MeridianConfig } from './config/schema.ts'
 import type { SteeringConfig } from './config/sections/steering.ts'
 import type { CandidateVerdict, Reply, RouteRef, SteeringDecision } from './exchange.ts'
 import type { GeoLocator } from './geo/locate.ts'
+import type { HealthBoard } from './health/board.ts'
 import type { CidrSet } from './http/cidr.ts'
 import type { FrontLimits } from './http/front.ts'
+import type { Identity } from './iam/identity.ts'
+import type { RouteAuth } from './iam/route-auth.ts'
 import type { Limits, RouteLimits } from './limits/limits.ts'
 import type { Passage } from './passage.ts'
 import type { Router } from './routing/router.ts'
 import type { SteeringTable } from './steering/compile.ts'
-import type { RegionHealth } from './steering/decision.ts'
 import type { RegionTable } from './steering/regions.ts'
 import type { StickyTokens } from './steering/sticky.ts'
 import type { DebugGate } from './telemetry/debug-headers.ts'
-import type { HealthReporter, Place, RetryPolicy, RouteTimeouts } from './upstream/attempt.ts'
+import type { Place, RetryPolicy, RouteTimeouts } from './upstream/attempt.ts'
 import type { Pool } from './upstream/pool.ts'
 
 export interface CompiledRoute {
@@ -36,6 +38,7 @@ export interface CompiledRoute {
   readonly requestFields: ((x: Passage, fields: string[]) => void) | undefined
   /** Changes to the fields for the client, in place. */
   readonly responseFields: ((x: Passage, fields: string[]) => void) | undefined
+  readonly auth: RouteAuth | undefined
   readonly cache: CompiledCache | undefined
   /** Name and lifetime of the cookie that keeps a client in its region. */
   readonly stickyCookie: string | undefined
@@ -50,11 +53,6 @@ export interface CompiledCache {
   readonly rules: readonly ((x: Passage) => boolean)[]
 }
 
-/** Which regions have an origin that is up. */
-export interface RegionHealthView {
-  mask(): RegionHealth
-}
-
 export interface Snapshot {
   readonly config: MeridianConfig
   readonly front: FrontLimits
@@ -65,18 +63,20 @@ export interface Snapshot {
   readonly router: Router<Passage>
   readonly routes: readonly CompiledRoute[]
   readonly pools: ReadonlyMap<string, Pool>
-  readonly health: HealthReporter
+  readonly health: HealthBoard
   readonly locator: GeoLocator
   readonly regions: RegionTable
   /** Pools of each region, by its index, in order of preference. */
   readonly placesByRegion: readonly (readonly Place[])[]
   readonly steering: SteeringTable<Passage>
-  readonly regionHealth: RegionHealthView
   readonly sticky: ReadonlyMap<SteeringConfig, StickyTokens>
   readonly limits: Limits
+  /** Undefined when the config has no `iam`. */
+  readonly identity: Identity | undefined
   readonly debug: DebugGate
   /** Every candidate region of a request and why it was chosen or not. */
   readonly explainSteering?: (x: Passage) => readonly CandidateVerdict[]
-  /** Ends what the snapshot runs in the background (health checks). */
-  readonly stop?: () => void
+  /** Begins what runs in the background (health checks); once it is in use. */
+  readonly start: () => void
+  readonly stop: () => void
 }

@@ -109,11 +109,11 @@ export function createAdminApp(view: AdminView, access: AdminAccess, mask: () =>
   )
   app.get('/status', async (c) => c.json(await view.status()))
   app.get('/config', (c) => c.json(redacted(view.config(), mask())))
-  app.get('/events', (c) => {
+  app.get('/events', async (c) => {
     const parsed = v.safeParse(EventsQuery, c.req.query())
     if (!parsed.success) return adminProblem(c, 400, firstIssue(parsed.issues))
     const { since, limit, kind } = parsed.output
-    return c.json({ events: view.events(since, limit, kind) })
+    return c.json({ events: await view.events(since, limit, kind) })
   })
   app.get('/explain', (c) => {
     const { method, url, ip } = c.req.query()

@@ -66,7 +66,11 @@ export interface AdminView {
   config(): unknown
   /** @throws ExplainError */
   explain(query: ExplainQuery): Explanation | Promise<Explanation>
-  events(since: number, limit: number, kind: EventKind | undefined): readonly GatewayEvent[]
+  events(
+    since: number,
+    limit: number,
+    kind: EventKind | undefined,
+  ): readonly GatewayEvent[] | Promise<readonly GatewayEvent[]>
   /** A refused call of the control port, for the event log. `peer` is as the runtime names it. */
   onRefused?(reason: string, peer: string, path: string): void
   /** Something in the view threw; the caller was told no more than that. */

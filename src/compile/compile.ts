@@ -4,8 +4,11 @@ import type { SteeringConfig } from '../config/sections/steering.ts'
 import { createEnvironment, List, ListError } from '../expression/expression.ts'
 import { GeoLocator } from '../geo/locate.ts'
 import type { GeoSlots } from '../geo/place.ts'
+import type { HealthBoard, HealthEvent } from '../health/board.ts'
+import type { Prober } from '../health/probe.ts'
 import { CidrSet } from '../http/cidr.ts'
 import { DEFAULT_METHODS } from '../http/front.ts'
+import { Identity } from '../iam/identity.ts'
 import { Limits } from '../limits/limits.ts'
 import type { Passage } from '../passage.ts'
 import type { Platform } from '../ports.ts'
@@ -18,9 +21,10 @@ import { compileResidency } from '../steering/residency.ts'
 import { StickyTokens } from '../steering/sticky.ts'
 import { steeringRequest } from '../steps/steer.ts'
 import { DebugGate } from '../telemetry/debug-headers.ts'
-import type { HealthReporter, Place } from '../upstream/attempt.ts'
+import type { Place } from '../upstream/attempt.ts'
 import type { Pool } from '../upstream/pool.ts'
 import { Expressions } from './expressions.ts'
+import { compileHealth, compileProbes } from './health.ts'
 import { compilePools } from './pools.ts'
 import { compileMatch, compileRoute, type RouteContext } from './routes.ts'
 
@@ -29,7 +33,10 @@ export interface CompileOptions {
   /** Geo slots, shared with the database's source. */
   readonly slots: GeoSlots
   /** For explanations: no background work, and the health of a running gateway if there is one. */
-  readonly rehearsal?: { readonly health: HealthReporter | undefined } | undefined
+  readonly rehearsal?: { readonly health: HealthBoard | undefined } | undefined
+  /** Checks one origin; without it there are no active checks. */
+  readonly probe?: Prober | undefined
+  readonly onHealthEvent?: ((event: HealthEvent) => void) | undefined
   /** The snapshot that this one will replace: counts and state that may be kept are taken from it. */
   readonly previous?: Snapshot | undefined
 }
@@ -54,7 +61,9 @@ export async function compileSnapshot(
     }
   }
   const expressions = new Expressions(createEnvironment({ lists }))
-  const pools = compilePools(loaded, previous?.pools, report)
+  const regions = compileRegions(config.regions, report)
+  const board = compileHealth(loaded, regions, options)
+  const pools = compilePools(loaded, previous?.pools, (id) => board.indexOf(id), report)
   const limits = Limits.compile(config.limits, {
     clock: platform.clock,
     seed: platform.random.bytes(16),
@@ -62,7 +71,6 @@ export async function compileSnapshot(
     expressions,
     previous: previous?.limits,
   })
-  const regions = compileRegions(config.regions, report)
   const placesByRegion = regionPlaces(regions, config.regions, pools)
   const regionByPool = new Map<string, string>()
   for (const region of config.regions) {
@@ -86,7 +94,22 @@ export async function compileSnapshot(
     },
     report,
   )
+  const identity =
+    config.iam === undefined
+      ? undefined
+      : Identity.compile(config.iam, {
+          clock: platform.clock,
+          random: platform.random,
+          keys: platform.keys,
+          log: platform.log,
+          secret: (ref) => loaded.secrets.get(ref),
+          file: (path) => loaded.files.get(path),
+          report,
+          conditions: expressions,
+          previous: previous?.identity,
+        })
   const context: RouteContext = {
+    identity,
     pools,
     regionOf: (pool) => regionByPool.get(pool) ?? pool,
     limits,
@@ -97,8 +120,7 @@ export async function compileSnapshot(
     report,
   }
   const debugToken = config.telemetry.debugHeaders.token
-  const health = ALWAYS_UP
-  const regionHealth = { mask: () => regions.all }
+  const scheduler = compileProbes(loaded, pools, board, options)
   const snapshot: Snapshot = {
     config,
     front: {
@@ -115,14 +137,14 @@ export async function compileSnapshot(
     ),
     routes: config.routes.map((route, index) => compileRoute(route, index, context)),
     pools,
-    health,
+    health: board,
     locator: new GeoLocator(config.geo.providers, config.geo.headers, platform.geo, options.slots),
     regions,
     placesByRegion,
     steering,
-    regionHealth,
     sticky,
     limits,
+    identity,
     debug: new DebugGate(
       config.telemetry.debugHeaders,
       debugToken === undefined ? undefined : loaded.secrets.get(debugToken),
@@ -130,15 +152,15 @@ export async function compileSnapshot(
     explainSteering: (x) => {
       if (x.plan === undefined || x.plan.fixed !== undefined) return []
       const plan = steering.plan(x.plan.ref.index, x)
-      return explain(plan, x.geo, steeringRequest(x), regionHealth.mask()).candidates
+      return explain(plan, x.geo, steeringRequest(x), board).candidates
     },
+    start: () => scheduler?.start(),
+    stop: () => scheduler?.stop(),
   }
   collector.throwIfAny()
   for (const warning of expressions.warnings) platform.log.warn(warning)
   return snapshot
 }
-
-const ALWAYS_UP: HealthReporter = { isUp: () => true, report: () => {} }
 
 function regionPlaces(
   regions: RegionTable,

@@ -16,6 +16,7 @@ const DEFAULT_BUDGET = 20
 export function compilePools(
   loaded: LoadedConfig,
   previous: ReadonlyMap<string, Pool> | undefined,
+  healthIndex: (originId: string) => number,
   report: Report,
 ): Map<string, Pool> {
   const pools = new Map<string, Pool>()
@@ -26,7 +27,15 @@ export function compilePools(
     pools.set(id, {
       id,
       origins: config.origins.map((origin, index) =>
-        compileOrigin(origin, id, `pools.${id}.origins[${index}]`, loaded, before, report),
+        compileOrigin(
+          origin,
+          id,
+          `pools.${id}.origins[${index}]`,
+          loaded,
+          before,
+          healthIndex,
+          report,
+        ),
       ),
       balance: config.balance,
       connectTimeoutMs: config.timeouts.connect,
@@ -50,19 +59,24 @@ function budgetsByPool(loaded: LoadedConfig): ReadonlyMap<string, number> {
   return budgets
 }
 
+/** Names in health, metrics and connection pools: unique over all pools, stable over reloads. */
+export function originId(pool: string, config: OriginConfig): string {
+  return `${pool}/${config.id}`
+}
+
 function compileOrigin(
   config: OriginConfig,
   pool: string,
   path: string,
   loaded: LoadedConfig,
   previous: Pool | undefined,
+  healthIndex: (originId: string) => number,
   report: Report,
 ): Origin {
   const url = parseOriginUrl(config.url)
   // The schema has checked it; a placeholder lets the compiler go on and find more problems.
   if (url === undefined) report(`${path}.url`, 'the origin URL cannot be read')
-  // Names in health, metrics and connection pools are unique over all pools.
-  const id = `${pool}/${config.id}`
+  const id = originId(pool, config)
   const address: OriginAddress = {
     id,
     scheme: url?.scheme ?? 'http',
@@ -76,6 +90,7 @@ function compileOrigin(
   const before = previous?.origins.find((origin) => origin.id === id)
   return {
     id,
+    health: healthIndex(id),
     address,
     weight: config.weight,
     host: config.host,

@@ -4,6 +4,7 @@ import type { Report } from '../config/errors.ts'
 import type { CacheConfig } from '../config/sections/cache.ts'
 import type { RouteConfig } from '../config/sections/routes.ts'
 import type { SteeringConfig } from '../config/sections/steering.ts'
+import type { Identity } from '../iam/identity.ts'
 import type { Limits } from '../limits/limits.ts'
 import type { Passage } from '../passage.ts'
 import type { RouteCandidate } from '../routing/router.ts'
@@ -19,6 +20,7 @@ export interface RouteContext {
   /** Region of a pool, for the record; its own name when no region has it. */
   readonly regionOf: (pool: string) => string
   readonly limits: Limits
+  readonly identity: Identity | undefined
   readonly bodyLimit: number
   readonly cache: CacheConfig
   readonly steering: SteeringConfig
@@ -84,6 +86,7 @@ export function compileRoute(
     targetOf: transforms.targetOf,
     requestFields: transforms.requestFields,
     responseFields: transforms.responseFields,
+    auth: context.identity?.route(config.auth, `${path}.auth`, report),
     cache: compileCache(config, path, context),
     stickyCookie: sticky?.cookie,
     stickySeconds: Math.round((sticky?.ttl ?? 0) / 1000),

@@ -4,7 +4,7 @@
  */
 import type { Report } from '../config/errors.ts'
 import type { IamConfig, RouteAuthConfig } from '../config/sections/iam.ts'
-import type { Exchange, Principal, Seconds } from '../exchange.ts'
+import type { Exchange, HeaderList, Principal, Seconds } from '../exchange.ts'
 import { sha256 } from '../expression/sha256.ts'
 import { ApiKeys } from './api-key.ts'
 import { audiences, confirmation, principalFrom } from './claims.ts'
@@ -446,11 +446,16 @@ export class Identity {
   /**
    * Request fields for the origin: ours wiped and set, credentials left out unless the route passes them on.
    * For every route, also where nobody has to identify.
+   * @param headers the fields to start from, when they are not the client's own
    */
-  originFields(x: Exchange, route: RouteAuth | undefined): string[] {
+  originFields(
+    x: Exchange,
+    route: RouteAuth | undefined,
+    headers: HeaderList = x.headers,
+  ): string[] {
     const strips = route !== undefined && route.kind === 'guarded' && !route.forwardsToken
-    if (!strips) return this.headers.apply(x.headers, x.principal, NO_FIELDS)
-    const fields = this.headers.apply(x.headers, x.principal, this.#credentialFields())
+    if (!strips) return this.headers.apply(headers, x.principal, NO_FIELDS)
+    const fields = this.headers.apply(headers, x.principal, this.#credentialFields())
     const { cookie } = this.#places
     return cookie === undefined ? fields : withoutCookie(fields, cookie)
   }

@@ -1,5 +1,11 @@
 /** Step 10: the origin answers, or another one does, or the failure is answered. */
-import type { BodySource, Exchange, HeaderList, Reply, StepResult } from '../exchange.ts'
+import {
+  type BodySource,
+  type Exchange,
+  HeaderList,
+  type Reply,
+  type StepResult,
+} from '../exchange.ts'
 import type { Services } from '../gateway.ts'
 import { requestFields, responseFields } from '../http/hygiene.ts'
 import type { Passage } from '../passage.ts'
@@ -82,8 +88,10 @@ function outgoingFields(
   host: string | undefined,
   asked: OriginRequest | undefined,
 ): string[] {
+  const { identity } = x.snapshot
+  const own = asked?.headers ?? x.headers
   const fields = requestFields(
-    asked?.headers ?? x.headers,
+    identity === undefined ? own : new HeaderList(identity.originFields(x, x.plan?.auth, own)),
     {
       peer: x.client.peer?.text,
       viaTrustedProxy: x.client.viaTrustedProxy,

@@ -1,8 +1,35 @@
-/** Step 6: who asks, and whether they may. */
-import type { StepResult } from '../exchange.ts'
+/** Step 6: who asks, and whether they may. Before the cache, always: a stored answer is an answer too. */
+import type { Principal, StepResult } from '../exchange.ts'
+import { problem } from '../http/problem.ts'
+import { Denied } from '../iam/denied.ts'
+import type { RouteAuth } from '../iam/route-auth.ts'
 import type { Passage } from '../passage.ts'
 
 export function identify(x: Passage): StepResult {
-  void x
+  const { identity } = x.snapshot
+  const auth = x.plan?.auth
+  if (identity === undefined || auth === undefined) return undefined
+  const found = identity.identify(x, auth)
+  if (found instanceof Promise) return found.then((late) => admit(x, auth, late))
+  return admit(x, auth, found)
+}
+
+function admit(x: Passage, auth: RouteAuth, found: Principal | Denied): StepResult {
+  if (found instanceof Denied) {
+    x.outcome = found.code
+    x.principal = undefined
+    return problem(found.code, x.id, { status: found.status, headers: found.headers })
+  }
+  x.principal = found.kind === 'anonymous' ? undefined : found
+  const stripped = x.snapshot.identity?.stripped(x, auth)
+  if (stripped !== undefined) {
+    const { path, query } = stripped
+    x.target = {
+      raw: x.target.raw,
+      path,
+      query,
+      pathAndQuery: query === '' ? path : `${path}?${query}`,
+    }
+  }
   return undefined
 }

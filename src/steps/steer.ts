@@ -18,9 +18,10 @@ export function steer(x: Passage, services: Services): StepResult {
     x.decision = plan.fixed.decision
     return undefined
   }
+  snapshot.health.advance(services.platform.clock.monotonic())
   const steering = snapshot.steering.plan(plan.ref.index, x)
   const request = steeringRequest(x)
-  const result = steering.decide(x.geo, request, snapshot.regionHealth.mask())
+  const result = steering.decide(x.geo, request, snapshot.health)
   if (result.outcome === 'steered') {
     x.decision = result
     x.places = placesOf(x, result.indexes)

@@ -41,9 +41,10 @@ export interface RouteTimeouts {
 
 export type OriginOutcome = 'ok' | 'gateway-error' | UpstreamErrorClass
 
+/** What attempts tell of origins, by `Origin.health`; times are monotonic. */
 export interface HealthReporter extends OriginHealth {
-  /** @param now monotonic */
-  report(originId: string, outcome: OriginOutcome, now: Millis): void
+  began(origin: number, now: Millis): void
+  report(origin: number, outcome: OriginOutcome, now: Millis): void
 }
 
 export interface AttemptPorts {
@@ -192,6 +193,7 @@ export class Attempts {
     const remaining = this.#policy.deadlineMs - (startedAt - this.#startedAt)
     if (remaining <= 0) return new UpstreamError('timeout', 'the deadline has passed')
     origin.inFlight++
+    health.began(origin.health, startedAt)
     let reply: UpstreamReply
     try {
       const body = request.body === null ? null : request.body.open()
@@ -223,7 +225,7 @@ export class Attempts {
           ? error
           : new UpstreamError('request-body', (error as Error).message, { cause: error })
       const now = clock.monotonic()
-      if (countsAgainstOrigin(failure.kind)) health.report(origin.id, failure.kind, now)
+      health.report(origin.health, failure.kind, now)
       this.#note(place, origin, failure.kind, null, now - startedAt)
       return failure
     } finally {
@@ -233,7 +235,7 @@ export class Attempts {
     const isRetryStatus = this.#policy.statuses.has(reply.status)
     const outcome: OriginOutcome =
       reply.status === 502 || reply.status === 503 || reply.status === 504 ? 'gateway-error' : 'ok'
-    health.report(origin.id, outcome, now)
+    health.report(origin.health, outcome, now)
     this.#note(
       place,
       origin,
@@ -272,7 +274,8 @@ export class Attempts {
     const { health } = this.#ports
     return this.#places.some((place) =>
       place.pool.origins.some(
-        (origin) => origin.weight > 0 && !this.#tried.includes(origin) && health.isUp(origin.id),
+        (origin) =>
+          origin.weight > 0 && !this.#tried.includes(origin) && health.isUp(origin.health),
       ),
     )
   }
@@ -292,11 +295,6 @@ export class Attempts {
 }
 
 const UP_FIRST = [true, false]
-
-/** Client-caused failures never count: otherwise anybody could trip failover with a bad body. */
-function countsAgainstOrigin(kind: UpstreamErrorClass): boolean {
-  return kind !== 'cancelled' && kind !== 'request-body' && kind !== 'stale-connection'
-}
 
 /** A response body on its way: tells health when it is cut, and ends the origin's in-flight count. */
 class WatchedStream implements ByteStream {
@@ -323,8 +321,8 @@ class WatchedStream implements ByteStream {
         sink.end(trailers)
       },
       fail: (error) => {
-        if (!this.#isOver && error instanceof UpstreamError && countsAgainstOrigin(error.kind)) {
-          this.#health.report(this.#origin.id, error.kind, this.#clock.monotonic())
+        if (!this.#isOver && error instanceof UpstreamError) {
+          this.#health.report(this.#origin.health, error.kind, this.#clock.monotonic())
         }
         this.#over()
         sink.fail(error)

@@ -6,6 +6,8 @@ import type { RetryBudget } from './retry-budget.ts'
 
 export interface Origin {
   readonly id: string
+  /** Its number on the health board. */
+  readonly health: number
   readonly address: OriginAddress
   /** 0 to 1000; 0 takes nothing. */
   readonly weight: number
@@ -31,7 +33,8 @@ export interface Pool {
 
 /** What the balancer must know of health; `health/` implements it. */
 export interface OriginHealth {
-  isUp(originId: string): boolean
+  /** @param origin `Origin.health` */
+  isUp(origin: number): boolean
 }
 
 /** Origins already tried for this request; small, so a list. */
@@ -69,7 +72,7 @@ export function chooseOrigin(
 }
 
 function isUsable(origin: Origin, health: OriginHealth, tried: Tried, mustBeUp: boolean): boolean {
-  return origin.weight > 0 && !tried.includes(origin) && (!mustBeUp || health.isUp(origin.id))
+  return origin.weight > 0 && !tried.includes(origin) && (!mustBeUp || health.isUp(origin.health))
 }
 
 /** The less busy of two drawn by weight ("power of two choices", Mitzenmacher 2001). */

@@ -2,9 +2,12 @@
 import {
   type AdminView,
   ExplainError,
+  type OriginStatus,
   type RegionStatus,
   type StatusReport,
 } from '../../admin/view.ts'
+import type { OriginHealth } from '../../health/board.ts'
+import { isInMask } from '../../steering/regions.ts'
 import type { Explanation } from '../../telemetry/explain.ts'
 import { exposition } from '../../telemetry/exposition.ts'
 import { explainExchange } from './explain.ts'
@@ -54,7 +57,52 @@ export function statusOf(instance: Instance, workers: number): StatusReport {
   }
 }
 
+/** Regions with their pools' origins; pools that stand in no region come last, under their own names. */
 function regionsOf(instance: Instance): RegionStatus[] {
-  void instance
-  return []
+  const { snapshot } = instance
+  const { health, regions, config, pools } = snapshot
+  const states = new Map(health.states().map((state) => [state.id, state]))
+  const placed = new Set<string>()
+  const statusOfPools = (names: readonly string[]): OriginStatus[] =>
+    names.flatMap((name) => {
+      placed.add(name)
+      return (pools.get(name)?.origins ?? []).map((origin) => originStatus(origin.id, name, states))
+    })
+  const found = regions.ids().map((id, index): RegionStatus => {
+    const region = config.regions.find((one) => one.id === id)
+    const healthy = isInMask(health.low, health.high, index)
+    const drained = region?.drain === true
+    return {
+      id,
+      healthy,
+      drained,
+      why: drained ? 'drained by the config' : healthy ? 'an origin is up' : 'no origin is up',
+      origins: statusOfPools(region?.pools ?? []),
+    }
+  })
+  for (const name of pools.keys()) {
+    if (placed.has(name)) continue
+    const origins = statusOfPools([name])
+    const healthy = origins.some((origin) => origin.healthy)
+    found.push({
+      id: name,
+      healthy,
+      drained: false,
+      why: healthy ? 'an origin is up' : 'no origin is up',
+      origins,
+    })
+  }
+  return found
+}
+
+function originStatus(
+  id: string,
+  pool: string,
+  states: ReadonlyMap<string, OriginHealth>,
+): OriginStatus {
+  const state = states.get(id)
+  if (state === undefined) return { id, pool, healthy: false, why: 'not on the health board' }
+  const healthy = state.tier === 'up' || state.tier === 'unknown' || state.tier === 'trial'
+  const check = state.lastProbe === null ? 'not checked' : `last check: ${state.lastProbe}`
+  return { id, pool, healthy, why: `${state.tier}, ${check}` }
 }

@@ -34,7 +34,6 @@ export async function demoConfig(
     }
     regions.push({ id: region, cloud: `aws:${region}`, pools: [pool] })
   }
-  void jwk
   const config: MeridianConfigInput = {
     listen: { addresses: [{ port: ports.port }] },
     admin: { port: ports.adminPort },
@@ -44,7 +43,17 @@ export async function demoConfig(
     pools,
     regions,
     limits: [{ id: 'per-client', limit: 20, window: '1s', burst: 20, scope: 'route', key: ['ip'] }],
+    iam: {
+      // Routes that say nothing about identity are open; the demo's site is public.
+      default: 'none',
+      issuers: [{ id: 'demo', issuer: ISSUER, jwks: { keys: [jwk] } }],
+    },
     routes: [
+      {
+        id: 'private',
+        match: { path: '/private' },
+        auth: { methods: ['jwt'], issuers: ['demo'], audience: [AUDIENCE] },
+      },
       { id: 'limited', match: { path: '/limited' }, limits: ['per-client'] },
       { id: 'cached', match: { path: ['/cached', '/etag'] }, cache: {} },
       { id: 'site' },

@@ -9,8 +9,10 @@ import type { TelemetryConfig } from '../../config/sections/telemetry.ts'
 import { Gateway } from '../../gateway.ts'
 import { GeoSlots } from '../../geo/place.ts'
 import { MmdbGeoSource } from '../../geo/source.ts'
+import type { HealthEvent } from '../../health/board.ts'
 import type { Logger, Platform } from '../../ports.ts'
 import type { Snapshot } from '../../snapshot.ts'
+import { isInMask } from '../../steering/regions.ts'
 import { Telemetry, type TelemetrySecrets } from '../../telemetry/telemetry.ts'
 import { nodeClock, nodeRandom } from './clock.ts'
 import type { ConfigBundle } from './config-file.ts'
@@ -18,15 +20,16 @@ import { GeoFileWatcher, oldest } from './geo-file.ts'
 import { nodeKeySource } from './key-source.ts'
 import { LogFile } from './log-file.ts'
 import { operationsLog } from './operations-log.ts'
+import { nodeProber } from './prober.ts'
 import { processFacts } from './process-facts.ts'
 import { NodeServer } from './server.ts'
 import { UndiciUpstream } from './undici-upstream.ts'
 import { VERSION } from './version.ts'
 
+type Compile = (next: ConfigBundle, previous?: Snapshot) => Promise<Snapshot>
+
 export interface InstanceOptions {
   readonly log?: Logger
-  /** Whether this process runs the active health checks. */
-  readonly probes?: boolean
 }
 
 export class Instance {
@@ -39,7 +42,7 @@ export class Instance {
   readonly #upstream: UndiciUpstream
   readonly #access: LogFile
   readonly #geoWatcher: GeoFileWatcher
-  readonly #slots: GeoSlots
+  readonly #compile: Compile
   #bundle: ConfigBundle
   #loadedAt = Date.now()
   #lastError: string | null = null
@@ -54,7 +57,7 @@ export class Instance {
     upstream: UndiciUpstream
     access: LogFile
     geoWatcher: GeoFileWatcher
-    slots: GeoSlots
+    compile: Compile
     bundle: ConfigBundle
   }) {
     this.gateway = parts.gateway
@@ -65,7 +68,7 @@ export class Instance {
     this.#upstream = parts.upstream
     this.#access = parts.access
     this.#geoWatcher = parts.geoWatcher
-    this.#slots = parts.slots
+    this.#compile = parts.compile
     this.#bundle = parts.bundle
   }
 
@@ -112,7 +115,15 @@ export class Instance {
       build: { version: VERSION, runtime: 'node' },
       process: processFacts(() => server?.connections ?? 0),
     })
-    const snapshot = await compileSnapshot(bundle, { platform, slots })
+    const compile = (next: ConfigBundle, previous?: Snapshot): Promise<Snapshot> =>
+      compileSnapshot(next, {
+        platform,
+        slots,
+        previous,
+        probe: nodeProber(upstream),
+        onHealthEvent: (event) => noteHealth(telemetry, log, event),
+      })
+    const snapshot = await compile(bundle)
     const cache = new ResponseCache({
       clock: nodeClock,
       random: nodeRandom,
@@ -141,9 +152,10 @@ export class Instance {
       upstream,
       access,
       geoWatcher,
-      slots,
+      compile,
       bundle,
     })
+    snapshot.start()
     instance.#watchGauges()
     return instance
   }
@@ -155,6 +167,20 @@ export class Instance {
     metrics.registry.onCollect(() => {
       metrics.geoAge.set([], Math.max(0, (Date.now() - oldest(this.geo.databases)) / 1000))
       metrics.logDropped.setTotal([], this.#access.dropped)
+      const { health, regions } = this.snapshot
+      for (const state of health.states()) {
+        const isUp = state.tier === 'up' || state.tier === 'unknown' || state.tier === 'trial'
+        metrics.originHealthy.set([state.id], isUp ? 1 : 0)
+      }
+      regions.ids().forEach((id, index) => {
+        const isUp = isInMask(health.low, health.high, index)
+        metrics.regionHealthy.set([id], isUp ? 1 : 0)
+      })
+      const cache = this.gateway.services.cache?.stats()
+      if (cache !== undefined) {
+        metrics.cacheEntries.set(['memory'], cache.memory.entries)
+        metrics.cacheBytes.set(['memory'], cache.memory.bytes)
+      }
     })
   }
 
@@ -186,11 +212,10 @@ export class Instance {
   async reload(bundle: ConfigBundle): Promise<boolean> {
     const { log } = this.platform
     try {
-      const next = await compileSnapshot(bundle, {
-        platform: this.platform,
-        slots: this.#slots,
-        previous: this.gateway.snapshot,
-      })
+      const before = this.gateway.snapshot
+      const next = await this.#compile(bundle, before)
+      before.stop()
+      next.start()
       this.gateway.swap(next)
       this.telemetry.configure(bundle.config.telemetry, telemetrySecrets(bundle))
       this.#upstream.retain(
@@ -242,7 +267,7 @@ export class Instance {
     if (shutdown.delay > 0) await new Promise((resolve) => setTimeout(resolve, shutdown.delay))
     const cut = await this.#server.stop(shutdown.drain)
     this.#geoWatcher.stop()
-    this.snapshot.stop?.()
+    this.snapshot.stop()
     await this.#upstream.close()
     await this.#access.close()
     return cut
@@ -267,4 +292,13 @@ function openAccessLog(config: TelemetryConfig): LogFile {
       },
     ])
   }
+}
+
+function noteHealth(telemetry: Telemetry, log: Logger, event: HealthEvent): void {
+  const { origin, from, to, cause } = event
+  telemetry.metrics.healthTransitions.add([origin, to])
+  telemetry.note('health', `${from} to ${to}`, { origin, cause })
+  const message = `origin ${origin} is ${to}`
+  if (to === 'up') log.info(message, { from, cause })
+  else log.warn(message, { from, cause })
 }
