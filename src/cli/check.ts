@@ -13,7 +13,7 @@ export interface CheckOptions {
 export async function check(options: CheckOptions, terminal: Terminal): Promise<ExitCode> {
   try {
     const bundle = await new ConfigFile(options.config, { env: terminal.env }).load()
-    const warnings = compileForCheck(bundle)
+    const warnings = await compileForCheck(bundle)
     const summary = summarize(bundle.config)
     if (options.json === true) {
       terminal.out(

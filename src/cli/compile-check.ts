@@ -11,7 +11,7 @@ import { nodeClock, nodeRandom } from '../runtimes/node/clock.ts'
  * @returns warnings, for people
  * @throws ConfigError with every problem that only compiling finds, such as expressions that do not type
  */
-export function compileForCheck(loaded: LoadedConfig): readonly string[] {
+export async function compileForCheck(loaded: LoadedConfig): Promise<readonly string[]> {
   const warnings: string[] = []
   const offline = () => {
     throw new UpstreamError('connect', 'a config is being checked')
@@ -26,6 +26,10 @@ export function compileForCheck(loaded: LoadedConfig): readonly string[] {
     access: { line: () => {} },
     log: { info: () => {}, warn: (message) => warnings.push(message), error: () => {} },
   }
-  compileSnapshot(loaded, { platform, slots: new GeoSlots(), rehearsal: { health: undefined } })
+  await compileSnapshot(loaded, {
+    platform,
+    slots: new GeoSlots(),
+    rehearsal: { health: undefined },
+  })
   return warnings
 }

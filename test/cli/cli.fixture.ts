@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { run } from '../../src/cli/program.ts'
 
 const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url))
 
@@ -37,6 +38,25 @@ export function meridian(args: readonly string[], options: CliOptions = {}): Pro
     child.on('error', reject)
     child.on('close', (code) => resolve({ code, out, err }))
   })
+}
+
+/** The same without a process of its own: quick, for tables of cases. */
+export async function inProcess(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<CliResult> {
+  let out = ''
+  let err = ''
+  const code = await run(args, {
+    out: (text) => {
+      out += text
+    },
+    err: (text) => {
+      err += text
+    },
+    env,
+  })
+  return { code, out, err }
 }
 
 /** A folder of its own with these files in it; `remove` takes it away. */

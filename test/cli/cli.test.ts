@@ -3,7 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { folderWith, meridian } from './cli.fixture.ts'
+import { folderWith, inProcess, meridian } from './cli.fixture.ts'
 
 const GOOD = `{
   // a comment
@@ -39,6 +39,7 @@ beforeAll(async () => {
 afterAll(() => folder.remove())
 const run = (args: readonly string[], env: Record<string, string> = {}) =>
   meridian(args, { cwd: folder.path, env })
+const file = (name: string) => join(folder.path, name)
 
 describe('the command', () => {
   it.each([
@@ -72,12 +73,12 @@ describe('meridian check', () => {
   })
 
   it('says both as JSON', async () => {
-    const good = await run(['check', '-c', 'good.json', '--json'])
+    const good = await inProcess(['check', '-c', file('good.json'), '--json'])
     expect(JSON.parse(good.out)).toMatchObject({
       ok: true,
       summary: { listen: ['http://*:8080'], pools: [{ name: 'app' }] },
     })
-    const bad = await run(['check', '-c', 'bad.json', '--json'])
+    const bad = await inProcess(['check', '-c', file('bad.json'), '--json'])
     expect(JSON.parse(bad.out)).toMatchObject({
       ok: false,
       problems: [
@@ -89,7 +90,7 @@ describe('meridian check', () => {
   })
 
   it('wants the environment variables that the config names', async () => {
-    const without = await run(['check', '-c', 'secret.json'])
+    const without = await inProcess(['check', '-c', file('secret.json')])
     expect(without.err).toContain('the environment variable MERIDIAN_TEST_KEY is not set')
     expect(without.code).toBe(1)
     const value = 'a-long-enough-secret-value'
@@ -99,7 +100,7 @@ describe('meridian check', () => {
   })
 
   it('compiles what is in it: expressions have their place and their hint', async () => {
-    const { code, err } = await run(['check', '-c', 'typo.json'])
+    const { code, err } = await inProcess(['check', '-c', file('typo.json')])
     expect(err).toMatch(/typo\.json:3:25 routes\[0\]\.match: .*http\.hst/)
     expect(err).toContain('http.host')
     expect(code).toBe(1)
@@ -108,8 +109,8 @@ describe('meridian check', () => {
   it.each([
     ['none.json', 'there is no config file'],
     ['.', 'it is a folder'],
-  ])('cannot read %s', async (file, message) => {
-    const { code, err } = await run(['check', '-c', file])
+  ])('cannot read %s', async (name, message) => {
+    const { code, err } = await inProcess(['check', '-c', file(name)])
     expect(err).toContain(message)
     expect(err).toContain('hint: ')
     expect(code).toBe(1)
@@ -124,13 +125,13 @@ describe('meridian init', () => {
     const text = await readFile(join(folder.path, 'new.json'), 'utf8')
     expect(text).toContain('// ')
     expect(text).toContain('node_modules/meridian-gateway/meridian.schema.json')
-    expect((await run(['check', '-c', 'new.json'])).code).toBe(0)
+    expect((await inProcess(['check', '-c', file('new.json')])).code).toBe(0)
 
     const again = await run(['init', 'new.json'])
     expect(again.err).toContain('new.json is already there')
     expect(again.code).toBe(1)
-    expect((await run(['init', 'new.json', '--force'])).code).toBe(0)
-    const nowhere = await run(['init', 'no/such/folder.json'])
+    expect((await inProcess(['init', file('new.json'), '--force'])).code).toBe(0)
+    const nowhere = await inProcess(['init', file('no/such/folder.json')])
     expect(nowhere.err).toContain('cannot be written')
     expect(nowhere.code).toBe(1)
   })
@@ -160,7 +161,7 @@ describe('meridian explain', () => {
   })
 
   it('needs a config that holds', async () => {
-    const { code, err } = await run(['explain', 'GET', '/', '-c', 'bad.json'])
+    const { code, err } = await inProcess(['explain', 'GET', '/', '-c', file('bad.json')])
     expect(err).toContain('2 problems')
     expect(code).toBe(1)
   })
@@ -186,8 +187,8 @@ describe('meridian start', () => {
     ['bad.json', '2 problems'],
     ['none.json', 'there is no config file'],
     ['secret.json', 'MERIDIAN_TEST_KEY is not set'],
-  ])('does not start with %s', async (file, message) => {
-    const { code, err } = await run(['start', '-c', file])
+  ])('does not start with %s', async (name, message) => {
+    const { code, err } = await inProcess(['start', '-c', file(name)])
     expect(err).toContain(message)
     expect(code).toBe(1)
   })
@@ -204,7 +205,7 @@ describe('meridian geo', () => {
   })
 
   it('tells it as JSON', async () => {
-    const { out } = await run(['geo', '194.25.0.60', '10.0.0.1', '--json'])
+    const { out } = await inProcess(['geo', '194.25.0.60', '10.0.0.1', '--json'])
     expect(JSON.parse(out)).toMatchObject([
       { ip: '194.25.0.60', country: 'DE', name: 'Germany', europeanUnion: true },
       { ip: '10.0.0.1', country: null, latitude: null },
@@ -213,9 +214,9 @@ describe('meridian geo', () => {
 
   it.each([
     ['none.mmdb', 'there is no such file'],
-    ['not.mmdb', 'geo database not.mmdb'],
-  ])('refuses the database %s', async (file, message) => {
-    const { code, err } = await run(['geo', '1.1.1.1', '--database', file])
+    ['not.mmdb', 'not.mmdb: '],
+  ])('refuses the database %s', async (name, message) => {
+    const { code, err } = await inProcess(['geo', '1.1.1.1', '--database', file(name)])
     expect(err).toContain(message)
     expect(code).toBe(1)
   })

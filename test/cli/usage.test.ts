@@ -2,8 +2,8 @@ import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { describe, expect, it } from 'vitest'
 import { reportFailure } from '../../src/cli/failure.ts'
-import { run } from '../../src/cli/program.ts'
 import type { Terminal } from '../../src/cli/terminal.ts'
+import { inProcess as meridian } from './cli.fixture.ts'
 
 function terminal() {
   const said = { out: '', err: '' }
@@ -17,11 +17,6 @@ function terminal() {
     env: {},
   }
   return { said, fake }
-}
-
-async function meridian(args: readonly string[]) {
-  const { said, fake } = terminal()
-  return { code: await run(args, fake), ...said }
 }
 
 describe('a command line that cannot be understood', () => {

@@ -33,7 +33,7 @@ describe('examples', () => {
 
   it.each(names)('%s compiles, without a warning', async (name) => {
     const text = readFileSync(new URL(name, FOLDER), 'utf8')
-    expect(compileForCheck(await load(text, name))).toEqual([])
+    expect(await compileForCheck(await load(text, name))).toEqual([])
   })
 
   it('full.json has every section', async () => {
