@@ -296,7 +296,7 @@ function openAccessLog(config: TelemetryConfig): LogFile {
 
 function noteHealth(telemetry: Telemetry, log: Logger, event: HealthEvent): void {
   const { origin, from, to, cause } = event
-  telemetry.metrics.healthTransitions.add([origin, to])
+  telemetry.metrics.healthTransitions.add([origin, from, to])
   telemetry.note('health', `${from} to ${to}`, { origin, cause })
   const message = `origin ${origin} is ${to}`
   if (to === 'up') log.info(message, { from, cause })
