@@ -93,15 +93,30 @@ export type Key = VerificationKey | SecretKey
 /** A set whose keys have passed. */
 export class KeySet {
   readonly keys: readonly Key[]
+  /** Ids that more than one key claims. */
+  readonly ambiguous: ReadonlySet<string>
   readonly #byId = new Map<string, Key>()
   readonly #thumbprints = new Set<string>()
 
+  /** Two different keys under one id are both left out: a token that names it could mean either. */
   constructor(keys: readonly Key[]) {
-    this.keys = keys
+    const thumbprints = new Map<string, string>()
+    const ambiguous = new Set<string>()
+    for (const { keyId, thumbprint } of keys) {
+      if (keyId === undefined) continue
+      if ((thumbprints.get(keyId) ?? thumbprint) !== thumbprint) ambiguous.add(keyId)
+      thumbprints.set(keyId, thumbprint)
+    }
+    const kept: Key[] = []
     for (const key of keys) {
+      if (key.keyId !== undefined && ambiguous.has(key.keyId)) continue
+      if (key.keyId !== undefined && this.#byId.has(key.keyId)) continue
+      kept.push(key)
       if (key.keyId !== undefined) this.#byId.set(key.keyId, key)
       this.#thumbprints.add(key.thumbprint)
     }
+    this.keys = kept
+    this.ambiguous = ambiguous
   }
 
   has(key: Key): boolean {
@@ -138,28 +153,18 @@ export function examineKeys(jwks: readonly unknown[]): {
   readonly problems: readonly KeyProblem[]
 } {
   const problems: KeyProblem[] = []
-  const good: VerificationKey[] = []
-  const thumbprintById = new Map<string, string>()
-  const ambiguous = new Set<string>()
+  const keys: VerificationKey[] = []
   for (const [index, jwk] of jwks.entries()) {
     const key = examineKey(jwk)
-    if (typeof key === 'string') {
-      problems.push({ index, problem: key })
-      continue
-    }
-    if (key.keyId !== undefined) {
-      const other = thumbprintById.get(key.keyId)
-      if (other === key.thumbprint) continue
-      if (other !== undefined) {
-        ambiguous.add(key.keyId)
-        problems.push({ index, problem: 'two different keys have this kid' })
-      }
-      thumbprintById.set(key.keyId, key.thumbprint)
-    }
-    good.push(key)
+    if (typeof key === 'string') problems.push({ index, problem: key })
+    else keys.push(key)
   }
-  const kept = good.filter((key) => key.keyId === undefined || !ambiguous.has(key.keyId))
-  return { set: new KeySet(kept), problems }
+  const set = new KeySet(keys)
+  for (const keyId of set.ambiguous) {
+    const index = jwks.findIndex((jwk) => (jwk as JsonObject).kid === keyId)
+    problems.push({ index, problem: 'two different keys have this kid' })
+  }
+  return { set, problems }
 }
 
 /** @returns the key, or what is wrong with it */
@@ -242,13 +247,18 @@ function bitLength(bytes: Uint8Array): number {
 const SECRET_BYTES: Readonly<Record<string, number>> = { HS256: 32, HS384: 48, HS512: 64 }
 
 /** @returns the key, or what is wrong with it */
-export function secretKey(secret: string, algorithms: readonly string[]): SecretKey | string {
-  const bytes = utf8(secret)
-  if (KNOWN_SECRETS.has(secret)) return 'this secret is a published sample'
+export function secretKey(
+  secret: string | Uint8Array,
+  algorithms: readonly string[],
+  keyId?: string,
+): SecretKey | string {
+  const bytes = typeof secret === 'string' ? utf8(secret) : secret
+  const text = fromUtf8(bytes)
+  if (text !== undefined && KNOWN_SECRETS.has(text)) return 'this secret is a published sample'
   for (const algorithm of algorithms) {
     const needed = SECRET_BYTES[algorithm]
     if (needed === undefined) return `${algorithm} does not work with a shared secret`
     if (bytes.length < needed) return `${algorithm} needs a secret of at least ${needed} bytes`
   }
-  return new SecretKey(bytes, algorithms)
+  return new SecretKey(bytes, algorithms, keyId)
 }

@@ -5,10 +5,10 @@
 import { compactVerify, errors } from 'jose'
 import type { Seconds } from '../exchange.ts'
 import { type ClaimMap, type ClaimRules, checkClaims } from './claims.ts'
-import type { Key } from './key-set.ts'
+import type { Key, KeySet } from './key-set.ts'
 import type { KeyStore } from './key-store.ts'
 import type { AuthReason } from './reasons.ts'
-import { mediaType, parseToken, type Token } from './token.ts'
+import { mediaType, parseHeader, parseToken, splitToken, type Token } from './token.ts'
 
 export interface Issuer {
   readonly id: string
@@ -67,8 +67,30 @@ async function verifyWith(
   return checkClaims(token.claims, issuer.rules, now) ?? { token, issuer, key }
 }
 
+/**
+ * A compact JWS with whatever payload: form, algorithm, key and signature, as `verifyToken` sees them.
+ * @returns why it is refused, or undefined
+ */
+export async function verifyJws(
+  text: string,
+  keys: KeySet,
+  algorithms: readonly string[],
+): Promise<AuthReason | undefined> {
+  const segments = splitToken(text)
+  const header = segments === undefined ? undefined : parseHeader(segments[0])
+  if (header === undefined || text.endsWith('.')) return 'token_malformed'
+  if (!algorithms.includes(header.algorithm)) return 'alg_not_allowed'
+  const key = keys.find(header.keyId, header.algorithm)
+  if (key === undefined) return 'key_not_found'
+  const isSigned = await isSignedBy({ text, algorithm: header.algorithm }, key)
+  return isSigned ? undefined : 'signature_invalid'
+}
+
 /** Whether the token's signature is by this key, with the algorithm that it names. */
-export async function isSignedBy(token: Token, key: Key): Promise<boolean> {
+export async function isSignedBy(
+  token: Pick<Token, 'text' | 'algorithm'>,
+  key: Key,
+): Promise<boolean> {
   if (!key.algorithms.includes(token.algorithm)) return false
   const imported = await key.import(token.algorithm)
   if (imported === undefined) return false
@@ -76,7 +98,9 @@ export async function isSignedBy(token: Token, key: Key): Promise<boolean> {
     await compactVerify(token.text, imported, { algorithms: [token.algorithm] })
     return true
   } catch (error) {
-    if (error instanceof errors.JOSEError) return false
+    // Besides its own errors jose passes on what Web Crypto says about a key that does not fit.
+    const isRefusal = error instanceof errors.JOSEError || error instanceof DOMException
+    if (isRefusal || error instanceof TypeError) return false
     throw error
   }
 }
