@@ -1,12 +1,6 @@
 /** `meridian demo`: three regional origins and a gateway in front of them, all on this machine. */
 import { EXIT, type ExitCode, UsageError } from './terminal.ts'
 
-/** What the Node runtime brings. */
-interface DemoModule {
-  /** Resolves once everything serves. Ports of the gateway and, on 127.0.0.1, of the control interface. */
-  runDemo(options: { port: number; adminPort: number }): Promise<void>
-}
-
 export interface DemoCommandOptions {
   readonly port: string
   readonly adminPort: string
@@ -15,8 +9,7 @@ export interface DemoCommandOptions {
 export async function demo(options: DemoCommandOptions): Promise<ExitCode> {
   const port = parsePort(options.port, '--port')
   const adminPort = parsePort(options.adminPort, '--admin-port')
-  const module: string = '../runtimes/node/demo.ts'
-  const { runDemo } = (await import(module)) as DemoModule
+  const { runDemo } = await import('../runtimes/node/demo.ts')
   await runDemo({ port, adminPort })
   return EXIT.ok
 }
