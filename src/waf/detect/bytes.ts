@@ -58,10 +58,19 @@ export function skipSpace(text: string, from: number, end = text.length): number
 export function excerpt(text: string, from: number, to = from + 60): string {
   const start = Math.max(0, from)
   const stop = Math.min(text.length, to, start + 60)
-  let out = ''
-  for (let i = start; i < stop; i++) {
-    const c = text.charCodeAt(i)
-    out += c < 32 || c === 0x7f ? '.' : text[i]
+  const piece = text.slice(start, stop)
+  for (let i = 0; i < piece.length; i++) {
+    if (isControl(piece.charCodeAt(i))) return masked(piece)
   }
+  return piece
+}
+
+function isControl(code: number): boolean {
+  return code < 32 || code === 0x7f
+}
+
+function masked(piece: string): string {
+  let out = ''
+  for (let i = 0; i < piece.length; i++) out += isControl(piece.charCodeAt(i)) ? '.' : piece[i]
   return out
 }

@@ -209,19 +209,21 @@ function inspect(
   const isXmlDocument = text.charCodeAt(0) === 60 && (place === 'xml' || place === 'body')
   if (mask & QUOTE || scan.sql || startsWithConnective(text)) {
     const found = detectSqli(text)
-    verdict.add('sqli', found.confidence, `${found.context} ${found.evidence}`, steps)
+    if (found.confidence > 0)
+      verdict.add('sqli', found.confidence, `${found.context} ${found.evidence}`, steps)
   }
   if (mask & (ANGLE | EQUALS | COLON)) {
     if (!isXmlDocument) {
       const found = detectXss(text)
-      verdict.add('xss', found.confidence, `${found.context} ${found.evidence}`, steps)
+      if (found.confidence > 0)
+        verdict.add('xss', found.confidence, `${found.context} ${found.evidence}`, steps)
     }
   }
   if (mask & (QUOTE | BRACKET))
     verdict.add('xss', scriptScore(text), 'script behind a literal', steps)
   if (mask & DOT && mask & SLASH) {
     const found = traversalScore(text)
-    verdict.add('lfi', found.score, `${found.steps} steps up`, steps)
+    if (found.score > 0) verdict.add('lfi', found.score, `${found.steps} steps up`, steps)
   }
   if (mask & NUL && place !== 'body' && place !== 'multipart') {
     verdict.add('protocol', 84, 'NUL byte', steps)
@@ -235,7 +237,7 @@ function inspect(
   if (mask & COLON) verdict.add('code', serializedScore(text), 'serialised object', steps)
   if (mask & BRACKET || (mask & ANGLE && text.includes('<%'))) {
     const found = templateScore(text)
-    verdict.add('code', found.score, `template ${found.evidence}`, steps)
+    if (found.score > 0) verdict.add('code', found.score, `template ${found.evidence}`, steps)
     if (mask & (EQUALS | STAR | SEPARATOR)) {
       const filter = ldapScore(text)
       verdict.add('ldap', filter.score, filter.evidence, steps)
@@ -270,8 +272,10 @@ function startsWithConnective(text: string): boolean {
 }
 
 function signals(scan: SignalScan, place: Place, steps: readonly string[], verdict: Verdict): void {
+  const { scores } = scan
+  if (scores === undefined) return
   for (let i = 0; i < ATTACK_CLASSES.length; i++) {
-    const score = scan.scores[i] as number
+    const score = scores[i] as number
     if (score === 0) continue
     const name = ATTACK_CLASSES[i] as AttackClass
     if (name === 'scanner' && place !== 'user-agent') continue

@@ -20,8 +20,9 @@ interface Signal {
 
 /** What the literals of one value say: a score and the strongest literal per class. */
 export class SignalScan {
-  readonly scores = new Float64Array(ATTACK_CLASSES.length)
-  readonly evidence: string[] = new Array(ATTACK_CLASSES.length).fill('')
+  /** By class; undefined when no literal was found. */
+  scores: Float64Array | undefined
+  evidence: string[] = []
   /** Words of SQL that make a full parse worth it. */
   sql = false
 }
@@ -100,6 +101,10 @@ const SQL: Signal = {
 const PROSE_PENALTY = 15
 const ALONE_BONUS = 12
 
+/** Best weight per line for the value that is read now; zeroed by `touched` afterwards. */
+let best = new Float64Array(0)
+const touched: number[] = []
+
 /**
  * @param text      one decoded value
  * @param isProse   whether the value has several words
@@ -107,7 +112,8 @@ const ALONE_BONUS = 12
 export function scanSignals(text: string, isProse: boolean): SignalScan {
   const { automaton, byLiteral, lines } = tables()
   const scan = new SignalScan()
-  let best: Float64Array | undefined
+  touched.length = 0
+  if (best.length < lines) best = new Float64Array(lines)
   const found = (literal: number, end: number): void => {
     for (const signal of byLiteral[literal] as readonly Signal[]) {
       if (signal.class < 0) {
@@ -123,18 +129,20 @@ export function scanSignals(text: string, isProse: boolean): SignalScan {
       const weight = signal.path
         ? signal.weight + (isProse && end !== signal.literal.length ? -PROSE_PENALTY : ALONE_BONUS)
         : signal.weight
-      best ??= new Float64Array(lines)
       if (weight <= (best[signal.line] as number)) continue
+      if (best[signal.line] === 0) touched.push(signal.line)
       best[signal.line] = weight
       combine(scan, signal, weight)
     }
   }
   automaton.scan(text, found)
+  for (const line of touched) best[line] = 0
   return scan
 }
 
 /** Independent evidence adds half of what is left to certainty. */
 function combine(scan: SignalScan, signal: Signal, weight: number): void {
+  scan.scores ??= new Float64Array(ATTACK_CLASSES.length)
   const before = scan.scores[signal.class] as number
   const high = Math.max(before, weight)
   const low = Math.min(before, weight)

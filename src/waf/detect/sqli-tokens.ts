@@ -33,6 +33,9 @@ export const BLOCK_COMMENT = 1
 export const DASH_COMMENT = 2
 export const HASH_COMMENT = 3
 
+/** Tokens whose room is kept for the next value. */
+const KEPT_ROOM = 1024
+
 export class SqlTokens {
   count = 0
   kind = new Uint8Array(64)
@@ -44,6 +47,19 @@ export class SqlTokens {
   hasEvilComment = false
   /** Two dashes that MySQL reads as operators because no space follows. */
   hasTightDashes = false
+
+  /** Empties the list; its room is kept. */
+  reset(): void {
+    this.count = 0
+    this.hasEvilComment = false
+    this.hasTightDashes = false
+    if (this.kind.length > KEPT_ROOM) {
+      this.kind = new Uint8Array(64)
+      this.start = new Int32Array(64)
+      this.end = new Int32Array(64)
+      this.note = new Uint8Array(64)
+    }
+  }
 
   push(kind: number, start: number, end: number, note = 0): void {
     if (this.count === this.kind.length) this.#grow()
@@ -76,13 +92,18 @@ export class SqlTokens {
   }
 }
 
+/** One value is read at a time, from start to end without waiting, so one list serves all. */
+const SCRATCH = new SqlTokens()
+
 /**
+ * The answer is valid until the next call.
  * @param text    the value
  * @param quote   character code of the literal that the value stands in, 0 for none
  * @param ansi    read `--` as a comment whatever follows (MySQL wants a space)
  */
 export function tokenise(text: string, quote: number, ansi: boolean): SqlTokens {
-  const tokens = new SqlTokens()
+  const tokens = SCRATCH
+  tokens.reset()
   const n = text.length
   let i = 0
   if (quote !== 0) {

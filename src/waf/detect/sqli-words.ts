@@ -144,9 +144,20 @@ export function functionRank(name: string): 0 | 1 | 2 {
   return SQL_FUNCTIONS.has(name) ? 1 : 0
 }
 
+/** By first letter, since every name of a value is looked up. */
+const SCHEMA_BY_LETTER = new Map<number, string[]>()
+for (const name of SCHEMA_NAMES) {
+  const letter = name.charCodeAt(0)
+  const list = SCHEMA_BY_LETTER.get(letter)
+  if (list === undefined) SCHEMA_BY_LETTER.set(letter, [name])
+  else list.push(name)
+}
+
 /** Whether a lower-case (dotted) name is of a database catalogue. */
 export function isSchemaName(name: string): boolean {
-  for (const prefix of SCHEMA_NAMES) {
+  const list = SCHEMA_BY_LETTER.get(name.charCodeAt(0))
+  if (list === undefined) return false
+  for (const prefix of list) {
     if (name.startsWith(prefix) && (name.length === prefix.length || prefix !== 'dual')) return true
   }
   return false

@@ -21,6 +21,8 @@ const CONTEXTS: readonly (readonly [string, number])[] = [
 
 /** From here on a value is called an attack. */
 const ATTACK_FROM = 50
+/** Below this there is nothing to tell. */
+const WORTH_TELLING = 20
 /** No need to look further. */
 const CERTAIN = 92
 
@@ -56,7 +58,7 @@ export function detectSqli(value: string): Detection {
     }
     if (best >= CERTAIN) break
   }
-  if (best === 0) return NO_DETECTION
+  if (best < WORTH_TELLING) return NO_DETECTION
   return {
     attack: best >= ATTACK_FROM,
     context,
