@@ -87,6 +87,7 @@ export function requestDirectives(headers: HeaderList): CacheControl {
 
 /** Whether purges have left it alone; the verdict is kept until the next purge. */
 export function isLive(core: CacheCore, stored: StoredResponse): boolean {
+  if (stored.source?.isThere === false) return false
   if (stored.checkedVersion === core.epochs.version) return true
   const verdict = core.epochs.verdict(stored.epochNames, stored.stamp)
   if (verdict === 'hard') return false

@@ -96,7 +96,7 @@ export class OriginExchange {
       const isSame =
         (sent.get('etag') ?? stored.etag) === stored.etag &&
         (sent.get('last-modified') ?? stored.lastModified) === stored.lastModified &&
-        (length === undefined || length === String(stored.body?.byteLength ?? 0))
+        (length === undefined || length === String(stored.bodyLength))
       if (isSame) {
         const { response, decision } = freshened(core, p, stored, reply, startedAt, stamp)
         if (decision.store) this.#commit(p, response)
@@ -255,7 +255,7 @@ export class OriginExchange {
     const { decision, facts } = received
     const length = bodyLength(reply)
     const stored =
-      decision.store && p.request.method !== 'HEAD' && this.#hasRoom(length)
+      decision.store && p.request.method !== 'HEAD' && this.#hasRoom(this.#held(length))
         ? toStored(p, received, fill.stamp, asBytes(reply), length)
         : undefined
     if (stored === undefined) return this.#pass(p, lead, reply, received)
@@ -396,8 +396,14 @@ export class OriginExchange {
     return this.lead(p, false, lead.hasClient)
   }
 
-  #hasRoom(length: number | null): boolean {
-    return this.#filling + (length ?? 0) <= this.#core.fillMemory
+  /** Memory that a body needs while it arrives. */
+  #held(length: number | null): number {
+    if (length === null) return Math.min(this.#core.maxMemoryObject, 1024 ** 2)
+    return length > this.#core.maxMemoryObject ? WINDOW_BYTES : length
+  }
+
+  #hasRoom(bytes: number): boolean {
+    return this.#filling + bytes <= this.#core.fillMemory
   }
 
   #startFill(
@@ -407,13 +413,15 @@ export class OriginExchange {
     body: Exclude<Reply['body'], Uint8Array | null>,
   ): BodyFill {
     const core = this.#core
-    const reserved = body.length ?? Math.min(core.maxMemoryObject, 1024 ** 2)
+    const reserved = this.#held(body.length)
     this.#filling += reserved
+    const isLarge = body.length !== null && body.length > core.maxMemoryObject
     const release = () => {
       this.#filling -= reserved
       core.fills.remove(lead.fill)
     }
-    const keepBytes = Math.min(core.maxMemoryObject, p.policy.maxObject)
+    const keepBytes = isLarge ? 0 : Math.min(core.maxMemoryObject, p.policy.maxObject)
+    let isWritten = false
     const filling: BodyFill = new BodyFill(
       body,
       { keepBytes, windowBytes: WINDOW_BYTES },
@@ -432,11 +440,21 @@ export class OriginExchange {
         },
         overflowed: () => core.fills.remove(lead.fill),
         abandoned: () => {
-          if (!filling.isKept) return false
+          if (!filling.isKept && !isWritten) return false
           return body.length === null || body.length - filling.received <= FINISH_BYTES
         },
       },
     )
+    if (isLarge && body.length !== null) {
+      // Too large for memory: the slower tier reads along.
+      const reader = filling.reader(false)
+      const writer = core.lower?.writer?.(stored, body.length, () => reader.resume())
+      if (writer === undefined) reader.cancel()
+      else {
+        isWritten = true
+        reader.pipe(writer)
+      }
+    }
     return filling
   }
 

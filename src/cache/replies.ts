@@ -57,7 +57,11 @@ export function replyFrom(
       if (reply !== undefined) return withStatus(reply, status, core.format)
     }
   }
-  const whole = { status: stored.status, headers, body: method === 'HEAD' ? null : stored.body }
+  const whole = {
+    status: stored.status,
+    headers,
+    body: method === 'HEAD' ? null : stored.openBody(),
+  }
   return withStatus(whole, status, core.format)
 }
 

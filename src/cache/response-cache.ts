@@ -144,7 +144,11 @@ export class ResponseCache {
           if (now < stored.freshUntil && !stored.isSoftPurged) {
             this.#counters.hits++
             request.cacheStatus = stored.hitStatus(now, this.#format)
-            const reply = stored.hit(now, this.#format, method === 'HEAD' ? null : stored.body)
+            const reply = stored.hit(
+              now,
+              this.#format,
+              method === 'HEAD' ? null : stored.openBody(),
+            )
             if (policy.stale.earlyRefresh > 0 && this.#isDue(stored, now, policy)) {
               this.#coalescer.refresh(this.#pending(request, policy, flags, forward, found, stored))
             }
@@ -153,7 +157,8 @@ export class ResponseCache {
         }
         return this.#reuse(this.#pending(request, policy, flags, forward, found, stored))
       }
-      return this.#reuse(this.#pending(request, policy, flags, forward, undefined, undefined))
+      const pending = this.#pending(request, policy, flags, forward, undefined, undefined)
+      return this.#core.lower === undefined ? this.#reuse(pending) : this.#fromLower(pending)
     }
     return this.#aside(request, policy, flags, forward)
   }
@@ -253,6 +258,23 @@ export class ResponseCache {
     }
     if (p.request.method === 'HEAD') return this.#exchange.head(p)
     return this.#coalescer.obtain(p)
+  }
+
+  /** Looks in the slower tier, and takes into memory what it finds. */
+  async #fromLower(p: Pending): Promise<Reply> {
+    const core = this.#core
+    const found = await core.lower?.lookup(p.key.key)
+    // Oldest first: the newest must end on top.
+    for (const response of found === undefined ? [] : [...found.responses].reverse()) {
+      if (core.epochs.verdict(response.epochNames, response.stamp) !== 'hard') {
+        core.memory.put(response, p.policy.vary.maxVariants)
+      }
+    }
+    p.variants = core.memory.peek(p.key.key) ?? found
+    if (p.variants !== undefined) {
+      p.stored = selectWhole(core, p.variants, p.request.headers, p.policy)
+    }
+    return this.#reuse(p)
   }
 
   /** A range that a stored part covers. */

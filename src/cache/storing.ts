@@ -52,7 +52,8 @@ export function decide(
     p.policy,
     size,
   )
-  if (decision.store && size !== null && size > core.maxMemoryObject) {
+  const most = Math.max(core.maxMemoryObject, core.lower?.maxObject ?? 0)
+  if (decision.store && size !== null && size > most) {
     return { store: false, reason: 'too-large' }
   }
   return decision
@@ -174,7 +175,7 @@ export function freshened(
   const age = sent.joined('age')
   const read = new HeaderList(age === undefined ? fields : [...fields, 'Age', age])
   const facts = readFacts(stored.status, read, timing, p.policy)
-  const decision = decide(core, p, facts, stored.body?.byteLength ?? 0)
+  const decision = decide(core, p, facts, stored.bodyLength)
   const vary = facts.vary ?? []
   const response = stored.with({
     fields,

@@ -77,8 +77,9 @@ export class BodyFill implements ByteSink {
     return this.#firstIndex === 0 && this.#state !== 'failed'
   }
 
-  reader(): FillReader {
-    const reader = new FillReader(this)
+  /** @param isClient false for a reader that stores: it does not keep a fill going by itself */
+  reader(isClient = true): FillReader {
+    const reader = new FillReader(this, isClient)
     this.#readers.add(reader)
     return reader
   }
@@ -161,11 +162,16 @@ export class BodyFill implements ByteSink {
 
   left(reader: FillReader): void {
     if (!this.#readers.delete(reader) || this.#state !== 'open') return
-    if (this.#readers.size === 0) {
-      if (!this.#events.abandoned()) this.cancel(new TruncatedBody('nobody reads it any more'))
+    if (reader.isClient && !this.#hasClients() && !this.#events.abandoned()) {
+      this.cancel(new TruncatedBody('nobody reads it any more'))
       return
     }
     this.advanced()
+  }
+
+  #hasClients(): boolean {
+    for (const reader of this.#readers) if (reader.isClient) return true
+    return false
   }
 
   /** A reader took something: perhaps the source may go on. */
@@ -204,8 +210,11 @@ export class FillReader implements ByteStream {
   index = 0
   position = 0
 
-  constructor(fill: BodyFill) {
+  readonly isClient: boolean
+
+  constructor(fill: BodyFill, isClient: boolean) {
     this.#fill = fill
+    this.isClient = isClient
   }
 
   get length(): number | null {

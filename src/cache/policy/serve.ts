@@ -47,7 +47,7 @@ const EMPTY = new Uint8Array(0)
 
 /** Length of the whole representation; -1 when not known. */
 export function totalLength(stored: StoredResponse): number {
-  return stored.range === undefined ? (stored.body?.byteLength ?? 0) : stored.range.total
+  return stored.range === undefined ? stored.bodyLength : stored.range.total
 }
 
 /** Whether the stored bytes hold all of the spans. */
@@ -80,11 +80,13 @@ export function rangeReply(
   if (!covers(stored, plan.spans)) return undefined
   const [first] = plan.spans
   if (plan.spans.length === 1 && first !== undefined) {
-    const body = slice(stored, first)
     headers.push('Content-Range', `bytes ${first.first}-${first.last}/${total}`)
-    headers.push('Content-Length', String(body.byteLength))
+    headers.push('Content-Length', String(first.last - first.first + 1))
+    const body = stored.source === undefined ? slice(stored, first) : stored.source.open(first)
     return { status: 206, headers, body }
   }
+  // Several ranges are put together in memory only.
+  if (stored.source !== undefined) return undefined
   const mark = boundary()
   const body = multipart(stored, plan.spans, total, contentType, mark)
   const rest = withoutNames(headers, ['content-type'])

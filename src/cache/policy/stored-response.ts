@@ -1,8 +1,17 @@
 /** A stored response, and the rules for using it again (RFC 9111 §4). */
-import type { Body, CacheStatus, Millis, Reply } from '../../exchange.ts'
+import type { Body, ByteStream, CacheStatus, Millis, Reply } from '../../exchange.ts'
 import type { CacheControl } from '../http/cache-control.ts'
 import { notModifiedFields } from '../http/fields.ts'
-import type { ContentRange } from '../http/range.ts'
+import type { ContentRange, Span } from '../http/range.ts'
+
+/** A body that lies elsewhere: on disk. */
+export interface StoredBody {
+  readonly length: number
+  /** False once it was evicted. */
+  readonly isThere: boolean
+  /** Inclusive positions; the whole without them. */
+  open(span?: Span): ByteStream
+}
 
 export interface StoredInit {
   readonly key: string
@@ -12,6 +21,8 @@ export interface StoredInit {
   /** Flat; without connection fields and Age, with Date. */
   readonly fields: readonly string[]
   readonly body: Uint8Array | null
+  /** Where the body is when it is not in memory. */
+  readonly source?: StoredBody | undefined
   readonly vary: readonly string[]
   readonly signature: string
   /** Content-Language where the response varies by language alone. */
@@ -49,6 +60,7 @@ export class StoredResponse implements StoredInit {
   readonly status: number
   readonly fields: readonly string[]
   readonly body: Uint8Array | null
+  readonly source: StoredBody | undefined
   readonly vary: readonly string[]
   readonly signature: string
   readonly language: string | undefined
@@ -84,6 +96,7 @@ export class StoredResponse implements StoredInit {
     this.status = init.status
     this.fields = init.fields
     this.body = init.body
+    this.source = init.source
     this.vary = init.vary
     this.signature = init.signature
     this.language = init.language
@@ -104,6 +117,15 @@ export class StoredResponse implements StoredInit {
       ? Number.NEGATIVE_INFINITY
       : init.receivedAt + init.lifetime - init.initialAge
     this.size = costOf(init)
+  }
+
+  get bodyLength(): number {
+    return this.source?.length ?? this.body?.byteLength ?? 0
+  }
+
+  /** The body to send: the bytes, or a stream that is opened now. */
+  openBody(): Body {
+    return this.source === undefined ? this.body : this.source.open()
   }
 
   /** current_age (RFC 9111 §4.2.3), whole seconds. */
@@ -195,7 +217,7 @@ export class StoredResponse implements StoredInit {
 function initOf(stored: StoredResponse): StoredInit {
   const { key, url, status, fields, body, vary, signature, language, control, lifetime } = stored
   const { initialAge, receivedAt, receivedWall, date, etag, lastModified, lastModifiedAt } = stored
-  const { fetchTook, stamp, epochNames, range } = stored
+  const { fetchTook, stamp, epochNames, range, source } = stored
   return {
     key,
     url,
@@ -218,6 +240,7 @@ function initOf(stored: StoredResponse): StoredInit {
     stamp,
     epochNames,
     range,
+    source,
   }
 }
 

@@ -22,6 +22,7 @@ export class PurgeEpochs {
   readonly #now: () => Millis
   readonly #epochs = new Map<string, Epoch>()
   readonly #capacity: number
+  readonly #listeners: ((name: string, soft: boolean, at: number) => void)[] = []
   #last = 0
   /** Anything begun before this is gone: what was forgotten when the table was full. */
   #floor = 0
@@ -30,6 +31,11 @@ export class PurgeEpochs {
   constructor(now: () => Millis, capacity = 65_536) {
     this.#now = now
     this.#capacity = capacity
+  }
+
+  /** Tells `listener` of every purge from now on, to keep it or to pass it on. */
+  onPurge(listener: (name: string, soft: boolean, at: number) => void): void {
+    this.#listeners.push(listener)
   }
 
   /** A new stamp, later than every stamp and purge seen. */
@@ -59,6 +65,7 @@ export class PurgeEpochs {
       }
     }
     this.version++
+    for (const listener of this.#listeners) listener(name, soft, at)
     return at
   }
 

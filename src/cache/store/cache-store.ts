@@ -1,4 +1,5 @@
 /** Where stored responses are kept. Memory answers at once, other tiers with a promise. */
+import type { ByteSink } from '../../exchange.ts'
 import type { StoredResponse } from '../policy/stored-response.ts'
 
 /** All variants of one key, newest first. */
@@ -24,6 +25,14 @@ export interface CacheStore {
   remove(key: string, response?: StoredResponse): void | Promise<void>
   clear(): void | Promise<void>
   stats(): StoreStats
+  /** The largest body that a writer takes; 0 or absent when there is none. */
+  readonly maxObject?: number
+  /**
+   * Takes a body while it arrives; `response` has none yet, and its length is known.
+   * @param resume called when the writer can take more after `write` said false
+   * @returns undefined when it is not to be kept
+   */
+  writer?(response: StoredResponse, length: number, resume: () => void): ByteSink | undefined
 }
 
 /** The variants of a key after `response` was added: newest first, the same variant replaced. */
