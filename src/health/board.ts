@@ -203,7 +203,7 @@ export class HealthBoard {
     record.trialSince = undefined
     const cause = record.outlier.report(outcome, record.outlierRules, now)
     if (outcome === 'ok') record.heard = true
-    if (cause !== undefined && this.#mayEject(index, record)) {
+    if (cause !== undefined && this.#mayEject(index, record, cause)) {
       this.#eject(record, cause, now)
       return
     }
@@ -220,9 +220,10 @@ export class HealthBoard {
     record.draining = result.ok && result.drain === true
     record.active = afterProbe(record.active, result, record.activeRules)
     // A good check proves that one can connect. It proves nothing about real requests: an origin whose
-    // health page answers while everything else fails would flap.
+    // health page answers while everything else fails would flap. Nor does it shorten a second ejection.
     const { outlier } = record
-    if (result.ok && outlier.phase === 'open' && outlier.cause === 'connect') outlier.tryAgain()
+    const isOver = outlier.phase === 'open' && outlier.cause === 'connect' && outlier.level <= 1
+    if (result.ok && isOver) outlier.tryAgain()
     this.#settle(record, `probe: ${result.detail}`, now)
   }
 
@@ -232,7 +233,8 @@ export class HealthBoard {
     const index = this.indexOf(id)
     if (index < 0) return
     const record = this.#at(index)
-    if (record.outlier.phase === 'open' || until <= now || !this.#mayEject(index, record)) return
+    if (record.outlier.phase === 'open' || until <= now || !this.#mayEject(index, record, 'told'))
+      return
     record.outlier.openUntil(until, 'told')
     this.#settle(record, 'told', now)
   }
@@ -288,21 +290,37 @@ export class HealthBoard {
   }
 
   /**
-   * At most a share of each pool is ejected, rounded down but at least one; and the last usable origin of a
-   * pool only when another pool has one, for otherwise a bad answer is better than none.
+   * How much may be ejected. Failures that traffic itself could have caused (a request that makes every
+   * origin answer 503) take at most a share of a pool, rounded down but at least one; beyond that a pool
+   * is given up as a whole, and of the pools again at most that share. Refused connections prove
+   * themselves, so for them only the last rule holds: the last usable origin of a pool goes only while
+   * another pool has one, for otherwise a bad answer is better than none.
    */
-  #mayEject(index: number, record: OriginRecord): boolean {
+  #mayEject(index: number, record: OriginRecord, cause: EjectionCause): boolean {
     if (record.outlier.phase === 'open') return false
     for (const entry of this.#pools.values()) {
-      const { members, pool } = entry
-      if (!members.includes(index)) continue
-      const others = members.filter((member) => member !== index)
-      const ejected = others.filter((member) => this.#at(member).outlier.phase === 'open').length
-      if (ejected + 1 > Math.max(1, Math.floor(members.length * pool.maxEjected))) return false
+      if (!entry.members.includes(index)) continue
+      const others = entry.members.filter((member) => member !== index)
       const isLast = !others.some((member) => isUsable(this.#at(member).tier))
-      if (isLast && !this.#hasUsableOutside(members)) return false
+      if (isLast && !this.#hasUsableOutside(entry.members)) return false
+      if (cause === 'connect') continue
+      const ejected = others.filter((member) => this.#at(member).outlier.phase === 'open').length
+      const isGivenUp = isLast || ejected + 1 > cap(entry.members.length, entry.pool.maxEjected)
+      if (isGivenUp && !this.#mayGiveUp(entry)) return false
     }
     return true
+  }
+
+  /** Whether a pool may be ejected beyond its share: while few enough others are. */
+  #mayGiveUp(entry: PoolRecord): boolean {
+    if (!this.#hasUsableOutside(entry.members)) return false
+    let givenUp = 0
+    for (const other of this.#pools.values()) {
+      if (other === entry) continue
+      const isOut = other.members.every((member) => this.#at(member).tier === 'ejected')
+      if (isOut) givenUp++
+    }
+    return givenUp + 1 <= cap(this.#pools.size, entry.pool.maxEjected)
   }
 
   #hasUsableOutside(members: readonly number[]): boolean {
@@ -356,6 +374,11 @@ export class HealthBoard {
     })
     return total === 0 ? 0 : usable / total
   }
+}
+
+/** A share of a number, rounded down, but at least one. */
+function cap(count: number, share: number): number {
+  return Math.max(1, Math.floor(count * share))
 }
 
 function tierOf(record: OriginRecord): Tier {

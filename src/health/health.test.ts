@@ -232,19 +232,22 @@ describe('ejection by live traffic', () => {
     expect(board.upSince(index)).toBe(5000)
   })
 
-  it('ejects at most half of a pool, and the last usable origin only if another pool is up', () => {
-    const { board, report, tier } = boardOf([pool('a', 4), pool('b', 1)])
-    for (let i = 1; i <= 4; i++) report(`a-${i}`, 'connect', 0, 9)
-    expect(board.states().filter((each) => each.tier === 'ejected')).toHaveLength(2)
-    report('b-1', 'connect', 0, 9)
-    expect(tier('b-1')).toBe('ejected')
-    const alone = boardOf([pool('a', 1)])
-    alone.report('a-1', 'connect', 0, 50)
-    expect(alone.tier('a-1')).not.toBe('ejected')
-    const pair = boardOf([pool('a', 2)])
-    pair.report('a-1', 'connect', 0, 9)
-    pair.report('a-2', 'connect', 0, 9)
-    expect([pair.tier('a-1'), pair.tier('a-2')]).toEqual(['ejected', 'unknown'])
+  it.each<[string, number[], Outcome, string[]]>([
+    ['half of a pool that is alone', [4], 'timeout', ['a-1', 'a-2']],
+    ['one of two', [2], 'timeout', ['a-1']],
+    ['none that is alone', [1], 'timeout', []],
+    ['all but one where connections are refused', [4], 'connect', ['a-1', 'a-2', 'a-3']],
+    ['not the very last', [1], 'connect', []],
+    ['one pool of two as a whole', [3, 3], 'timeout', ['a-1', 'a-2', 'a-3', 'b-1']],
+    ['one single of three', [1, 1, 1], 'gateway-error', ['a-1']],
+    ['two singles of four', [1, 1, 1, 1], 'truncated', ['a-1', 'b-1']],
+    ['all single ones that refuse but one', [1, 1, 1], 'connect', ['a-1', 'b-1']],
+  ])('ejects %s when all origins of pools of %j end in %s', (_name, sizes, outcome, expected) => {
+    const pools = sizes.map((size, i) => pool('abcd'[i]!, size))
+    const { board, report } = boardOf(pools)
+    for (const each of pools) for (const { id } of each.origins) report(id, outcome, 0, 9)
+    const ejected = board.states().filter((each) => each.tier === 'ejected')
+    expect(ejected.map((each) => each.id)).toEqual(expected)
   })
 
   it('brings an origin back by a good check only when it could not be connected to', () => {
@@ -445,7 +448,7 @@ describe('slow start', () => {
 })
 
 describe('whatever happens', () => {
-  it('a pool never loses all origins to live traffic alone, ejections end, and bits agree with tiers', () => {
+  it('a pool never loses all its origins, half stay unless connections fail, and ejections end', () => {
     const outcomes = [
       'ok',
       'connect',
@@ -461,23 +464,28 @@ describe('whatever happens', () => {
       begin: fc.boolean(),
     })
     fc.assert(
-      fc.property(fc.array(step, { minLength: 50, maxLength: 300 }), (steps) => {
-        const { board } = boardOf([pool('a', 5)])
-        let now = 0
-        for (const { origin, outcome, wait, begin } of steps) {
-          now += wait
-          board.advance(now)
-          if (begin) board.began(origin, now)
-          board.report(origin, outcome, now)
-          const usable = board
-            .states()
-            .filter((each) => ['up', 'unknown', 'trial'].includes(each.tier))
-          if (usable.length < 3) throw new Error(`${usable.length} left`)
-          if (board.low !== 1) throw new Error('the region lost its bit')
-        }
-        board.advance(now + 400_000)
-        expect(board.states().every((each) => each.tier !== 'ejected')).toBe(true)
-      }),
+      fc.property(
+        fc.array(step, { minLength: 50, maxLength: 300 }),
+        fc.boolean(),
+        (steps, mayRefuse) => {
+          const { board } = boardOf([pool('a', 5)])
+          const least = mayRefuse ? 1 : 3
+          let now = 0
+          for (const { origin, outcome, wait, begin } of steps) {
+            now += wait
+            board.advance(now)
+            if (begin) board.began(origin, now)
+            board.report(origin, !mayRefuse && outcome === 'connect' ? 'reset' : outcome, now)
+            const usable = board
+              .states()
+              .filter((each) => ['up', 'unknown', 'trial'].includes(each.tier))
+            if (usable.length < least) throw new Error(`${usable.length} left`)
+            if (board.low !== 1) throw new Error('the region lost its bit')
+          }
+          board.advance(now + 400_000)
+          expect(board.states().every((each) => each.tier !== 'ejected')).toBe(true)
+        },
+      ),
       { numRuns: 200 },
     )
   })
