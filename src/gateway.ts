@@ -142,7 +142,7 @@ export class Gateway {
     const raw: RawRequest = { method: '', target: '', version: '1.1', headers: [], secure: false }
     const exchange = this.#refused(code, raw, peer, this.#snapshot)
     exchange.outcome = code
-    return { exchange, reply: settle(exchange, problem(code, exchange.id), this.services) }
+    return { exchange, reply: settle(exchange, problem(code, exchange.id)) }
   }
 
   #refused(code: ProblemCode, raw: RawRequest, peer: Peer, snapshot: Snapshot): Passage {
@@ -177,12 +177,12 @@ export class Gateway {
     try {
       reply = this.#walk(x, 0)
     } catch (error) {
-      return settle(x, this.#failure(x, error), this.services)
+      return settle(x, this.#failure(x, error))
     }
-    if (!(reply instanceof Promise)) return settle(x, reply ?? this.#unanswered(x), this.services)
+    if (!(reply instanceof Promise)) return settle(x, reply ?? this.#unanswered(x))
     return reply.then(
-      (answer) => settle(x, answer ?? this.#unanswered(x), this.services),
-      (error: unknown) => settle(x, this.#failure(x, error), this.services),
+      (answer) => settle(x, answer ?? this.#unanswered(x)),
+      (error: unknown) => settle(x, this.#failure(x, error)),
     )
   }
 
@@ -223,6 +223,7 @@ export class Gateway {
   finish(x: Passage, reply: Reply | undefined, delivery: Delivery): void {
     const { telemetry } = this.services
     if (reply === undefined) x.outcome = 'client-closed'
+    if (x.waf !== undefined) x.verdicts = x.waf.finish()
     if (x.limitResults !== undefined) x.snapshot.limits.release(x.limitResults)
     telemetry.settle(x, {
       status: reply?.status ?? 0,

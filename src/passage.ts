@@ -17,6 +17,7 @@ import type { PlatformPlace } from './geo/locate.ts'
 import type { LimitResult } from './limits/limits.ts'
 import type { CompiledRoute, Snapshot } from './snapshot.ts'
 import type { Place } from './upstream/attempt.ts'
+import type { WafPass } from './waf/pass.ts'
 
 const NO_PLACES: readonly Place[] = []
 
@@ -50,6 +51,8 @@ export class Passage extends Exchange {
   readonly answerLocally: boolean
   /** Compiled settings of `route`. */
   plan: CompiledRoute | undefined
+  /** The WAF's view of it, from the inspection of its head to its end. */
+  waf: WafPass | undefined
   /** Where the request may be sent, in order; residency has been applied. */
   places: readonly Place[] = NO_PLACES
   /** Results of the limit checks, to be settled and released. */

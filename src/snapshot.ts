@@ -21,6 +21,7 @@ import type { StickyTokens } from './steering/sticky.ts'
 import type { DebugGate } from './telemetry/debug-headers.ts'
 import type { Place, RetryPolicy, RouteTimeouts } from './upstream/attempt.ts'
 import type { Pool } from './upstream/pool.ts'
+import type { RouteWaf } from './waf/waf.ts'
 
 export interface CompiledRoute {
   readonly ref: RouteRef
@@ -38,6 +39,8 @@ export interface CompiledRoute {
   readonly requestFields: ((x: Passage, fields: string[]) => void) | undefined
   /** Changes to the fields for the client, in place. */
   readonly responseFields: ((x: Passage, fields: string[]) => void) | undefined
+  /** Undefined for a route that is not inspected. */
+  readonly waf: RouteWaf | undefined
   readonly auth: RouteAuth | undefined
   readonly cache: CompiledCache | undefined
   /** Name and lifetime of the cookie that keeps a client in its region. */

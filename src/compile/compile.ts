@@ -1,4 +1,5 @@
 /** From a loaded config to a snapshot: every section compiled, every problem reported at once. */
+import type { Report } from '../config/errors.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import type { SteeringConfig } from '../config/sections/steering.ts'
 import { createEnvironment, List, ListError } from '../expression/expression.ts'
@@ -23,6 +24,8 @@ import { steeringRequest } from '../steps/steer.ts'
 import { DebugGate } from '../telemetry/debug-headers.ts'
 import type { Place } from '../upstream/attempt.ts'
 import type { Pool } from '../upstream/pool.ts'
+import { DETECTORS } from '../waf/detectors.ts'
+import { Waf } from '../waf/waf.ts'
 import { Expressions } from './expressions.ts'
 import { compileHealth, compileProbes } from './health.ts'
 import { compilePools } from './pools.ts'
@@ -34,6 +37,8 @@ export interface CompileOptions {
   readonly slots: GeoSlots
   /** For explanations: no background work, and the health of a running gateway if there is one. */
   readonly rehearsal?: { readonly health: HealthBoard | undefined } | undefined
+  /** Text of a ruleset that comes with the gateway; undefined when there is none of that name. */
+  readonly builtInRuleset?: ((name: string) => string | undefined) | undefined
   /** Checks one origin; without it there are no active checks. */
   readonly probe?: Prober | undefined
   readonly onHealthEvent?: ((event: HealthEvent) => void) | undefined
@@ -108,8 +113,10 @@ export async function compileSnapshot(
           conditions: expressions,
           previous: previous?.identity,
         })
+  const waf = compileWaf(loaded, expressions, options, report)
   const context: RouteContext = {
     identity,
+    waf,
     pools,
     regionOf: (pool) => regionByPool.get(pool) ?? pool,
     limits,
@@ -197,4 +204,28 @@ async function stickyTokens(
     tokens.set(section, await StickyTokens.create(regions.ids(), keys))
   }
   return tokens
+}
+
+/** Undefined when nothing is inspected. */
+function compileWaf(
+  loaded: LoadedConfig,
+  expressions: Expressions,
+  options: CompileOptions,
+  report: Report,
+): Waf | undefined {
+  const { waf, routes } = loaded.config
+  if (waf === undefined || waf.mode === 'off') return undefined
+  const compiled = new Waf(
+    waf,
+    routes.map((route) => route.waf),
+    {
+      environment: expressions.environment,
+      detectors: DETECTORS,
+      builtIn: (name) => options.builtInRuleset?.(name),
+      files: loaded.files,
+    },
+    report,
+  )
+  for (const warning of compiled.warnings) expressions.warnings.push(warning)
+  return compiled
 }

@@ -11,6 +11,7 @@ import type { RouteCandidate } from '../routing/router.ts'
 import type { CompiledRoute } from '../snapshot.ts'
 import type { Place } from '../upstream/attempt.ts'
 import type { Pool } from '../upstream/pool.ts'
+import type { Waf } from '../waf/waf.ts'
 import type { Expressions } from './expressions.ts'
 import { compileResponse } from './responses.ts'
 import { compileTransforms } from './transforms.ts'
@@ -21,6 +22,7 @@ export interface RouteContext {
   readonly regionOf: (pool: string) => string
   readonly limits: Limits
   readonly identity: Identity | undefined
+  readonly waf: Waf | undefined
   readonly bodyLimit: number
   readonly cache: CacheConfig
   readonly steering: SteeringConfig
@@ -86,6 +88,7 @@ export function compileRoute(
     targetOf: transforms.targetOf,
     requestFields: transforms.requestFields,
     responseFields: transforms.responseFields,
+    waf: context.waf?.route(index),
     auth: context.identity?.route(config.auth, `${path}.auth`, report),
     cache: compileCache(config, path, context),
     stickyCookie: sticky?.cookie,

@@ -145,6 +145,12 @@ export class WafPass {
     return this.#block
   }
 
+  /** Whether `response` would look at anything. */
+  get wantsResponse(): boolean {
+    if (!this.#route.waf.config.responses.headers) return false
+    return this.#transaction !== undefined || this.#route.response.length > 0
+  }
+
   /** Inspects the head of the response. */
   response(status: number, headers: HeaderList): WafBlock | undefined {
     if (this.#isAllowed || this.#block !== undefined) return undefined

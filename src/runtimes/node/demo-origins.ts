@@ -340,6 +340,8 @@ async function main(region: string | undefined, portText: string | undefined): P
     }
     process.once('SIGTERM', stop)
     process.once('SIGINT', stop)
+    // Started by the demo: when that is gone, however it ended, nobody needs this origin.
+    process.once('disconnect', () => process.exit(0))
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
     process.exitCode = 1

@@ -18,6 +18,7 @@ import { type ConfigBundle, ConfigFile } from './config-file.ts'
 import { openGeoFiles } from './geo-file.ts'
 import type { Instance } from './instance.ts'
 import { nodeKeySource } from './key-source.ts'
+import { builtInRuleset } from './rulesets.ts'
 import { VERSION } from './version.ts'
 
 /** Answers 200 with nothing, for every origin. */
@@ -93,6 +94,7 @@ async function run(
   const snapshot = await compileSnapshot(bundle, {
     platform,
     slots,
+    builtInRuleset,
     rehearsal: { health: live?.snapshot.health },
   })
   const gateway = new Gateway({ platform, telemetry, cache: undefined }, snapshot)

@@ -22,6 +22,7 @@ import { LogFile } from './log-file.ts'
 import { operationsLog } from './operations-log.ts'
 import { nodeProber } from './prober.ts'
 import { processFacts } from './process-facts.ts'
+import { builtInRuleset } from './rulesets.ts'
 import { NodeServer } from './server.ts'
 import { UndiciUpstream } from './undici-upstream.ts'
 import { VERSION } from './version.ts'
@@ -120,6 +121,7 @@ export class Instance {
         platform,
         slots,
         previous,
+        builtInRuleset,
         probe: nodeProber(upstream),
         onHealthEvent: (event) => noteHealth(telemetry, log, event),
       })
