@@ -6,6 +6,7 @@ import type { CacheControl } from './http/cache-control.ts'
 import { parseCacheControl } from './http/cache-control.ts'
 import { prefersLanguage, selectingSignature } from './http/vary.ts'
 import type { CacheRequest, RequestKey } from './key/cache-key.ts'
+import type { SearchVariance } from './key/search-variance.ts'
 import type { CachePolicy } from './policy/cache-policy.ts'
 import type { StatusFormat, StoredResponse } from './policy/stored-response.ts'
 import type { PurgeEpochs } from './purge/epochs.ts'
@@ -50,6 +51,7 @@ export interface CacheCore {
   readonly lower: CacheStore | undefined
   readonly fills: FillTable
   readonly epochs: PurgeEpochs
+  readonly search: SearchVariance
   readonly clock: Clock
   readonly random: Random
   readonly format: StatusFormat
@@ -66,7 +68,7 @@ export interface Pending {
   readonly policy: CachePolicy
   readonly flags: number
   readonly directives: CacheControl
-  readonly key: RequestKey
+  key: RequestKey
   readonly forward: Forward
   readonly isAuthenticated: boolean
   /** All that is stored under the key. */

@@ -26,7 +26,7 @@ export function forwardOptions(p: Pending, shape: ForwardShape): ForwardOptions 
   const { stripUnkeyed } = policy
   const isFetch = request.method === 'GET' || request.method === 'HEAD'
   const drop = (name: string): boolean => {
-    if (isFetch && stripUnkeyed.has(name)) return true
+    if ((isFetch || request.method === 'QUERY') && stripUnkeyed.has(name)) return true
     if (shape.asIs) return false
     return (
       name === 'if-none-match' ||

@@ -10,7 +10,8 @@ import { type Abortable, Fill } from './fill/fill-table.ts'
 import { forwardOptions } from './forward-headers.ts'
 import { strongMatch } from './http/entity-tag.ts'
 import { selectingSignature } from './http/vary.ts'
-import { isNotModified } from './policy/serve.ts'
+import { parseNoVarySearch } from './key/search-variance.ts'
+import { fieldOf, isNotModified } from './policy/serve.ts'
 import type { StoredResponse } from './policy/stored-response.ts'
 import { epochNames } from './purge/epochs.ts'
 import { freshStatus, replyFrom, statusOf } from './replies.ts'
@@ -462,6 +463,8 @@ export class OriginExchange {
   #commit(p: Pending, response: StoredResponse): void {
     if (!isLive(this.#core, response)) return
     this.#core.memory.put(response, p.policy.vary.maxVariants)
+    const search = parseNoVarySearch(fieldOf(response.fields, 'no-vary-search'))
+    if (search !== undefined) this.#core.search.note(response.key, response.url, search)
     void this.#core.lower?.put(response, p.policy.vary.maxVariants)
   }
 

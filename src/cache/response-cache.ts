@@ -5,7 +5,7 @@
  * Everything about a single request comes in as values; time and randomness through ports. A hit touches
  * no promise and formats nothing that it formatted within the same second.
  */
-import type { Millis, Reply } from '../exchange.ts'
+import type { BodyPrefix, Millis, Reply } from '../exchange.ts'
 import type { Clock, Random } from '../ports.ts'
 import { staleStatus, withStatus } from './cache-status.ts'
 import { Coalescer } from './coalescer.ts'
@@ -24,6 +24,7 @@ import { forwardOptions } from './forward-headers.ts'
 import { emptyCacheControl } from './http/cache-control.ts'
 import { planRange } from './http/range.ts'
 import { type CacheRequest, cacheKey, requestKey } from './key/cache-key.ts'
+import { SearchVariance } from './key/search-variance.ts'
 import { OriginExchange } from './origin-exchange.ts'
 import type { CachePolicy } from './policy/cache-policy.ts'
 import { covers, ifRangeHolds } from './policy/serve.ts'
@@ -75,6 +76,10 @@ export interface CacheStats extends CacheCounters {
   readonly epochs: number
 }
 
+/** The longest body of a QUERY that is stored for. */
+const QUERY_BYTES = 8192
+/** One character for each byte. */
+const latin1 = new TextDecoder('latin1')
 const NO_DIRECTIVES = Object.freeze(emptyCacheControl())
 
 export class ResponseCache {
@@ -111,6 +116,7 @@ export class ResponseCache {
       lower: options.lower,
       fills: new FillTable(),
       epochs: new PurgeEpochs(() => options.clock.now()),
+      search: new SearchVariance(),
       clock: options.clock,
       random: options.random,
       format: this.#format,
@@ -158,6 +164,9 @@ export class ResponseCache {
         return this.#reuse(this.#pending(request, policy, flags, forward, found, stored))
       }
       const pending = this.#pending(request, policy, flags, forward, undefined, undefined)
+      const other = this.#core.search.find(pending.key.key, pending.key.url)
+      if (other !== undefined) this.#find(pending, other)
+      if (pending.stored !== undefined) return this.#reuse(pending)
       return this.#core.lower === undefined ? this.#reuse(pending) : this.#fromLower(pending)
     }
     return this.#aside(request, policy, flags, forward)
@@ -302,6 +311,7 @@ export class ResponseCache {
   ): Reply | Promise<Reply> {
     const p = this.#pending(request, policy, flags, forward, undefined, undefined)
     const { method } = request
+    if (method === 'QUERY' && !policy.bypass && (flags & PRECONDITION) === 0) return this.#query(p)
     if (method !== 'GET' && method !== 'HEAD') return forwardUnsafe(this.#core, p)
     if (policy.bypass) return this.#pass(p, 'bypass', 'disabled', true)
     if ((flags & PRECONDITION) !== 0) return this.#pass(p, 'bypass', 'precondition', false)
@@ -314,12 +324,32 @@ export class ResponseCache {
     if (policy.fatGet === 'bypass') return this.#pass(p, 'bypass', 'body-of-get', true)
     // The body is dropped: what is stored for others was made without it.
     request.body?.discard()
-    const key = p.key.key
+    this.#find(p, p.key.key)
+    return this.#reuse(p)
+  }
+
+  #find(p: Pending, key: string): void {
     p.variants = this.#memory.lookup(key)
     if (p.variants !== undefined) {
-      p.stored = selectWhole(this.#core, p.variants, request.headers, policy)
+      p.stored = selectWhole(this.#core, p.variants, p.request.headers, p.policy)
     }
-    return this.#reuse(p)
+  }
+
+  /** A question with a body (RFC 10008): the body is part of the key, to the letter, while it is short. */
+  #query(p: Pending): Reply | Promise<Reply> {
+    const { body, headers } = p.request
+    if (body === null) return forwardUnsafe(this.#core, p)
+    const read = body.prefix(QUERY_BYTES)
+    const go = ({ bytes, truncated }: BodyPrefix): Reply | Promise<Reply> => {
+      if (truncated) return forwardUnsafe(this.#core, p)
+      const type = headers.joined('content-type') ?? ''
+      const coding = headers.joined('content-encoding') ?? ''
+      const text = latin1.decode(bytes)
+      p.key = { ...p.key, key: `${p.key.key}\nQUERY\n${type}\n${coding}\n${text}` }
+      this.#find(p, p.key.key)
+      return this.#reuse(p)
+    }
+    return read instanceof Promise ? read.then(go) : go(read)
   }
 
   #pass(p: Pending, reason: 'bypass', detail: string, withBody: boolean): Reply | Promise<Reply> {

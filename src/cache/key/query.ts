@@ -18,7 +18,7 @@ export interface QueryRule {
  * The name as an origin may read it: decoded, without the tricks that hide one name in another
  * (`utm%5Fsource`, `+`). `undefined` when the encoding is broken.
  */
-function parameterName(parameter: string): string | undefined {
+export function parameterName(parameter: string): string | undefined {
   const equals = parameter.indexOf('=')
   const raw = equals < 0 ? parameter : parameter.slice(0, equals)
   if (!raw.includes('%') && !raw.includes('+')) return raw

@@ -125,7 +125,7 @@ function multipart(
   return body
 }
 
-function fieldOf(fields: readonly string[], name: string): string | undefined {
+export function fieldOf(fields: readonly string[], name: string): string | undefined {
   for (let i = 0; i < fields.length; i += 2) {
     if ((fields[i] as string).toLowerCase() === name) return fields[i + 1]
   }
