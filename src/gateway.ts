@@ -107,6 +107,7 @@ export class Gateway {
     openBody: (owner: Owner, vetted: Vetted) => BodySource | null,
   ): Passage {
     const snapshot = this.#snapshot
+    this.services.telemetry.metrics.inFlight.addAt(0, 1)
     const now = this.#platform.clock.now()
     const monotonicStart = this.#platform.clock.monotonic()
     const vetted = vet(raw, snapshot.front)
@@ -139,6 +140,7 @@ export class Gateway {
 
   /** An exchange and its answer for what never became a request (the parser refused it). */
   refuse(code: ProblemCode, peer: Peer): { exchange: Passage; reply: Reply } {
+    this.services.telemetry.metrics.inFlight.addAt(0, 1)
     const raw: RawRequest = { method: '', target: '', version: '1.1', headers: [], secure: false }
     const exchange = this.#refused(code, raw, peer, this.#snapshot)
     exchange.outcome = code
@@ -222,6 +224,7 @@ export class Gateway {
    */
   finish(x: Passage, reply: Reply | undefined, delivery: Delivery): void {
     const { telemetry } = this.services
+    telemetry.metrics.inFlight.addAt(0, -1)
     if (reply === undefined) x.outcome = 'client-closed'
     if (x.waf !== undefined) x.verdicts = x.waf.finish()
     if (x.limitResults !== undefined) x.snapshot.limits.release(x.limitResults)
