@@ -141,12 +141,13 @@ export class HealthBoard {
       // A verdict of checks that are no longer made would last for ever.
       active:
         kept !== undefined && hadChecks && pool.active !== undefined ? kept.active : NEVER_CHECKED,
-      outlier: kept?.outlier ?? new Outlier(),
+      // A copy: two boards that moved one memory would leave each other's tiers behind.
+      outlier: kept?.outlier.copy() ?? new Outlier(),
       activeRules: pool.active,
       outlierRules: pool.outlier,
       draining: kept?.draining === true && pool.active !== undefined,
       heard: kept?.heard ?? false,
-      trialSince: kept?.trialSince,
+      trialSince: undefined,
       upSince: kept?.upSince ?? null,
       lastProbe: kept?.lastProbe ?? null,
       tier: 'unknown',
@@ -330,7 +331,6 @@ export class HealthBoard {
   /** Works out the tier again, and tells if it changed. */
   #settle(record: OriginRecord, cause: string, now: Millis): void {
     const { outlier, tier: from } = record
-    // Also when an attempt from before a reload ejected it: the two boards share the memory.
     if (outlier.phase === 'open') this.#nextChange = Math.min(this.#nextChange, outlier.until)
     const to = tierOf(record)
     if (to === from) return

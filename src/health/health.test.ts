@@ -335,6 +335,10 @@ describe('a reload', () => {
       'up',
       'unknown',
     ])
+    // Requests from before the reload still move the old board; that must not hold up the new one.
+    old.board.advance(5000)
+    old.report('a-3', 'connect', 5000, 2)
+    expect(renewed.tier('a-3')).toBe('up')
     renewed.board.advance(5000)
     expect(renewed.tier('a-2')).toBe('trial')
   })

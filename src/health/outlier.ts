@@ -77,6 +77,23 @@ export class Outlier {
   readonly #bad = new Int32Array(BUCKETS)
   #bucket = 0
 
+  /** The same memory, apart from this one: for the board after a reload. */
+  copy(): Outlier {
+    const copy = new Outlier()
+    copy.phase = this.phase
+    copy.until = this.until
+    copy.cause = this.cause
+    copy.level = this.level
+    copy.#connects = this.#connects
+    copy.#failures = this.#failures
+    copy.#trialSuccesses = this.#trialSuccesses
+    copy.#lastBadAt = this.#lastBadAt
+    copy.#ok.set(this.#ok)
+    copy.#bad.set(this.#bad)
+    copy.#bucket = this.#bucket
+    return copy
+  }
+
   /**
    * Takes the end of one attempt.
    * @returns why the origin should be ejected now; undefined when it should not
