@@ -163,6 +163,9 @@ export class Http1Front {
       bodyOf,
     )
     serving.exchange = exchange
+    if (request.httpVersionMinor === 1) {
+      exchange.onInterim = (status, fields) => writeHints(response, status, fields)
+    }
     if (exchange.refusal !== undefined) connection.closing = true
     const reply = this.#gateway.handle(exchange)
     if (reply instanceof Promise) reply.then((answer) => this.#write(serving, answer))
@@ -397,6 +400,24 @@ function discardBody(reply: Reply): void {
   const { body } = reply
   if (body !== null && !(body instanceof Uint8Array)) body.cancel()
   if (reply.tunnel !== undefined) (reply.tunnel as Duplex).destroy()
+}
+
+/**
+ * 103 with its links (RFC 8297). Other interim responses mean nothing behind a proxy, and a hint that
+ * `node:http` finds malformed is left out.
+ */
+function writeHints(response: ServerResponse, status: number, fields: readonly string[]): void {
+  if (status !== 103 || response.headersSent || response.destroyed) return
+  const links: string[] = []
+  for (let i = 0; i < fields.length; i += 2) {
+    if (fields[i]?.toLowerCase() === 'link') links.push(...(fields[i + 1] ?? '').split(/,\s*(?=<)/))
+  }
+  if (links.length === 0) return
+  try {
+    response.writeEarlyHints({ link: links })
+  } catch {
+    // The response itself is still to come.
+  }
 }
 
 /** Says that nothing more comes, and lets go of the socket even if the client does not. */

@@ -134,6 +134,7 @@ export class Http2Front {
       (self, vetted) => this.#openBody(self, vetted),
     )
     serving.exchange = exchange
+    exchange.onInterim = (status, fields) => sendHints(stream, status, fields)
     const reply = this.#gateway.handle(exchange)
     if (reply instanceof Promise) reply.then((answer) => this.#write(serving, answer))
     else this.#write(serving, reply)
@@ -243,6 +244,16 @@ export class Http2Front {
 }
 
 const ignore = () => {}
+
+/** 103 with its links (RFC 8297); other interim responses mean nothing behind a proxy. */
+function sendHints(stream: ServerHttp2Stream, status: number, fields: readonly string[]): void {
+  if (status !== 103 || stream.headersSent || stream.destroyed || stream.closed) return
+  const links: string[] = []
+  for (let i = 0; i < fields.length; i += 2) {
+    if (fields[i]?.toLowerCase() === 'link') links.push(fields[i + 1] ?? '')
+  }
+  if (links.length > 0) stream.additionalHeaders({ ':status': 103, link: links })
+}
 
 function renewWindow(state: SessionState): void {
   const now = performance.now()
