@@ -57,7 +57,12 @@ export class NodeBody implements BodySource {
 
   /** Whether what is left can be read and dropped at little cost. */
   get isShort(): boolean {
-    return this.length !== null && this.length <= this.#options.replayBytes
+    return !this.#isHeldBack && this.length !== null && this.length <= this.#options.replayBytes
+  }
+
+  /** The client waits for a 100 Continue, which must not be sent behind a final response. */
+  get #isHeldBack(): boolean {
+    return !this.#attached && this.#options.onFirstRead !== undefined
   }
 
   /** Bytes read from the client so far. */
@@ -141,7 +146,7 @@ export class NodeBody implements BodySource {
   }
 
   discard(): void {
-    if (this.#ended || this.#failure !== undefined) return
+    if (this.#ended || this.#failure !== undefined || this.#isHeldBack) return
     this.#attach()
     this.#drop()
     this.#sink = undefined
