@@ -5,6 +5,7 @@ import { GeoSlots } from '../geo/place.ts'
 import { NO_GEO_SOURCE } from '../geo/source.ts'
 import { type Platform, UpstreamError } from '../ports.ts'
 import { nodeClock, nodeRandom } from '../runtimes/node/clock.ts'
+import { builtInRuleset } from '../runtimes/node/rulesets.ts'
 
 /**
  * Compiles a loaded config and drops the result. Nothing is sent, listened on or left behind.
@@ -29,6 +30,7 @@ export async function compileForCheck(loaded: LoadedConfig): Promise<readonly st
   await compileSnapshot(loaded, {
     platform,
     slots: new GeoSlots(),
+    builtInRuleset,
     rehearsal: { health: undefined },
   })
   return warnings
