@@ -242,10 +242,8 @@ function inspect(
       const filter = ldapScore(text)
       verdict.add('ldap', filter.score, filter.evidence, steps)
     }
-    if (place === 'body' || place === 'json' || place === 'query' || place === 'form') {
-      const document = graphqlScore(text)
-      verdict.add('graphql', document.score, document.evidence, steps)
-    }
+    const document = graphqlScore(text)
+    verdict.add('graphql', document.score, document.evidence, steps)
   }
   if (mask & (DOLLAR | QUOTE | BRACKET)) {
     const found = nosqlScore(text)

@@ -327,7 +327,7 @@ function utf7Decode(text: string): string {
   let i = text.indexOf('+')
   while (i >= 0) {
     let end = i + 1
-    while (end < text.length && base64Value(text.charCodeAt(end)) >= 0) end++
+    while (end < text.length && isUtf7(text.charCodeAt(end))) end++
     const bytes = end - i >= 4 && end - i < 4096 ? base64Bytes(text.slice(i + 1, end)) : ''
     if (bytes.length >= 2 && bytes.charCodeAt(0) === 0) {
       let plain = ''
@@ -339,6 +339,11 @@ function utf7Decode(text: string): string {
     i = text.indexOf('+', end)
   }
   return from === 0 ? text : out + text.slice(from)
+}
+
+/** Letters, digits and `/`: a `-` ends the run. */
+function isUtf7(c: number): boolean {
+  return c !== 43 && c !== 45 && c !== 95 && base64Value(c) >= 0
 }
 
 function base64Value(c: number): number {
@@ -367,6 +372,11 @@ function base64Bytes(text: string): string {
   return out
 }
 
+/** `=` and line ends; a space may have been a `+`. */
+function isPadding(c: number): boolean {
+  return c === 61 || c === 10 || c === 13
+}
+
 /** Characters that a base64 text would have to hide to be worth reading. */
 const TELLING = /[^\w.,-]/
 
@@ -381,7 +391,7 @@ export function base64Text(value: string): string | undefined {
   const marker = value.startsWith('data:') ? value.indexOf(';base64,') : -1
   if (marker > 0 && marker < 64) from = marker + 8
   else if (value.charCodeAt(0) === 47) from = 1
-  while (to > from && (value.charCodeAt(to - 1) === 61 || value.charCodeAt(to - 1) <= 32)) to--
+  while (to > from && isPadding(value.charCodeAt(to - 1))) to--
   const length = to - from
   if (length < 6 || length > MAX_BASE64 || length % 4 === 1) return undefined
   let lower = 0

@@ -88,15 +88,15 @@ export function cardNumbers(text: string): number {
       continue
     const digits: number[] = []
     let groups = 0
+    const wanted = c === 51 ? 15 : 16
     let j = i
-    for (; j < text.length && digits.length < 17; j++) {
+    for (; j < text.length && digits.length < wanted; j++) {
       const d = text.charCodeAt(j)
       if (isDigit(d)) digits.push(d - 48)
       else if ((d === 32 || d === 45) && isDigit(text.charCodeAt(j + 1)) && groups < 3) groups++
       else break
     }
-    const length = digits[0] === 3 ? 15 : 16
-    if (digits.length === length && !isWord(text.charCodeAt(j)) && luhn(digits)) count++
+    if (digits.length === wanted && !isWord(text.charCodeAt(j)) && luhn(digits)) count++
     i = Math.max(i, j - 1)
   }
   return count

@@ -1,0 +1,92 @@
+/**
+ * Time of the whole classification on runs of what makes scanners backtrack: it must grow with the length,
+ * not with its square. CPU time, best of runs, since the machine is not ours alone.
+ */
+import { describe, expect, it } from 'vitest'
+import { classify } from '../../../src/waf/detect/classify.ts'
+import { findLeaks } from '../../../src/waf/detect/leak.ts'
+
+const KIB = 1024
+/** Time may grow by this factor when the length doubles. */
+const GROWTH = 2.5
+/** Below this, CPU milliseconds, a growth says nothing. */
+const NOISE = 12
+
+const UNITS: Record<string, string> = {
+  newline: '\n',
+  quote: "'",
+  'double quote': '"',
+  slash: '/',
+  backslash: '\\',
+  brace: '{',
+  'closing brace': '}',
+  parenthesis: '(',
+  space: ' ',
+  'open comment': '/*',
+  comment: '/**/',
+  dashes: '--',
+  'less than': '<',
+  'open markup comment': '<!--',
+  'markup comment': '<!---->',
+  tag: '<a b=c ',
+  style: 'style="/*" ',
+  handler: 'onload=a ',
+  percent: '%25',
+  reference: '&#0',
+  semicolon: ';',
+  steps: '../',
+  'back quote': '`',
+  dollar: "$'",
+  template: '{{a(',
+  letter: 'a',
+  base64: 'QUJD',
+  condition: "' or ",
+  select: 'union select ',
+  'JSON strings': '"a",',
+  URL: 'http://',
+  escape: '\\u0041',
+  filter: '*)(',
+  line: '\r\nx:',
+}
+
+function run(unit: string, length: number): string {
+  return unit.repeat(Math.ceil(length / unit.length)).slice(0, length)
+}
+
+function random(length: number): string {
+  let seed = 7
+  let text = ''
+  for (let i = 0; i < length; i++) {
+    seed = (seed * 1103515245 + 12345) & 0x7fffffff
+    text += String.fromCharCode((seed >> 16) & 255)
+  }
+  return text
+}
+
+function cpuMs(text: string): number {
+  let best = Number.POSITIVE_INFINITY
+  for (let i = 0; i < 3; i++) {
+    const before = process.cpuUsage()
+    classify(text, 'body')
+    findLeaks(text)
+    const used = process.cpuUsage(before)
+    best = Math.min(best, (used.user + used.system) / 1000)
+  }
+  return best
+}
+
+describe('growth', () => {
+  const cases: [string, (length: number) => string][] = Object.entries(UNITS).map(
+    ([name, unit]) => [name, (length) => run(unit, length)],
+  )
+  cases.push(['random', random])
+  it.each(cases)('%s: linear up to 128 KiB', (_name, text) => {
+    const half = Math.max(NOISE, cpuMs(text(64 * KIB)))
+    let whole = cpuMs(text(128 * KIB))
+    // A busy machine may spoil one measurement; a square law spoils all of them.
+    for (let again = 0; again < 3 && whole > half * GROWTH; again++) {
+      whole = Math.min(whole, cpuMs(text(128 * KIB)))
+    }
+    expect(whole).toBeLessThanOrEqual(half * GROWTH)
+  })
+})
