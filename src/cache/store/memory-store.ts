@@ -22,6 +22,9 @@ export interface MemoryStoreOptions {
   readonly windowFraction?: number
 }
 
+/** How many are compared to find who leaves. */
+const SAMPLE = 16
+
 class Node implements StoredVariants {
   readonly key: string
   readonly hash: number
@@ -52,7 +55,7 @@ export class MemoryStore implements CacheStore {
     this.#capacity = options.capacityBytes
     const isTiny = options.admission === 'tinylfu'
     const windowBytes = isTiny
-      ? Math.max(1, Math.floor(options.capacityBytes * (options.windowFraction ?? 0.2)))
+      ? Math.max(1, Math.floor(options.capacityBytes * (options.windowFraction ?? 0.1)))
       : options.capacityBytes
     this.#window = new LRUCache({
       maxSize: windowBytes,
@@ -173,23 +176,31 @@ export class MemoryStore implements CacheStore {
     let free = main.maxSize - main.calculatedSize
     if (free < size) {
       const worth = this.#worth(candidate)
-      const victims: string[] = []
-      for (const key of main.rkeys()) {
-        const victim = main.peek(key) as Node
-        if (this.#worth(victim) > worth) {
-          // The next time round it is looked at last.
+      const victims = this.#leastWorth(main)
+      let leaving = 0
+      while (free < size) {
+        const victim = victims[leaving]
+        if (victim === undefined || this.#worth(victim) > worth) {
           this.#rejected++
-          main.get(key)
           return
         }
-        victims.push(key)
         free += victim.size
-        if (free >= size) break
+        leaving++
       }
-      for (const key of victims) main.delete(key)
-      this.#evicted += victims.length
+      for (let i = 0; i < leaving; i++) main.delete((victims[i] as Node).key)
+      this.#evicted += leaving
     }
     main.set(candidate.key, candidate)
+  }
+
+  /** Some of those not used for longest, the least worth first. */
+  #leastWorth(main: LRUCache<string, Node>): Node[] {
+    const sample: Node[] = []
+    for (const key of main.rkeys()) {
+      sample.push(main.peek(key) as Node)
+      if (sample.length === SAMPLE) break
+    }
+    return sample.sort((a, b) => this.#worth(a) - this.#worth(b))
   }
 
   /** Uses per byte. */
