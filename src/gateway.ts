@@ -24,6 +24,7 @@ import { clientAddress, forwardedScheme } from './http/client-address.ts'
 import { type RawRequest, type Vetted, vet } from './http/front.ts'
 import { type ProblemCode, problem } from './http/problem.ts'
 import { requestIds } from './http/request-id.ts'
+import type { SharedLimits } from './limits/shared.ts'
 import { Passage, type Peer } from './passage.ts'
 import type { Platform } from './ports.ts'
 import type { Snapshot } from './snapshot.ts'
@@ -36,7 +37,7 @@ import { locate } from './steps/locate.ts'
 import { recall } from './steps/recall.ts'
 import { route } from './steps/route.ts'
 import { settle } from './steps/settle.ts'
-import { steer } from './steps/steer.ts'
+import { steer, unavailable } from './steps/steer.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
 import { AttemptsFailed } from './upstream/attempt.ts'
 
@@ -48,6 +49,8 @@ export interface Services {
   readonly telemetry: Telemetry
   /** Undefined where nothing is kept. */
   readonly cache: ResponseCache | undefined
+  /** Counters beyond this process. */
+  readonly shared?: SharedLimits<Passage> | undefined
 }
 
 export type GatewayStep = (x: Passage, services: Services) => StepResult
@@ -215,7 +218,7 @@ export class Gateway {
       })
     }
     x.outcome = code
-    return problem(code, x.id)
+    return unavailable(x, code)
   }
 
   /**

@@ -14,6 +14,7 @@ import {
 } from './exchange.ts'
 import { Subject } from './expression/subject.ts'
 import type { PlatformPlace } from './geo/locate.ts'
+import type { ProblemCode } from './http/problem.ts'
 import type { LimitResult } from './limits/limits.ts'
 import type { CompiledRoute, Snapshot } from './snapshot.ts'
 import type { Place } from './upstream/attempt.ts'
@@ -55,6 +56,8 @@ export class Passage extends Exchange {
   waf: WafPass | undefined
   /** Where the request may be sent, in order; residency has been applied. */
   places: readonly Place[] = NO_PLACES
+  /** What to answer when the attempts at `places` fail: they are a last resort, known to be down. */
+  unavailable: ProblemCode | undefined
   /** Results of the limit checks, to be settled and released. */
   limitResults: LimitResult[] | undefined
   /** Fields to add to whatever is answered: challenges, limits, cookies. */

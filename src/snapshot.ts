@@ -31,7 +31,12 @@ export interface CompiledRoute {
   readonly timeouts: RouteTimeouts
   /** Pools in order, for a route that names them. */
   readonly fixed:
-    | { readonly places: readonly Place[]; readonly decision: SteeringDecision }
+    | {
+        readonly places: readonly Place[]
+        readonly decision: SteeringDecision
+        /** Whether a residency rule may narrow them. */
+        readonly isBound: boolean
+      }
     | undefined
   /** Path and query for the origin; undefined when they are the client's own. */
   readonly targetOf: ((x: Passage, pathAndQuery: string) => string) | undefined
@@ -71,6 +76,8 @@ export interface Snapshot {
   readonly regions: RegionTable
   /** Pools of each region, by its index, in order of preference. */
   readonly placesByRegion: readonly (readonly Place[])[]
+  /** Index of an origin's region, by the origin's id. */
+  readonly regionOfOrigin: ReadonlyMap<string, number>
   readonly steering: SteeringTable<Passage>
   readonly sticky: ReadonlyMap<SteeringConfig, StickyTokens>
   readonly limits: Limits

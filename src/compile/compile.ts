@@ -24,6 +24,7 @@ import { steeringRequest } from '../steps/steer.ts'
 import { DebugGate } from '../telemetry/debug-headers.ts'
 import type { Place } from '../upstream/attempt.ts'
 import type { Pool } from '../upstream/pool.ts'
+import { scoreSubject } from '../waf/detect/score-subject.ts'
 import { DETECTORS } from '../waf/detectors.ts'
 import { Waf } from '../waf/waf.ts'
 import { Expressions } from './expressions.ts'
@@ -37,6 +38,8 @@ export interface CompileOptions {
   readonly slots: GeoSlots
   /** For explanations: no background work, and the health of a running gateway if there is one. */
   readonly rehearsal?: { readonly health: HealthBoard | undefined } | undefined
+  /** Key of the hash behind limits, where several processes must name a client alike; drawn without it. */
+  readonly limitSeed?: Uint8Array | undefined
   /** Text of a ruleset that comes with the gateway; undefined when there is none of that name. */
   readonly builtInRuleset?: ((name: string) => string | undefined) | undefined
   /** Checks one origin; without it there are no active checks. */
@@ -67,11 +70,15 @@ export async function compileSnapshot(
   }
   const expressions = new Expressions(createEnvironment({ lists }))
   const regions = compileRegions(config.regions, report)
-  const board = compileHealth(loaded, regions, options)
+  let ejected: (origin: string) => void = () => {}
+  const board = compileHealth(loaded, regions, options, (event) => {
+    if (event.to === 'ejected') ejected(event.origin)
+    options.onHealthEvent?.(event)
+  })
   const pools = compilePools(loaded, previous?.pools, (id) => board.indexOf(id), report)
   const limits = Limits.compile(config.limits, {
     clock: platform.clock,
-    seed: platform.random.bytes(16),
+    seed: options.limitSeed ?? platform.random.bytes(16),
     report,
     expressions,
     previous: previous?.limits,
@@ -82,10 +89,11 @@ export async function compileSnapshot(
     for (const pool of region.pools) regionByPool.set(pool, region.id)
   }
   const sticky = await stickyTokens(loaded, regions)
+  const residency = compileResidency(config.residency, regions, report)
   const steering = compileSteering<Passage>(
     {
       regions,
-      residency: compileResidency(config.residency, regions, report),
+      residency,
       steering: config.steering,
       routes: config.routes.map((route, index) => ({
         path: `routes[${index}]`,
@@ -121,6 +129,7 @@ export async function compileSnapshot(
     regionOf: (pool) => regionByPool.get(pool) ?? pool,
     limits,
     bodyLimit: config.listen.limits.body,
+    hasGeneralResidency: residency.general.length > 0,
     cache: config.cache,
     steering: config.steering,
     expressions,
@@ -128,6 +137,7 @@ export async function compileSnapshot(
   }
   const debugToken = config.telemetry.debugHeaders.token
   const scheduler = compileProbes(loaded, pools, board, options)
+  ejected = (origin) => scheduler?.hurry(origin)
   const snapshot: Snapshot = {
     config,
     front: {
@@ -148,6 +158,7 @@ export async function compileSnapshot(
     locator: new GeoLocator(config.geo.providers, config.geo.headers, platform.geo, options.slots),
     regions,
     placesByRegion,
+    regionOfOrigin: regionOfOrigin(placesByRegion),
     steering,
     sticky,
     limits,
@@ -187,6 +198,14 @@ function regionPlaces(
   return places
 }
 
+function regionOfOrigin(placesByRegion: readonly (readonly Place[])[]): Map<string, number> {
+  const regions = new Map<string, number>()
+  placesByRegion.forEach((places, index) => {
+    for (const { pool } of places) for (const origin of pool.origins) regions.set(origin.id, index)
+  })
+  return regions
+}
+
 /** Signed once here, so that requests only look tokens up. */
 async function stickyTokens(
   loaded: LoadedConfig,
@@ -214,7 +233,7 @@ function compileWaf(
   report: Report,
 ): Waf | undefined {
   const { waf, routes } = loaded.config
-  if (waf === undefined || waf.mode === 'off') return undefined
+  if (waf.mode === 'off') return undefined
   const compiled = new Waf(
     waf,
     routes.map((route) => route.waf),
@@ -223,6 +242,7 @@ function compileWaf(
       detectors: DETECTORS,
       builtIn: (name) => options.builtInRuleset?.(name),
       files: loaded.files,
+      score: scoreSubject,
     },
     report,
   )

@@ -1,7 +1,7 @@
 /** The health board of a config, and the checks that feed it. */
 import type { LoadedConfig } from '../config/load.ts'
 import type { PoolConfig } from '../config/sections/pools.ts'
-import { HealthBoard, type HealthPool } from '../health/board.ts'
+import { HealthBoard, type HealthEvent, type HealthPool } from '../health/board.ts'
 import { outlierRules } from '../health/outlier.ts'
 import { activeRules, ProbeScheduler, type ProbeTarget } from '../health/probe.ts'
 import type { RegionTable } from '../steering/regions.ts'
@@ -14,6 +14,7 @@ export function compileHealth(
   loaded: LoadedConfig,
   regions: RegionTable,
   options: CompileOptions,
+  onEvent: (event: HealthEvent) => void,
 ): HealthBoard {
   const { config } = loaded
   const pools = Object.keys(config.pools).map((id): HealthPool => {
@@ -37,7 +38,7 @@ export function compileHealth(
       spillBelow: (byId.get(id)?.spillBelow ?? 0) / 100,
     })),
     options.platform.random,
-    (event) => options.onHealthEvent?.(event),
+    onEvent,
     options.rehearsal === undefined ? options.previous?.health : options.rehearsal.health,
   )
 }

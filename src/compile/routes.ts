@@ -24,6 +24,8 @@ export interface RouteContext {
   readonly identity: Identity | undefined
   readonly waf: Waf | undefined
   readonly bodyLimit: number
+  /** Whether a residency rule binds every route. */
+  readonly hasGeneralResidency: boolean
   readonly cache: CacheConfig
   readonly steering: SteeringConfig
   readonly expressions: Expressions
@@ -84,7 +86,10 @@ export function compileRoute(
       firstByteMs: timeouts.firstByte,
       idleMs: timeouts.idle,
     },
-    fixed: config.pools === undefined ? undefined : fixedPlaces(config.pools, context),
+    fixed:
+      config.pools === undefined
+        ? undefined
+        : fixedPlaces(config.pools, config.residency !== undefined, context),
     targetOf: transforms.targetOf,
     requestFields: transforms.requestFields,
     responseFields: transforms.responseFields,
@@ -113,7 +118,11 @@ function compileCache(
   return { route: new RouteCache(config.cache, context.cache, config.id), rules }
 }
 
-function fixedPlaces(names: readonly string[], context: RouteContext): CompiledRoute['fixed'] {
+function fixedPlaces(
+  names: readonly string[],
+  hasResidency: boolean,
+  context: RouteContext,
+): CompiledRoute['fixed'] {
   const places: Place[] = []
   for (const name of names) {
     const pool = context.pools.get(name)
@@ -123,6 +132,7 @@ function fixedPlaces(names: readonly string[], context: RouteContext): CompiledR
   const order = [...new Set(places.map((place) => place.region))]
   return {
     places,
+    isBound: hasResidency || context.hasGeneralResidency,
     decision: {
       region: order[0] ?? '',
       order,

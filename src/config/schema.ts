@@ -57,7 +57,8 @@ export const ConfigSchema = v.pipe(
     routes: RoutesSection,
     lists: v.optional(ListsSection, {}),
     waf: v.optional(
-      described(WafSection, 'The web application firewall. Left out: requests are not inspected.'),
+      described(WafSection, 'The web application firewall; on unless `mode` says otherwise.'),
+      {},
     ),
     limits: v.optional(LimitsSection, []),
     penaltyBox: v.optional(PenaltyBoxSection),

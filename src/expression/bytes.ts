@@ -23,7 +23,8 @@ const CHUNK = 8192
 export function fromUint8Array(bytes: Uint8Array): string {
   let text = ''
   for (let i = 0; i < bytes.length; i += CHUNK) {
-    text += String.fromCharCode(...bytes.subarray(i, i + CHUNK))
+    // An array-like is all that `apply` needs; spreading would copy it first.
+    text += String.fromCharCode.apply(null, bytes.subarray(i, i + CHUNK) as unknown as number[])
   }
   return text
 }

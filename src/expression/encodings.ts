@@ -68,6 +68,8 @@ const LETTER_U = 117
  * over "%25252525…" would be quadratic; the result is the same, because escapes never overlap.
  */
 export function urlDecode(source: string, isRecursive: boolean, hasUnicode: boolean): string {
+  // Most values hold nothing to decode; they are their own answer.
+  if (!source.includes('%') && !source.includes('+')) return source
   const out: number[] = []
   /** Nothing before this position of `out` may take part in an escape: it was decoded already. */
   let settled = 0

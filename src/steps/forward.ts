@@ -67,9 +67,17 @@ export async function fetchOrigin(
   const control = asked?.control ?? x
   control.onAbort = () => attempts.cancel()
   if (control.aborted) attempts.cancel()
+  const { load } = snapshot.steering
+  const region = x.decision === undefined ? undefined : snapshot.regions.indexOf(x.decision.region)
+  if (region !== undefined) load.begin(region)
   try {
     return clientReply(await attempts.run())
+  } catch (error) {
+    throw x.unavailable !== undefined && error instanceof AttemptsFailed && !control.aborted
+      ? new AttemptsFailed(x.unavailable, { cause: error })
+      : error
   } finally {
+    if (region !== undefined) load.end(region)
     control.onAbort = undefined
     x.attempts = x.attempts.length === 0 ? attempts.log : [...x.attempts, ...attempts.log]
   }

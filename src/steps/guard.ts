@@ -1,5 +1,5 @@
 /** Steps 4 and 7: how much. By address before anything costly, by identity once that is known. */
-import type { StepResult } from '../exchange.ts'
+import type { Reply, StepResult } from '../exchange.ts'
 import type { Services } from '../gateway.ts'
 import { problem } from '../http/problem.ts'
 import { addRateLimitFields } from '../limits/fields.ts'
@@ -19,6 +19,14 @@ function check(x: Passage, phase: Phase, services: Services): StepResult {
   const { plan, snapshot } = x
   const result = snapshot.limits.check(x, phase, plan?.limits)
   if (result === undefined) return undefined
+  const answer = conclude(x, result, services)
+  if (answer !== undefined) return answer
+  const shared = services.shared?.check(x, phase)
+  if (shared instanceof Promise) return shared.then((late) => late && conclude(x, late, services))
+  return shared && conclude(x, shared, services)
+}
+
+function conclude(x: Passage, result: LimitResult, services: Services): Reply | undefined {
   const { limitDecisions } = services.telemetry.metrics
   for (const id of result.logged) limitDecisions.add([id, 'logged'])
   if (result.allowed) {
@@ -30,7 +38,7 @@ function check(x: Passage, phase: Phase, services: Services): StepResult {
   return deny(x, result)
 }
 
-function deny(x: Passage, result: LimitResult): StepResult {
+function deny(x: Passage, result: LimitResult): Reply {
   const code = result.status === 503 ? 'overloaded' : 'rate-limited'
   x.outcome = code
   const headers: string[] = []

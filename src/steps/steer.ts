@@ -1,10 +1,13 @@
 /** Step 9: which regions may serve the request, in which order. Residency is decided before all else. */
 import type { Reply, StepResult } from '../exchange.ts'
 import type { Services } from '../gateway.ts'
-import { problem } from '../http/problem.ts'
+import { PROBLEMS, type ProblemCode, problem } from '../http/problem.ts'
 import type { Passage } from '../passage.ts'
+import type { CompiledRoute } from '../snapshot.ts'
 import type { Steered, SteeringRequest } from '../steering/decision.ts'
 import { hashKey } from '../steering/hash.ts'
+import type { SteeringPlan } from '../steering/plan.ts'
+import { isInMask } from '../steering/regions.ts'
 import type { Place } from '../upstream/attempt.ts'
 
 /** Seconds after which a client that no permitted region could serve may ask again. */
@@ -13,13 +16,9 @@ const RETRY_AFTER_SECONDS = '5'
 export function steer(x: Passage, services: Services): StepResult {
   const { plan, snapshot } = x
   if (plan === undefined) return undefined
-  if (plan.fixed !== undefined) {
-    x.places = plan.fixed.places
-    x.decision = plan.fixed.decision
-    return undefined
-  }
   snapshot.health.advance(services.platform.clock.monotonic())
   const steering = snapshot.steering.plan(plan.ref.index, x)
+  if (plan.fixed !== undefined) return fixedPools(x, plan.fixed, steering)
   const request = steeringRequest(x)
   const result = steering.decide(x.geo, request, snapshot.health)
   if (result.outcome === 'steered') {
@@ -28,8 +27,10 @@ export function steer(x: Passage, services: Services): StepResult {
     arrived(x, result, services)
     return undefined
   }
-  if (result.code === 'region-unavailable' && result.lastResort.length > 0) {
-    // Checks may be wrong about all of them at once; an attempt costs less than a certain refusal.
+  if (result.lastResort.length > 0) {
+    // Checks may be wrong about all of them at once; an attempt costs less than a certain refusal. Only
+    // regions that may see the request are among them.
+    x.unavailable = result.code === 'region-unavailable' ? 'no-healthy-origin' : result.code
     x.places = placesOf(x, result.lastResortIndexes)
     x.decision = {
       region: result.lastResort[0] as string,
@@ -39,21 +40,44 @@ export function steer(x: Passage, services: Services): StepResult {
     }
     return undefined
   }
-  return refuse(
-    x,
-    result.code === 'region-unavailable' ? 'no-healthy-origin' : result.code,
-    services,
-  )
+  return refuse(x, result.code === 'region-unavailable' ? 'no-healthy-origin' : result.code)
+}
+
+/** A route that names its pools in order is bound by residency all the same. */
+function fixedPools(
+  x: Passage,
+  fixed: NonNullable<CompiledRoute['fixed']>,
+  steering: SteeringPlan,
+): StepResult {
+  x.places = fixed.places
+  x.decision = fixed.decision
+  if (!fixed.isBound) return undefined
+  const permitted = steering.permit(x.geo, steeringRequest(x))
+  if ('outcome' in permitted) return refuse(x, 'residency-denied')
+  const { regions } = x.snapshot
+  if (permitted === regions.all) return undefined
+  const places = fixed.places.filter(({ region }) => {
+    const index = regions.indexOf(region)
+    // A pool that stands in no region has no tag that a rule could ask for.
+    return index !== undefined && isInMask(permitted.low, permitted.high, index)
+  })
+  if (places.length === 0) return refuse(x, 'residency-denied')
+  x.places = places
+  return undefined
 }
 
 function refuse(
   x: Passage,
   code: 'no-healthy-origin' | 'residency-unavailable' | 'residency-denied',
-  services: Services,
 ): Reply {
-  void services
   x.outcome = code
-  const isTemporary = code !== 'residency-denied'
+  x.decision = undefined
+  return unavailable(x, code)
+}
+
+/** A refusal for want of an origin, which says when to ask again unless asking again is no use. */
+export function unavailable(x: Passage, code: ProblemCode): Reply {
+  const isTemporary = PROBLEMS[code].status === 503
   return problem(code, x.id, isTemporary ? { headers: ['retry-after', RETRY_AFTER_SECONDS] } : {})
 }
 

@@ -31,6 +31,7 @@ writeFileSync(
       ],
     },
     admin: { enabled: false },
+    waf: { mode: 'off' },
     telemetry: { access: { enabled: false } },
     pools: {
       origin: { origins: [{ url: `http://127.0.0.1:${originPort}` }] },
@@ -44,7 +45,15 @@ const [http1 = '', http2 = ''] = gateway.addresses.map((address) =>
   address.replace('http://', '').replace('localhost', '127.0.0.1'),
 )
 const results = join(scratch, 'results.json')
-const args = [join(folder, 'wire-run.mjs'), http1, String(originPort), '--h2', http2, '--json', results]
+const args = [
+  join(folder, 'wire-run.mjs'),
+  http1,
+  String(originPort),
+  '--h2',
+  http2,
+  '--json',
+  results,
+]
 const runner = spawn(process.execPath, [...args, ...process.argv.slice(2)], { stdio: 'inherit' })
 const code = await new Promise((resolve) => runner.on('exit', resolve))
 await gateway.close()
@@ -60,7 +69,9 @@ const passed2 = count('h2', true)
 const total2 = passed2 + count('h2', false)
 console.log(`HTTP/1.1: ${count('h1', true)} passed, ${failed} failed`)
 console.log(`HTTP/2: ${passed2} passed, ${total2 - passed2} failed`)
-console.log(`${outcome.filter((one) => one.pass).length} passed, ${outcome.filter((one) => !one.pass).length} failed`)
+console.log(
+  `${outcome.filter((one) => one.pass).length} passed, ${outcome.filter((one) => !one.pass).length} failed`,
+)
 process.exit(code === 2 || failed > 0 || passed2 < Math.ceil((total2 * 83) / 99) ? 1 : 0)
 
 function freePort() {

@@ -43,7 +43,6 @@ export async function demoConfig(
     pools,
     regions,
     limits: [{ id: 'per-client', limit: 20, window: '1s', burst: 20, scope: 'route', key: ['ip'] }],
-    waf: { rulesets: ['basic'] },
     iam: {
       // Routes that say nothing about identity are open; the demo's site is public.
       default: 'none',

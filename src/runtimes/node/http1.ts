@@ -7,8 +7,9 @@
  * default ends a client that does not read its response.
  */
 import http, { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
+import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { TLSSocket } from 'node:tls'
+import { TLSSocket } from 'node:tls'
 import type { ListenConfig } from '../../config/sections/listen.ts'
 import { type Reply, RequestBodyError } from '../../exchange.ts'
 import type { Gateway, Passage, Peer } from '../../gateway.ts'
@@ -196,7 +197,7 @@ export class Http1Front {
       if (body !== null) discardBody(reply)
     } else if (body instanceof Uint8Array) {
       serving.bytesOut = body.length
-      response.end(body)
+      endWithBytes(response, body)
       if (response.writableLength > 0) this.#guard(serving)
     } else {
       const guard = this.#guard(serving)
@@ -209,7 +210,7 @@ export class Http1Front {
         },
         end: () => response.end(),
         // A cut body must look cut: destroy the connection, never end the response.
-        fail: () => response.destroy(),
+        fail: () => cut(response),
       })
       response.on('drain', () => {
         guard.flowing()
@@ -402,6 +403,14 @@ function discardBody(reply: Reply): void {
   if (reply.tunnel !== undefined) (reply.tunnel as Duplex).destroy()
 }
 
+/** Ends a response in the middle. Where only the connection's end tells the body's, by a reset. */
+function cut(response: ServerResponse): void {
+  const { socket } = response
+  if (socket instanceof Socket && !(socket instanceof TLSSocket) && !response.chunkedEncoding) {
+    socket.resetAndDestroy()
+  } else response.destroy()
+}
+
 /**
  * 103 with its links (RFC 8297). Other interim responses mean nothing behind a proxy, and a hint that
  * `node:http` finds malformed is left out.
@@ -418,6 +427,21 @@ function writeHints(response: ServerResponse, status: number, fields: readonly s
   } catch {
     // The response itself is still to come.
   }
+}
+
+/** Up to this size a body leaves in one piece with its head. */
+const ONE_WRITE_BYTES = 16 * 1024
+
+/** Node joins head and body into one write only when the body is a string; latin1 keeps every byte. */
+function endWithBytes(response: ServerResponse, body: Uint8Array): void {
+  if (body.length > ONE_WRITE_BYTES) {
+    response.end(body)
+    return
+  }
+  const buffer = Buffer.isBuffer(body)
+    ? body
+    : Buffer.from(body.buffer, body.byteOffset, body.length)
+  response.end(buffer.toString('latin1'), 'latin1')
 }
 
 /** Says that nothing more comes, and lets go of the socket even if the client does not. */

@@ -203,8 +203,8 @@ export class Http2Front {
           stream.end(() => {
             serving.isWhole = true
           }),
-        // A cut body must look cut.
-        fail: () => stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR),
+        // A cut body must look cut: `close` would end the stream before it resets it.
+        fail: (error) => stream.destroy(error),
       })
       stream.on('drain', () => {
         guard.flowing()

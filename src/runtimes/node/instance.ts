@@ -96,7 +96,14 @@ export class Instance {
           log.error('geo database not reloaded, the old one stays', { error: result.error.message })
       },
     )
-    const upstream = new UndiciUpstream()
+    let current: Gateway | undefined
+    const upstream = new UndiciUpstream({
+      onConnected: (originId, durationMs) => {
+        const region = current?.snapshot.regionOfOrigin.get(originId)
+        if (region === undefined) return
+        current?.snapshot.steering.rtt.observe(region, durationMs, nodeClock.monotonic())
+      },
+    })
     const access = openAccessLog(config.telemetry)
     const platform: Platform = {
       name: 'node',
@@ -137,6 +144,7 @@ export class Instance {
       fillMemory: config.cache.fillMemory,
     })
     const gateway = new Gateway({ platform, telemetry, cache }, snapshot)
+    current = gateway
     server = new NodeServer(gateway, config.listen, dirname(bundle.path), log)
     try {
       await server.start()

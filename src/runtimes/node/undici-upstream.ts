@@ -7,7 +7,7 @@
  */
 import type { Duplex } from 'node:stream'
 import { Readable } from 'node:stream'
-import { type Dispatcher, Pool } from 'undici'
+import { buildConnector, type Dispatcher, Pool } from 'undici'
 import { type ByteSink, type ByteStream, RequestBodyError } from '../../exchange.ts'
 import {
   type OriginAddress,
@@ -28,8 +28,18 @@ interface OriginPool {
   readonly path: string
 }
 
+export interface UndiciUpstreamOptions {
+  /** Told how long each new TCP connection took, TLS not counted. */
+  readonly onConnected?: ((originId: string, durationMs: number) => void) | undefined
+}
+
 export class UndiciUpstream implements Upstream {
   readonly #pools = new Map<string, OriginPool>()
+  readonly #onConnected: UndiciUpstreamOptions['onConnected']
+
+  constructor(options: UndiciUpstreamOptions = {}) {
+    this.#onConnected = options.onConnected
+  }
 
   send(origin: OriginAddress, request: UpstreamRequest): UpstreamCall {
     const call = new Call(request)
@@ -64,7 +74,7 @@ export class UndiciUpstream implements Upstream {
       maxHeaderSize: 64 * 1024,
       // Own timers do the timing: undici's are coarse (half a second and more).
       headersTimeout: 0,
-      connect: {
+      connect: this.#connector(origin.id, {
         timeout: 30_000,
         autoSelectFamily: true,
         keepAlive: true,
@@ -78,13 +88,26 @@ export class UndiciUpstream implements Upstream {
               ...(tls.cert === undefined ? {} : { cert: tls.cert }),
               ...(tls.key === undefined ? {} : { key: tls.key }),
             }),
-      },
+      }),
       // Below the 5 s at which many origins close idle connections.
       keepAliveTimeout: 4000,
       keepAliveMaxTimeout: 60_000,
     })
     this.#pools.set(origin.id, { pool, key: poolKey(origin), path: originUrl(origin) })
     return pool
+  }
+
+  #connector(originId: string, options: buildConnector.BuildOptions): buildConnector.connector {
+    const connect = buildConnector(options)
+    const onConnected = this.#onConnected
+    if (onConnected === undefined) return connect
+    return (target, callback) => {
+      const startedAt = performance.now()
+      // undici's connector gives back the socket it begins with; its types do not say so.
+      const socket = connect(target, callback) as unknown as Duplex | undefined
+      socket?.once('connect', () => onConnected(originId, performance.now() - startedAt))
+      return socket
+    }
   }
 }
 
