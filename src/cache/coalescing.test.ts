@@ -271,6 +271,20 @@ describe('leaving', () => {
     expect(world.cache.stats()).toMatchObject({ fillsUnderWay: 0, fillingBytes: 0 })
   })
 
+  it('a private body that nobody waits for any more is not fetched', async () => {
+    const world = new World()
+    const waiting = held(world)
+    const request = world.request('/')
+    const led = world.send(request) as Promise<Reply>
+    await settle()
+    request.aborted = true
+    request.onAbort?.()
+    const stream = new FedStream()
+    waiting[0]!.resolve(reply(200, { 'Cache-Control': 'private' }, stream))
+    await led
+    expect(stream.isCancelled).toBe(true)
+  })
+
   it('a follower leaves while it waits', async () => {
     const world = new World()
     const waiting = held(world)

@@ -281,7 +281,8 @@ export class OriginExchange {
     const filling = this.#startFill(p, lead, stored, body)
     if (!isFresh) core.fills.remove(fill)
     fill.settle(isFresh ? { kind: 'shared', response: stored, body: filling } : { kind: 'private' })
-    const reader = lead.hasClient ? filling.reader() : null
+    // A client that has left meanwhile reads nothing: the fill goes on for the store and the others.
+    const reader = lead.hasClient && !p.request.aborted ? filling.reader() : null
     filling.start()
     return this.#toClient(p, { status: reply.status, headers, body: reader }, facts, status)
   }
@@ -323,6 +324,10 @@ export class OriginExchange {
     const reason = decision.store ? 'not-kept' : decision.reason
     const status = statusOf(core, lead.reason, reply.status, reason, false)
     p.request.cacheStatus = status
+    if (p.request.aborted) {
+      discard(reply)
+      return { status: reply.status, headers: [], body: null }
+    }
     const headers = relayedFields(p, reply.headers, false)
     const out = reply.trailers === undefined ? { ...reply, headers } : { ...reply, headers }
     return this.#toClient(p, out, facts, status)
