@@ -1,0 +1,226 @@
+/**
+ * A gateway on Web interfaces alone: ports bound to `fetch`, memory and the clock; config and rulesets come
+ * as texts. Bun, Deno and tests use it as it is, Workers add their bindings.
+ */
+import { ResponseCache } from '../../cache/response-cache.ts'
+import type { CacheStore } from '../../cache/store/cache-store.ts'
+import { type CompileOptions, compileSnapshot } from '../../compile/compile.ts'
+import { ConfigError, formatProblem } from '../../config/errors.ts'
+import { type LoadedConfig, loadConfig } from '../../config/load.ts'
+import type { TelemetryConfig } from '../../config/sections/telemetry.ts'
+import { Gateway, type Services } from '../../gateway.ts'
+import { GeoSlots } from '../../geo/place.ts'
+import { NO_GEO_SOURCE } from '../../geo/source.ts'
+import type { HealthEvent } from '../../health/board.ts'
+import type { GeoSource, KeySource, Logger, Platform, RecordSink, Upstream } from '../../ports.ts'
+import type { Snapshot } from '../../snapshot.ts'
+import { Telemetry, type TelemetrySecrets } from '../../telemetry/telemetry.ts'
+import { type Capabilities, checkCapabilities, WEB_CAPABILITIES } from './capabilities.ts'
+import { webClock, webRandom } from './clock.ts'
+import { FetchUpstream } from './fetch-upstream.ts'
+import { fetchKeySource } from './key-source.ts'
+import { VERSION } from './version.ts'
+
+/** A config with everything it names, as texts: what a bundler or a key-value store can hold. */
+export interface ConfigTexts {
+  /** meridian.json. */
+  readonly config: string
+  /** Files that the config names (lists, keys), by path as written. */
+  readonly files?: Readonly<Record<string, string>> | undefined
+}
+
+export interface WebGatewayOptions extends ConfigTexts {
+  readonly name?: Platform['name'] | undefined
+  /** Where `{"env": …}` secrets come from. */
+  readonly env?: Readonly<Record<string, unknown>> | undefined
+  /** Rulesets that come with the gateway (`rules/NAME.json`), by name. */
+  readonly rulesets?: Readonly<Record<string, string>> | undefined
+  readonly capabilities?: Capabilities | undefined
+  readonly upstream?: Upstream | undefined
+  readonly keys?: KeySource | undefined
+  readonly geo?: ((slots: GeoSlots) => GeoSource) | undefined
+  readonly access?: RecordSink | undefined
+  readonly log?: Logger | undefined
+  /** A slower, larger tier of the cache. */
+  readonly lowerCache?: CacheStore | undefined
+  /** Changes to a config for a platform, after it was read. */
+  readonly adapt?: ((loaded: LoadedConfig) => LoadedConfig) | undefined
+  readonly shared?: Services['shared']
+  readonly limitSeed?: Uint8Array | undefined
+  /** Every change of an origin's health. */
+  readonly onHealthEvent?: ((event: HealthEvent) => void) | undefined
+}
+
+export const QUIET: Logger = { info: () => {}, warn: () => {}, error: () => {} }
+
+export class WebGateway {
+  readonly gateway: Gateway
+  readonly telemetry: Telemetry
+  readonly platform: Platform
+  readonly slots: GeoSlots
+  readonly options: WebGatewayOptions
+  #loaded: LoadedConfig
+  #lastError: string | null = null
+
+  private constructor(parts: {
+    gateway: Gateway
+    telemetry: Telemetry
+    platform: Platform
+    slots: GeoSlots
+    options: WebGatewayOptions
+    loaded: LoadedConfig
+  }) {
+    this.gateway = parts.gateway
+    this.telemetry = parts.telemetry
+    this.platform = parts.platform
+    this.slots = parts.slots
+    this.options = parts.options
+    this.#loaded = parts.loaded
+  }
+
+  /** @throws ConfigError with every problem, the platform's own included */
+  static async create(options: WebGatewayOptions): Promise<WebGateway> {
+    const loaded = await load(options, options)
+    const { config } = loaded
+    const slots = new GeoSlots()
+    const log = options.log ?? QUIET
+    const platform: Platform = {
+      name: options.name ?? 'web',
+      clock: webClock,
+      random: webRandom,
+      upstream: options.upstream ?? new FetchUpstream(),
+      geo: options.geo?.(slots) ?? NO_GEO_SOURCE,
+      keys: options.keys ?? fetchKeySource((...call) => fetch(...call)),
+      access: options.access ?? { line: () => {} },
+      log,
+    }
+    const telemetry = new Telemetry(config.telemetry, telemetrySecrets(config.telemetry, loaded), {
+      clock: webClock,
+      random: webRandom,
+      access: options.access,
+      build: { version: VERSION, runtime: platform.name },
+    })
+    const snapshot = await compileSnapshot(
+      loaded,
+      compileOptions(options, platform, slots, telemetry),
+    )
+    const cache = new ResponseCache({
+      clock: webClock,
+      random: webRandom,
+      name: config.cache.name,
+      statusHeader: config.cache.statusHeader,
+      memoryBytes: config.cache.memory,
+      admission: config.cache.admission,
+      maxMemoryObject: config.cache.maxMemoryObject,
+      fillMemory: config.cache.fillMemory,
+      lower: options.lowerCache,
+    })
+    const { shared } = options
+    const gateway = new Gateway(
+      { platform, telemetry, cache, ...(shared === undefined ? {} : { shared }) },
+      snapshot,
+    )
+    return new WebGateway({ gateway, telemetry, platform, slots, options, loaded })
+  }
+
+  get loaded(): LoadedConfig {
+    return this.#loaded
+  }
+
+  get snapshot(): Snapshot {
+    return this.gateway.snapshot
+  }
+
+  /** Why the last reload failed; null when it did not. */
+  get lastError(): string | null {
+    return this.#lastError
+  }
+
+  /** Takes a new config over, or says why not and keeps the old one. */
+  async reload(texts: ConfigTexts): Promise<boolean> {
+    const { log } = this.platform
+    const { configReloads, configSuccess } = this.telemetry.metrics
+    try {
+      const loaded = await load(texts, this.options)
+      const before = this.gateway.snapshot
+      const next = await compileSnapshot(loaded, {
+        ...compileOptions(this.options, this.platform, this.slots, this.telemetry),
+        previous: before,
+      })
+      before.stop()
+      this.gateway.swap(next)
+      const { telemetry } = loaded.config
+      this.telemetry.configure(telemetry, telemetrySecrets(telemetry, loaded))
+      this.#loaded = loaded
+      this.#lastError = null
+      configReloads.add(['success'])
+      configSuccess.set([], 1)
+      return true
+    } catch (error) {
+      this.#lastError = messageOf(error)
+      configReloads.add(['failure'])
+      configSuccess.set([], 0)
+      this.telemetry.note('config', 'reload-failed', { error: this.#lastError.slice(0, 500) })
+      log.error('config not reloaded, the old one stays', { error: this.#lastError })
+      return false
+    }
+  }
+}
+
+/**
+ * Reads and checks a config's texts as a gateway of these options would.
+ * @throws ConfigError
+ */
+export async function load(
+  texts: ConfigTexts,
+  options: Omit<WebGatewayOptions, 'config'>,
+): Promise<LoadedConfig> {
+  const { files = {} } = texts
+  const { env = {}, adapt, capabilities = WEB_CAPABILITIES } = options
+  const loaded = await loadConfig(texts.config, {
+    file: 'meridian.json',
+    readFile: (path) => (Object.hasOwn(files, path) ? files[path] : undefined),
+    readSecret: (ref) => {
+      const value = 'env' in ref ? env[ref.env] : files[ref.file]
+      return typeof value === 'string' ? value : undefined
+    },
+  })
+  const collector = loaded.report()
+  const warnings = checkCapabilities(loaded.config, capabilities, collector.report)
+  collector.throwIfAny()
+  for (const warning of warnings) options.log?.warn(warning)
+  return adapt === undefined ? loaded : adapt(loaded)
+}
+
+export function compileOptions(
+  options: WebGatewayOptions,
+  platform: Platform,
+  slots: GeoSlots,
+  telemetry: Telemetry,
+): CompileOptions {
+  const { rulesets = {}, limitSeed } = options
+  return {
+    platform,
+    slots,
+    builtInRuleset: (name) => (Object.hasOwn(rulesets, name) ? rulesets[name] : undefined),
+    limitSeed,
+    onHealthEvent: (event) => {
+      telemetry.metrics.healthTransitions.add([event.origin, event.from, event.to])
+      telemetry.note('health', `${event.from} to ${event.to}`, {
+        origin: event.origin,
+        cause: event.cause,
+      })
+      options.onHealthEvent?.(event)
+    },
+  }
+}
+
+function telemetrySecrets(config: TelemetryConfig, loaded: LoadedConfig): TelemetrySecrets {
+  const { subjectKey } = config.mask
+  return subjectKey === undefined ? {} : { subjectKey: loaded.secrets.get(subjectKey) }
+}
+
+function messageOf(error: unknown): string {
+  if (error instanceof ConfigError) return error.problems.map(formatProblem).join('\n')
+  return error instanceof Error ? error.message : String(error)
+}
