@@ -173,10 +173,14 @@ export function world(): World {
   return made
 }
 
-/** The config as it is written: loopback, free ports, log into a file, and no wait at the end. */
+/**
+ * The config as it is written: loopback, free ports, log into a file, no wait at the end, and no WAF, which
+ * would hold bodies back until it has seen them.
+ */
 export function withDefaults(config: TestConfig, folder: string): MeridianConfigInput {
   const { listen, admin, shutdown, telemetry, ...rest } = config
   return {
+    waf: { mode: 'off' },
     ...rest,
     listen: { addresses: [{ address: '127.0.0.1', port: 0 }], ...listen },
     admin: { port: 0, ...admin },
