@@ -156,6 +156,7 @@ function commandAt(value: string, from: number, separator: string): number {
   // "Python & Perl": commands are written small.
   const isTitle =
     isUpper(name.charCodeAt(0)) && !isUpper(name.charCodeAt(1)) && odd === 0 && name.length > 1
+  if (isTitle && separator === '' && rank === WORDLIKE) return 0
   if (isTitle && separator !== '$(' && argumentScore(value, base, i) < 3) return 0
   if (odd > 0 && separator === '' && !quoted && rank > WORDLIKE && i - start > name.length)
     return 84

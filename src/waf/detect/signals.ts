@@ -98,7 +98,7 @@ const SQL: Signal = {
 }
 
 /** How much a path or a name weighs less inside prose and more alone. */
-const PROSE_PENALTY = 15
+const PROSE_PENALTY = 18
 const ALONE_BONUS = 12
 
 /** Best weight per line for the value that is read now; zeroed by `touched` afterwards. */
@@ -127,7 +127,7 @@ export function scanSignals(text: string, isProse: boolean): SignalScan {
         if (text.charCodeAt(end + 1) === 41) continue // "eval() is evil"
       }
       const weight = signal.path
-        ? signal.weight + (isProse && end !== signal.literal.length ? -PROSE_PENALTY : ALONE_BONUS)
+        ? signal.weight + pathWeight(isProse, end === signal.literal.length)
         : signal.weight
       if (weight <= (best[signal.line] as number)) continue
       if (best[signal.line] === 0) touched.push(signal.line)
@@ -138,6 +138,12 @@ export function scanSignals(text: string, isProse: boolean): SignalScan {
   automaton.scan(text, found)
   for (const line of touched) best[line] = 0
   return scan
+}
+
+/** A path in a sentence, at its start, or alone. */
+function pathWeight(isProse: boolean, isFirst: boolean): number {
+  if (!isProse) return ALONE_BONUS
+  return isFirst ? 0 : -PROSE_PENALTY
 }
 
 /** Independent evidence adds half of what is left to certainty. */

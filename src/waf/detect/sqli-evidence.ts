@@ -164,9 +164,15 @@ export class SqlEvidence {
         const same =
           this.first === 0 && wordAt(this.text, t, 0) === wordAt(this.text, t, this.operandAt)
         const plain = same ? 83 : kind === CONST ? 60 : 30
+        // "|| 6", "AND 1": nothing but a condition, as a symbol or in capitals.
+        const symbol = this.text.charCodeAt(t.start[logic] as number)
+        const bare =
+          logic === this.first && (symbol < 65 || symbol > 122 || symbol === 65 || symbol === 79)
+            ? 82
+            : 30
         if (ends)
           this.hit(
-            this.by(86, cut ? 86 : plain, cut ? 85 : 30, cut ? 60 : 20, cut ? 40 : 0),
+            this.by(86, cut ? 86 : plain, cut ? 85 : bare, cut ? 60 : 20, cut ? 40 : 0),
             'constant behind a connective',
             logic,
           )

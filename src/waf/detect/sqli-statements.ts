@@ -262,7 +262,11 @@ export function statementStrength(text: string, t: SqlTokens, i: number): Streng
     case 'exec':
     case 'execute':
       if (isSchemaName(next) || next.includes('xp_') || next.includes('sp_')) return 3
-      return kind === VAR || kind === STR || kind === OPEN || next === 'immediate' ? 3 : 0
+      if (kind === OPEN) {
+        const argument = t.at(significant(t, j + 1))
+        return argument === STR || argument === VAR ? 3 : 0
+      }
+      return kind === VAR || kind === STR || next === 'immediate' ? 3 : 0
     case 'declare':
       return kind === VAR && next.length > 1 ? 3 : 0
     case 'waitfor':

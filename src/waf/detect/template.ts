@@ -103,8 +103,11 @@ function expressionScore(body: string, open: string): number {
   if (
     literalFirst &&
     (calls || text.includes('.') || text.includes('|') || text.includes('*') || text.includes('['))
-  )
-    return open === '@(' ? 60 : 90
+  ) {
+    // {{ "now" | date("Y") }}: a constant through an ordinary filter.
+    const isFilter = /^(?:'[^']*'|"[^"]*")\s*\|/.test(text) && !reaches && !text.includes('__')
+    return open === '@(' || isFilter ? 60 : 90
+  }
   if (open === '[[') return 0
   if (reaches && calls) return open === '{{' && !text.includes('.') && !quotes ? 82 : 88
   if (open === '@(' || open === '@{') return reaches && text.includes('.') ? 60 : 0
