@@ -168,7 +168,10 @@ export function freshened(
   const wall = core.clock.now()
   const timing = { receivedWall: wall, receivedAt, responseDelay: receivedAt - startedAt }
   const sent = new HeaderList(update.headers)
-  const fresh = storableFields(sent, droppedFields(p, readFacts(304, sent, timing, p.policy)))
+  const drop = droppedFields(p, readFacts(304, sent, timing, p.policy))
+  // The tag names the stored bytes: a 304 does not change it (RFC 9111 §4.3.4).
+  drop.push('etag')
+  const fresh = storableFields(sent, drop)
   // Without a Date of its own the answer was made now (RFC 9110 §6.6.1).
   if (!sent.has('date')) fresh.push('Date', formatHttpDate(wall))
   const fields = updatedFields(stored.fields, fresh)

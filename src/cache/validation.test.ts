@@ -70,7 +70,12 @@ describe('§4.3 validation', () => {
 
   it('fetches the whole again when a 304 names something unknown', async () => {
     const world = new World()
-    world.origin = () => reply(200, { 'Cache-Control': 'max-age=1', ETag: '"a"' }, 'old')
+    world.origin = () =>
+      reply(
+        200,
+        { 'Cache-Control': 'max-age=1', ETag: '"a"', 'Last-Modified': world.date(-60) },
+        'old',
+      )
     await world.ask('/')
     world.clock.advance(2000)
     world.origin = (o) =>

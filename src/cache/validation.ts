@@ -101,7 +101,11 @@ export function validated(
     if (strong !== undefined) return strong
     const opaque = etag.replace(/^W\//, '')
     const weak = offered.filter((stored) => stored.etag?.replace(/^W\//, '') === opaque)
-    return weak.length === 1 ? weak[0] : undefined
+    if (weak.length > 0) return weak.length === 1 ? weak[0] : undefined
+    // Another tag, though the one tag we named was all there was to compare: it did match. With a date
+    // beside it the origin may have looked at that alone, and the bytes may be others.
+    const [only] = offered
+    return offered.length === 1 && only?.lastModified === undefined ? only : undefined
   }
   // Without a tag it can only mean the one we chose, or the only one we named.
   return selected ?? (offered.length === 1 ? offered[0] : undefined)
