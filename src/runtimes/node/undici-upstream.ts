@@ -5,6 +5,7 @@
  * leaves the gateway as one write. Bodies of small known length are collected before the promise
  * resolves, so that a cut body can still fail over (nothing has been sent to the client yet).
  */
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { Readable } from 'node:stream'
 import { buildConnector, type Dispatcher, Pool } from 'undici'
@@ -100,12 +101,15 @@ export class UndiciUpstream implements Upstream {
   #connector(originId: string, options: buildConnector.BuildOptions): buildConnector.connector {
     const connect = buildConnector(options)
     const onConnected = this.#onConnected
-    if (onConnected === undefined) return connect
     return (target, callback) => {
       const startedAt = performance.now()
       // undici's connector gives back the socket it begins with; its types do not say so.
-      const socket = connect(target, callback) as unknown as Duplex | undefined
-      socket?.once('connect', () => onConnected(originId, performance.now() - startedAt))
+      const socket = connect(target, callback) as unknown as Socket | undefined
+      socket?.once('connect', () => onConnected?.(originId, performance.now() - startedAt))
+      // A reset says nothing of its connection: whether it had answered before is to be known.
+      socket?.on('error', (error: SocketFailure) => {
+        error.bytesRead = socket.bytesRead
+      })
       return socket
     }
   }
@@ -301,7 +305,7 @@ class Call implements UpstreamCall, ByteStream {
     this.#fail(this.#reason ?? this.#classify(error))
   }
 
-  #classify(error: Error & { code?: string; socket?: { bytesRead?: number } }): UpstreamError {
+  #classify(error: SocketFailure): UpstreamError {
     const detail = error.code === undefined ? error.message : `${error.code}: ${error.message}`
     let kind: UpstreamErrorClass
     if (error instanceof RequestBodyError) kind = 'request-body'
@@ -310,7 +314,10 @@ class Call implements UpstreamCall, ByteStream {
     else if (error.code?.startsWith('HPE_') || error.code === 'UND_ERR_HEADERS_OVERFLOW')
       kind = 'protocol'
     else if (error.code === 'UND_ERR_HEADERS_TIMEOUT') kind = 'timeout'
-    else kind = (error.socket?.bytesRead ?? 0) > 0 ? 'stale-connection' : 'reset'
+    else {
+      const bytesRead = error.socket?.bytesRead ?? error.bytesRead ?? 0
+      kind = bytesRead > 0 ? 'stale-connection' : 'reset'
+    }
     return new UpstreamError(kind, detail, { cause: error })
   }
 
@@ -355,6 +362,13 @@ class Call implements UpstreamCall, ByteStream {
     if (chunks.length === 0) return null
     return chunks.length === 1 ? (chunks[0] as Uint8Array) : Buffer.concat(chunks, this.#queued)
   }
+}
+
+/** undici adds `socket` to its own errors, the connector above `bytesRead` to the system's. */
+type SocketFailure = Error & {
+  code?: string
+  socket?: { bytesRead?: number }
+  bytesRead?: number
 }
 
 const ignore = () => {}
