@@ -29,13 +29,6 @@ export function sizeOf(set: ByteSet): number {
   return count
 }
 
-export function intersects(set: ByteSet, words: Uint32Array, offset: number): boolean {
-  for (let i = 0; i < 8; i++) {
-    if (((set[i] as number) & (words[offset + i] as number)) !== 0) return true
-  }
-  return false
-}
-
 /** Adds the other case of each ASCII letter. */
 export function foldCase(set: ByteSet): void {
   for (let code = 65; code <= 90; code++) {

@@ -5,7 +5,7 @@
  *
  * Semantics: the ModSecurity reference manual (v2), the CRS's tests for what it leaves open.
  */
-import { ByteWriter, hexValue, isSpace } from '../bytes.ts'
+import { ByteWriter, hexValue, isAscii, isSpace } from '../bytes.ts'
 import { bestFit } from './best-fit.ts'
 
 const out = new ByteWriter()
@@ -32,31 +32,28 @@ function narrow(code: number): number {
 }
 
 function decodeUrl(text: string, withUnicode: boolean): string {
-  let at = 0
-  while (at < text.length) {
-    const code = text.charCodeAt(at)
-    if (code === 37 || code === 43) break
-    at++
-  }
-  if (at === text.length) return text
+  let percent = text.indexOf('%')
+  let plus = text.indexOf('+')
+  if (percent < 0 && plus < 0) return text
   out.reset(text.length)
-  out.text(at === 0 ? '' : text.slice(0, at))
-  while (at < text.length) {
-    const code = text.charCodeAt(at)
-    if (code === 43) {
+  let from = 0
+  while (percent >= 0 || plus >= 0) {
+    if (percent < 0 || (plus >= 0 && plus < percent)) {
+      out.span(text, from, plus)
       out.push(32)
-      at++
-    } else if (code === 37) {
-      const next = text.charCodeAt(at + 1)
-      const wide = withUnicode && (next === 117 || next === 85) ? hexQuad(text, at + 2) : -1
-      const byte = wide >= 0 ? narrow(wide) : hexPair(text, at + 1)
-      out.push(byte >= 0 ? byte : 37)
-      at += wide >= 0 ? 6 : byte >= 0 ? 3 : 1
-    } else {
-      out.push(code)
-      at++
+      from = plus + 1
+      plus = text.indexOf('+', from)
+      continue
     }
+    out.span(text, from, percent)
+    const next = text.charCodeAt(percent + 1)
+    const wide = withUnicode && (next === 117 || next === 85) ? hexQuad(text, percent + 2) : -1
+    const byte = wide >= 0 ? narrow(wide) : hexPair(text, percent + 1)
+    out.push(byte >= 0 ? byte : 37)
+    from = percent + (wide >= 0 ? 6 : byte >= 0 ? 3 : 1)
+    percent = text.indexOf('%', from)
   }
+  out.span(text, from, text.length)
   return out.toString()
 }
 
@@ -396,11 +393,6 @@ export function utf8SequenceLength(text: string, at: number): number {
   if (first === 0xf0 && second < 0x90) return 0
   if (first === 0xf4 && second > 0x8f) return 0
   return length
-}
-
-function isAscii(text: string): boolean {
-  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 127) return false
-  return true
 }
 
 /** Well-formed multi-byte sequences as `%uhhhh`, for `urlDecodeUni` to fold; other bytes stay. */

@@ -5,10 +5,10 @@
 import { CidrSet, parseCidr } from '../../http/cidr.ts'
 import { parseIp } from '../../http/ip.ts'
 import { asciiLower, hexValue } from '../bytes.ts'
-import { addRange, byteSet, hasByte } from './byte-set.ts'
+import { addRange, type ByteSet, byteSet, complement, hasByte } from './byte-set.ts'
 import { utf8SequenceLength } from './decoders.ts'
 import { expand, type Macro, toInteger } from './macros.ts'
-import { type Needs, needsOf } from './needs.ts'
+import { bytesOf, type Needs, needsOf } from './needs.ts'
 import { PhraseMatcher } from './phrases.ts'
 import { LinearRegex } from './regex.ts'
 import type { Transaction } from './transaction.ts'
@@ -43,13 +43,25 @@ export interface OperatorContext {
   readonly fail: (message: string) => never
 }
 
+const LETTERS = 'abcdefghijklmnopqrstuvwxyz'
+const HIGH_BYTES = byteSet()
+addRange(HIGH_BYTES, 128, 255)
+
 type Compile = (context: OperatorContext) => CompiledOperator
 
 function plain(test: Test, price = 0): CompiledOperator {
   return { test, filter: undefined, capture: undefined, price }
 }
 
+/** True only for texts with a byte of the set. */
+function withByteOf(set: ByteSet, key: string, test: Test): CompiledOperator {
+  const needs = { literals: null, sets: [set], minLength: 1 }
+  return { test, filter: { key, needs: () => needs }, capture: undefined, price: 0 }
+}
+
 function compileRegex({ argument }: OperatorContext): CompiledOperator {
+  // Only there to capture the whole text.
+  if (argument === '^.*$') return plain(() => true)
   const regex = new LinearRegex(argument)
   return {
     test: (node) => regex.test(node.bytes),
@@ -125,7 +137,7 @@ function compileByteRange({ argument, fail }: OperatorContext): CompiledOperator
     if (from < 0 || to > 255 || from > to) fail(`"${part.trim()}" is not a range of bytes`)
     addRange(allowed, from, to)
   }
-  return plain(({ bytes }) => {
+  return withByteOf(complement(allowed), `bytes ${argument}`, ({ bytes }) => {
     for (let i = 0; i < bytes.length; i++) if (!hasByte(allowed, bytes.charCodeAt(i))) return true
     return false
   })
@@ -160,10 +172,20 @@ function compileAddresses(texts: readonly string[], fail: (m: string) => never):
   })
 }
 
+/**
+ * Bytes without which there is no attack: SQL needs a space, quote, operator, comment or bracket; markup and
+ * scripts need a delimiter or an assignment.
+ */
+const DETECTOR_BYTES: Readonly<Record<'sqli' | 'xss', ByteSet>> = {
+  sqli: complement(bytesOf(`${LETTERS}${LETTERS.toUpperCase()}0123456789_.:,/@`)),
+  xss: bytesOf('<>"\'`=:&'),
+}
+
 function compileDetector(which: 'sqli' | 'xss'): Compile {
+  const needs = { literals: null, sets: [DETECTOR_BYTES[which]], minLength: 2 }
   return ({ detectors }) => ({
     test: (node) => detectors[which](node.bytes) !== undefined,
-    filter: undefined,
+    filter: { key: which, needs: () => needs },
     capture: (node, tx) => tx.setCaptures([detectors[which](node.bytes) ?? '']),
     price: 2,
   })
@@ -191,8 +213,9 @@ const OPERATORS: Readonly<Record<string, Compile>> = {
   gt: numeric((a, b) => a > b),
   ge: numeric((a, b) => a >= b),
   validateByteRange: compileByteRange,
-  validateUtf8Encoding: () => plain(({ bytes }) => isInvalidUtf8(bytes)),
-  validateUrlEncoding: () => plain(({ bytes }) => isInvalidUrlEncoding(bytes)),
+  validateUtf8Encoding: () => withByteOf(HIGH_BYTES, 'utf8', ({ bytes }) => isInvalidUtf8(bytes)),
+  validateUrlEncoding: () =>
+    withByteOf(bytesOf('%'), 'percent', ({ bytes }) => isInvalidUrlEncoding(bytes)),
   ipMatch: ({ argument, fail }) => compileAddresses(words(argument.replaceAll(',', ' ')), fail),
   ipMatchFromFile: ({ argument, list, fail }) =>
     compileAddresses(words(argument).flatMap(list), fail),

@@ -2,13 +2,24 @@
 import { asciiLower } from '../bytes.ts'
 import type { Needs } from './needs.ts'
 
+/** States up to this depth have a full row, so that ordinary text, which seldom gets further, is quick. */
+const DENSE_DEPTH = 2
+
+interface State {
+  readonly depth: number
+  /** Children by byte. */
+  readonly edges: Map<number, number>
+  failure: number
+  /** Length of the longest phrase that ends here; 0 for none. */
+  length: number
+  /** Next state by byte, failures resolved; for shallow states only. */
+  row: Uint32Array | undefined
+}
+
 export class PhraseMatcher {
   /** Lower case, without duplicates and empty ones. */
   readonly phrases: readonly string[]
-  #trie: Map<number, number>[] = []
-  #failure: number[] = []
-  /** Length of the longest phrase that ends in a state; 0 for none. */
-  #ends: number[] = []
+  #states: readonly State[] = []
 
   constructor(phrases: readonly string[]) {
     this.phrases = [...new Set(phrases.map(asciiLower))].filter((phrase) => phrase !== '')
@@ -26,58 +37,70 @@ export class PhraseMatcher {
 
   /** The first phrase to end in the text, as it stands there. */
   find(text: string): string | undefined {
-    if (this.#trie.length === 0) this.#build()
-    let state = 0
+    if (this.#states.length === 0) this.#states = build(this.phrases)
+    const states = this.#states
+    const root = (states[0] as State).row as Uint32Array
+    let index = 0
     for (let i = 0; i < text.length; i++) {
-      let code = text.charCodeAt(i)
-      if (code >= 65 && code <= 90) code += 32
-      let next = (this.#trie[state] as Map<number, number>).get(code)
-      while (next === undefined && state !== 0) {
-        state = this.#failure[state] as number
-        next = (this.#trie[state] as Map<number, number>).get(code)
-      }
-      state = next ?? 0
-      const length = this.#ends[state] as number
+      const code = LOWER[text.charCodeAt(i) & 255] as number
+      index = index === 0 ? (root[code] as number) : step(states, states[index] as State, code)
+      if (index === 0) continue
+      const { length } = states[index] as State
       if (length > 0) return text.slice(i + 1 - length, i + 1)
     }
     return undefined
   }
+}
 
-  #build(): void {
-    const trie: Map<number, number>[] = [new Map()]
-    const ends = [0]
-    for (const phrase of this.phrases) {
-      let state = 0
-      for (let i = 0; i < phrase.length; i++) {
-        const row = trie[state] as Map<number, number>
-        let next = row.get(phrase.charCodeAt(i))
-        if (next === undefined) {
-          next = trie.length
-          row.set(phrase.charCodeAt(i), next)
-          trie.push(new Map())
-          ends.push(0)
-        }
-        state = next
-      }
-      ends[state] = phrase.length
-    }
-    const failure = new Array<number>(trie.length).fill(0)
-    const queue = [...(trie[0] as Map<number, number>).values()]
-    for (let head = 0; head < queue.length; head++) {
-      const state = queue[head] as number
-      for (const [code, child] of trie[state] as Map<number, number>) {
-        let from = failure[state] as number
-        while (from !== 0 && !(trie[from] as Map<number, number>).has(code)) {
-          from = failure[from] as number
-        }
-        const target = (trie[from] as Map<number, number>).get(code)
-        failure[child] = target ?? 0
-        if (ends[child] === 0) ends[child] = ends[failure[child] as number] as number
-        queue.push(child)
-      }
-    }
-    this.#trie = trie
-    this.#failure = failure
-    this.#ends = ends
+const LOWER = new Uint8Array(256)
+for (let code = 0; code < 256; code++) LOWER[code] = code >= 65 && code <= 90 ? code + 32 : code
+
+function step(states: readonly State[], from: State, code: number): number {
+  let state = from
+  for (;;) {
+    if (state.row !== undefined) return state.row[code] as number
+    const next = state.edges.get(code)
+    if (next !== undefined) return next
+    state = states[state.failure] as State
   }
+}
+
+function newState(depth: number): State {
+  return { depth, edges: new Map(), failure: 0, length: 0, row: undefined }
+}
+
+function build(phrases: readonly string[]): State[] {
+  const states = [newState(0)]
+  for (const phrase of phrases) {
+    let at = 0
+    for (let i = 0; i < phrase.length; i++) {
+      const { edges, depth } = states[at] as State
+      let next = edges.get(phrase.charCodeAt(i))
+      if (next === undefined) {
+        next = states.length
+        edges.set(phrase.charCodeAt(i), next)
+        states.push(newState(depth + 1))
+      }
+      at = next
+    }
+    ;(states[at] as State).length = phrase.length
+  }
+  // Breadth first: failures and rows of shallower states are complete.
+  const queue = [0]
+  for (let head = 0; head < queue.length; head++) {
+    const index = queue[head] as number
+    const state = states[index] as State
+    for (const [code, child] of state.edges) {
+      const target = states[child] as State
+      target.failure = index === 0 ? 0 : step(states, states[state.failure] as State, code)
+      if (target.length === 0) target.length = (states[target.failure] as State).length
+      queue.push(child)
+    }
+    if (state.depth > DENSE_DEPTH) continue
+    const row = new Uint32Array(256)
+    if (index !== 0) row.set((states[state.failure] as State).row as Uint32Array)
+    for (const [code, child] of state.edges) row[code] = child
+    state.row = row
+  }
+  return states
 }

@@ -8,15 +8,20 @@
 import { RE2JS } from 're2js'
 
 /** Bytes of automaton that one pattern may keep; above it the cache of states starts anew. */
-const AUTOMATON_BYTES = 1 << 20
+const AUTOMATON_BYTES = 1 << 21
 
 export class LinearRegex {
   readonly source: string
   readonly #flags: number
+  readonly #isAnchored: boolean
   #compiled: RE2JS | undefined
+  #automaton: Automaton | undefined
+  /** A second program: it keeps what makes captures fast and questions slow. */
+  #capturing: RE2JS | undefined
 
   constructor(source: string, ignoreCase = false) {
     this.source = source
+    this.#isAnchored = isAnchored(source)
     this.#flags = RE2JS.DOTALL | (ignoreCase ? RE2JS.CASE_INSENSITIVE : 0)
   }
 
@@ -24,18 +29,29 @@ export class LinearRegex {
   compile(): RE2JS {
     if (this.#compiled === undefined) {
       this.#compiled = RE2JS.compile(this.source, this.#flags)
-      limitAutomaton(this.#compiled)
+      this.#automaton = automatonOf(this.#compiled)
     }
     return this.#compiled
   }
 
   test(text: string): boolean {
-    return this.compile().test(text)
+    const compiled = this.#compiled ?? this.compile()
+    const automaton = this.#automaton
+    if (automaton === undefined) return compiled.test(text)
+    if (!this.#isAnchored) return walk(automaton, text) ?? compiled.test(text)
+    let answer = walkAnchored(automaton, text)
+    if (answer === undefined) {
+      // Asks another question, and adds the transitions that this one needs.
+      compiled.testExact(text)
+      answer = walkAnchored(automaton, text) ?? compiled.test(text)
+    }
+    return answer
   }
 
   /** The match and its groups, at most ten; undefined when there is none. */
   capture(text: string): (string | null)[] | undefined {
-    const matcher = this.compile().matcher(text)
+    this.#capturing ??= RE2JS.compile(this.source, this.#flags)
+    const matcher = this.#capturing.matcher(text)
     if (!matcher.find()) return undefined
     const groups: (string | null)[] = []
     const count = Math.min(9, matcher.groupCount())
@@ -44,18 +60,115 @@ export class LinearRegex {
   }
 }
 
-/** re2js allows 8 MiB a pattern and has no option for it; hundreds of patterns would not fit an isolate. */
-function limitAutomaton(compiled: RE2JS): void {
-  // Not part of its typings; checked, so that another version of re2js keeps its own default.
-  const engine = (compiled as unknown as { re2Input?: { dfa?: Record<string, unknown> } }).re2Input
-  const dfa = engine?.dfa
-  if (dfa !== undefined && typeof dfa.stateBudget === 'number') {
-    dfa.stateBudget = AUTOMATON_BYTES
-    dfa.memBudget = AUTOMATON_BYTES
-  }
-}
-
 /** For selectors such as `TX:/^name_/`: few and short, in any case. */
 export function selectorRegex(source: string): LinearRegex {
   return new LinearRegex(source, true)
+}
+
+/**
+ * re2js's lazily built automaton, as far as it is read here. Not part of its typings: the version is
+ * pinned, the shape is checked, and without it everything goes through its public methods.
+ */
+interface Automaton {
+  readonly startStates: ReadonlyMap<number, AutomatonState>
+  readonly latin1Class: Int32Array
+  readonly numClasses: number
+  stateBudget: number
+  memBudget: number
+}
+
+interface AutomatonState {
+  /** By byte class; the last entry is the end of the text. */
+  readonly next: readonly (AutomatonState | null)[] | null
+  /** The same for a search that cannot begin later. */
+  readonly nextAnchored: readonly (AutomatonState | null)[] | null
+  /** Empty when nothing can match any more. */
+  readonly nfaStates: readonly number[]
+  readonly isMatch: boolean
+}
+
+interface Internals {
+  onepass: unknown
+  readonly prefixComplete: boolean
+  readonly prefilter: unknown
+  readonly dfa: Partial<Automaton> & { readonly failed?: boolean }
+}
+
+/** Begin of text and of line: the context at offset 0 (re2js's EMPTY_BEGIN_TEXT | EMPTY_BEGIN_LINE). */
+const AT_BEGIN = 4 | 1
+
+function automatonOf(compiled: RE2JS): Automaton | undefined {
+  const engine = (compiled as unknown as { re2Input?: Internals }).re2Input
+  const dfa = engine?.dfa
+  if (engine === undefined || dfa === undefined || dfa.failed !== false) return undefined
+  if (typeof dfa.stateBudget === 'number') {
+    // It allows 8 MiB a pattern and has no option; hundreds of patterns would not fit an isolate.
+    dfa.stateBudget = AUTOMATON_BYTES
+    dfa.memBudget = AUTOMATON_BYTES
+  }
+  // The one-pass engine is for captures; where there is one it would keep the automaton from being built.
+  engine.onepass = null
+  const isUsable =
+    engine.prefilter === null &&
+    !engine.prefixComplete &&
+    dfa.startStates instanceof Map &&
+    dfa.latin1Class instanceof Int32Array &&
+    typeof dfa.numClasses === 'number'
+  return isUsable ? (dfa as Automaton) : undefined
+}
+
+/** Walks known transitions only; undefined when one is missing, which re2js then adds. */
+function walk(automaton: Automaton, text: string): boolean | undefined {
+  const start = automaton.startStates.get(AT_BEGIN)
+  if (start === undefined) return undefined
+  let state: AutomatonState = start
+  const classes = automaton.latin1Class
+  for (let i = 0; i < text.length; i++) {
+    const next: AutomatonState | null | undefined =
+      state.next?.[classes[text.charCodeAt(i)] as number]
+    if (next === null || next === undefined) return undefined
+    if (next.isMatch) return true
+    state = next
+  }
+  return state.next?.[automaton.numClasses]?.isMatch
+}
+
+/** As `walk`, for a pattern that can only match at the begin: it ends with the first byte that cannot. */
+function walkAnchored(automaton: Automaton, text: string): boolean | undefined {
+  const start = automaton.startStates.get(AT_BEGIN)
+  if (start === undefined) return undefined
+  let state: AutomatonState = start
+  const classes = automaton.latin1Class
+  for (let i = 0; i < text.length; i++) {
+    const next: AutomatonState | null | undefined =
+      state.nextAnchored?.[classes[text.charCodeAt(i)] as number]
+    if (next === null || next === undefined) return undefined
+    if (next.isMatch) return true
+    if (next.nfaStates.length === 0) return false
+    state = next
+  }
+  return state.nextAnchored?.[automaton.numClasses]?.isMatch
+}
+
+/** Whether the pattern begins with `^` in its only branch. */
+export function isAnchored(source: string): boolean {
+  const flags = /^\(\?[is]+\)/.exec(source)?.[0].length ?? 0
+  if (source.charAt(flags) !== '^') return false
+  let depth = 0
+  let inClass = false
+  for (let i = flags; i < source.length; i++) {
+    const char = source.charAt(i)
+    if (char === '\\') i++
+    else if (inClass) inClass = char !== ']'
+    else if (char === '[') {
+      inClass = true
+      // A bracket that comes first, or after the caret, is a member of the class.
+      if (source.charAt(i + 1) === '^') i++
+      if (source.charAt(i + 1) === ']') i++
+    } else if (char === '(') depth++
+    else if (char === ')') depth--
+    else if (char === '|' && depth === 0) return false
+  }
+  // `^*` and `^?` would not anchor.
+  return !/^[*?{]/.test(source.slice(flags + 1))
 }

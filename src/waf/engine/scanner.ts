@@ -3,7 +3,7 @@
  * one Aho-Corasick automaton (Aho & Corasick 1975) over case-folded byte classes; mandatory bytes are
  * 256-bit sets; and there is the least length. On benign traffic over nine of ten evaluations end here.
  */
-import { type ByteSet, intersects } from './byte-set.ts'
+import { type ByteSet, hasByte } from './byte-set.ts'
 import type { Needs } from './needs.ts'
 import type { TextNode } from './values.ts'
 
@@ -29,26 +29,41 @@ export class ScannerBuilder {
   }
 }
 
+/** What of a pattern's needs is left to ask once its literals were found. */
+interface Residue {
+  /** For each set that must be met, the marks of its bytes: low word, high word. */
+  readonly marks: readonly number[]
+  readonly minLength: number
+}
+
 export class Scanner {
   /** Words of 32 patterns each. */
   readonly words: number
   readonly states: number
-  readonly #needs: readonly Needs[]
-  /** Byte to column. */
+  readonly #residues: readonly Residue[]
+  /** Byte to column of the automaton. */
   readonly #classOf: Uint8Array
-  readonly #classes: number
-  readonly #next: Uint16Array | Uint32Array
-  /** By state: index into #hits, 0 for none; lists end in -1. */
+  /** Byte to its mark: bytes that patterns tell apart most have marks of their own, the rest share. */
+  readonly #marks: Marks
+  /** Row offset and column to row offset. */
+  readonly #next: Uint32Array
+  /** Rows from here on have hits. */
+  readonly #firstHit: number
+  /** By row, from the first with hits: index into #hits, whose lists end in -1. */
   readonly #hitsAt: Int32Array
   readonly #hits: Int32Array
+  readonly #classes: number
   /** Patterns that need no literal. */
   readonly #unconditional: Uint32Array
-  readonly #present = new Uint32Array(8)
 
   constructor(needs: readonly Needs[]) {
-    this.#needs = needs
     this.words = (needs.length + 31) >>> 5
     this.#unconditional = new Uint32Array(this.words)
+    this.#marks = marksOf(needs)
+    this.#residues = needs.map((need) => ({
+      marks: need.sets.flatMap((set) => markOfSet(set, this.#marks)),
+      minLength: need.minLength,
+    }))
     const patternsOf = new Map<string, number[]>()
     for (const [bit, need] of needs.entries()) {
       if (need.literals === null) {
@@ -77,16 +92,28 @@ export class Scanner {
 
     const trie = buildTrie(patternsOf, this.#classOf, classes)
     this.states = trie.states
-    this.#next = trie.next
-    this.#hitsAt = new Int32Array(trie.states)
-    const hits: number[] = [-1]
-    for (let state = 0; state < trie.states; state++) {
-      const bits = trie.patterns[state] as Set<number>
-      if (bits.size === 0) continue
-      this.#hitsAt[state] = hits.length
-      hits.push(...bits, -1)
+    // States with hits are numbered last, so that one comparison tells them.
+    const order = Array.from({ length: trie.states }, (_, state) => state)
+    const isHit = (state: number): boolean => (trie.patterns[state] as Set<number>).size > 0
+    order.sort((x, y) => Number(isHit(x)) - Number(isHit(y)) || x - y)
+    const rowOf = new Uint32Array(trie.states)
+    for (const [row, state] of order.entries()) rowOf[state] = row
+    const firstHit = order.findIndex(isHit)
+    this.#firstHit = (firstHit < 0 ? trie.states : firstHit) * classes
+    this.#next = new Uint32Array(trie.states * classes)
+    const hits: number[] = []
+    const hitsAt: number[] = []
+    for (const [row, state] of order.entries()) {
+      const edges = trie.edges[state] as Int32Array
+      for (let column = 0; column < classes; column++) {
+        this.#next[row * classes + column] = (rowOf[edges[column] as number] as number) * classes
+      }
+      if (!isHit(state)) continue
+      hitsAt.push(hits.length)
+      hits.push(...(trie.patterns[state] as Set<number>), -1)
     }
     this.#hits = Int32Array.from(hits)
+    this.#hitsAt = Int32Array.from(hitsAt)
   }
 
   /** Makes sure that `node.scanned` points at the words of the patterns that may match it. */
@@ -94,54 +121,105 @@ export class Scanner {
     if (node.scanned >= 0) return node.scanned
     const offset = pool.take(this.words)
     node.scanned = offset
-    const words = pool.words
-    words.set(this.#unconditional, offset)
-
+    const { words } = pool
     const { bytes } = node
-    const present = this.#present.fill(0)
     const next = this.#next
     const classOf = this.#classOf
-    const classes = this.#classes
-    const hitsAt = this.#hitsAt
-    let state = 0
+    const { low: lowOf, high: highOf } = this.#marks
+    const firstHit = this.#firstHit
+    for (let i = 0; i < this.words; i++) words[offset + i] = this.#unconditional[i] as number
+    let row = 0
+    let low = 0
+    let high = 0
     for (let i = 0; i < bytes.length; i++) {
       const code = bytes.charCodeAt(i) & 255
-      present[code >> 5] = (present[code >> 5] as number) | (1 << (code & 31))
-      state = next[state * classes + (classOf[code] as number)] as number
-      let hit = hitsAt[state] as number
-      if (hit !== 0) {
-        for (let bit = this.#hits[hit] as number; bit >= 0; bit = this.#hits[++hit] as number) {
-          const at = offset + (bit >> 5)
-          words[at] = (words[at] as number) | (1 << (bit & 31))
-        }
-      }
+      low |= lowOf[code] as number
+      high |= highOf[code] as number
+      row = next[row + (classOf[code] as number)] as number
+      if (row >= firstHit) this.#mark(row, words, offset)
     }
 
+    const { length } = bytes
     for (let word = 0; word < this.words; word++) {
       let left = words[offset + word] as number
+      let kept = left
       while (left !== 0) {
-        const low = 31 - Math.clz32(left & -left)
+        const bit = 31 - Math.clz32(left & -left)
         left &= left - 1
-        const need = this.#needs[word * 32 + low] as Needs
-        if (bytes.length < need.minLength || !hasAll(need.sets, present)) {
-          words[offset + word] = (words[offset + word] as number) & ~(1 << low)
-        }
+        const residue = this.#residues[word * 32 + bit] as Residue
+        if (!isMet(residue, low, high, length)) kept &= ~(1 << bit)
       }
+      words[offset + word] = kept
     }
     return offset
   }
+
+  #mark(row: number, words: Uint32Array, offset: number): void {
+    const hits = this.#hits
+    let at = this.#hitsAt[(row - this.#firstHit) / this.#classes] as number
+    for (let bit = hits[at] as number; bit >= 0; bit = hits[++at] as number) {
+      const word = offset + (bit >> 5)
+      words[word] = (words[word] as number) | (1 << (bit & 31))
+    }
+  }
 }
 
-function hasAll(sets: readonly ByteSet[], present: Uint32Array): boolean {
-  for (let i = 0; i < sets.length; i++) {
-    if (!intersects(sets[i] as ByteSet, present, 0)) return false
+function isMet({ marks, minLength }: Residue, low: number, high: number, length: number): boolean {
+  if (length < minLength) return false
+  for (let i = 0; i < marks.length; i += 2) {
+    if (((marks[i] as number) & low) === 0 && ((marks[i + 1] as number) & high) === 0) return false
   }
   return true
 }
 
+/** By byte: its mark, one bit out of 64. */
+interface Marks {
+  readonly low: Int32Array
+  readonly high: Int32Array
+}
+
+/**
+ * Sixty-four marks over the bytes: bytes that the same sets hold share one. Where there are more kinds than
+ * marks, letters and digits, which nearly every text has, are thrown together first. Sharing only makes
+ * the filter let more through.
+ */
+function marksOf(needs: readonly Needs[]): Marks {
+  const kinds = new Map<string, number[]>()
+  const sets = needs.flatMap((need) => need.sets)
+  for (let code = 0; code < 256; code++) {
+    const members = sets.map((set) => (hasByte(set, code) ? '1' : '0')).join('')
+    const kind = kinds.get(members)
+    if (kind === undefined) kinds.set(members, [code])
+    else kind.push(code)
+  }
+  const isCommon = (code: number): boolean => /[A-Za-z0-9]/.test(String.fromCharCode(code))
+  const byRarity = [...kinds.values()].sort(
+    (a, b) => Number(a.some(isCommon)) - Number(b.some(isCommon)),
+  )
+  const marks: Marks = { low: new Int32Array(256), high: new Int32Array(256) }
+  for (const [i, codes] of byRarity.entries()) {
+    const index = Math.min(i, 63)
+    const words = index < 32 ? marks.low : marks.high
+    for (const code of codes) words[code] = 1 << (index & 31)
+  }
+  return marks
+}
+
+function markOfSet(set: ByteSet, { low, high }: Marks): [number, number] {
+  let lowMarks = 0
+  let highMarks = 0
+  for (let code = 0; code < 256; code++) {
+    if (!hasByte(set, code)) continue
+    lowMarks |= low[code] as number
+    highMarks |= high[code] as number
+  }
+  return [lowMarks, highMarks]
+}
+
 interface Trie {
   readonly states: number
-  readonly next: Uint16Array | Uint32Array
+  /** By state: the next state by column. */
+  readonly edges: readonly Int32Array[]
   /** By state: patterns whose literals end there, suffixes included. */
   readonly patterns: readonly ReadonlySet<number>[]
 }
@@ -189,10 +267,7 @@ function buildTrie(
       }
     }
   }
-  const size = states * classes
-  const next = states < 65536 ? new Uint16Array(size) : new Uint32Array(size)
-  for (const [state, row] of edges.entries()) next.set(row, state * classes)
-  return { states, next, patterns }
+  return { states, edges, patterns }
 }
 
 /** Words for the scans of one transaction; grows, and is reused by the next one. */

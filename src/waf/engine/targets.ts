@@ -62,6 +62,7 @@ export class Selection {
   readonly #selector: Selector
   readonly #exclusions: readonly Selector[]
   readonly #countName: string
+  readonly #accepted = new Map<string, boolean>()
 
   constructor(target: ParsedTarget, exclusions: readonly ParsedTarget[]) {
     this.variable = target.variable
@@ -90,6 +91,17 @@ export class Selection {
       if (!this.#isCount) into.push(value)
     }
     if (this.#isCount) into.push(makeValue(this.#countName, '', String(count)))
+  }
+
+  /** Whether a member of that name can be selected; answers are kept, for variables with few names. */
+  acceptsName(name: string): boolean {
+    const known = this.#accepted.get(name)
+    if (known !== undefined) return known
+    const accepts = this.#selector.accepts(name) && !this.excludes(name)
+    // Names may come from the request: the memory for them is bounded.
+    if (this.#accepted.size >= 1024) this.#accepted.clear()
+    this.#accepted.set(name, accepts)
+    return accepts
   }
 
   excludes(key: string): boolean {

@@ -267,8 +267,10 @@ export class Transaction {
       switch (name) {
         case 'TX': {
           const { key } = selection
-          if (key === undefined) selection.select(this.tx.all(), values)
-          else {
+          if (key === undefined) {
+            const members = this.tx.members((member) => selection.acceptsName(member))
+            selection.select(members, values)
+          } else {
             const member = this.tx.member(key)
             selection.select(member === undefined ? [] : [member], values)
           }

@@ -82,16 +82,17 @@ export class TxStore {
     return value === undefined ? undefined : makeValue('TX', key, String(value))
   }
 
-  all(): Value[] {
+  /** Members whose names are accepted, those with slots first. */
+  members(accepts: (name: string) => boolean): Value[] {
     const values: Value[] = []
     for (let slot = 0; slot < this.#slots.length; slot++) {
       const value = this.#slots[slot]
-      if (value !== undefined) {
-        values.push(makeValue('TX', this.#names.names[slot] as string, String(value)))
-      }
+      if (value === undefined) continue
+      const name = this.#names.names[slot] as string
+      if (accepts(name)) values.push(makeValue('TX', name, String(value)))
     }
     for (const [name, value] of this.#dynamic ?? []) {
-      values.push(makeValue('TX', name, String(value)))
+      if (accepts(name)) values.push(makeValue('TX', name, String(value)))
     }
     return values
   }

@@ -7,8 +7,10 @@ import type { Transform } from './transforms.ts'
 
 export class TextNode {
   readonly bytes: string
-  /** Results by transformation index; undefined until first used. */
-  #results: (TextNode | undefined)[] | undefined
+  /** Bit by transformation index: known to change nothing. */
+  #unchanged = 0
+  /** Other results: transformation index, node, index, node. */
+  #results: (number | TextNode)[] | undefined
   /** Where the scanner's answer for this text begins in the transaction's pool; -1 before the scan. */
   scanned = -1
 
@@ -17,12 +19,23 @@ export class TextNode {
   }
 
   apply(transform: Transform): TextNode {
-    this.#results ??= []
-    const known = this.#results[transform.index]
-    if (known !== undefined) return known
+    const { index } = transform
+    const bit = index < 31 ? 1 << index : 0
+    if ((this.#unchanged & bit) !== 0) return this
+    const known = this.#results
+    if (known !== undefined) {
+      for (let i = 0; i < known.length; i += 2) {
+        if (known[i] === index) return known[i + 1] as TextNode
+      }
+    }
     const changed = transform.apply(this.bytes)
-    const result = changed === this.bytes ? this : new TextNode(changed)
-    this.#results[transform.index] = result
+    if (changed === this.bytes) {
+      this.#unchanged |= bit
+      return this
+    }
+    const result = new TextNode(changed)
+    if (known === undefined) this.#results = [index, result]
+    else known.push(index, result)
     return result
   }
 }
