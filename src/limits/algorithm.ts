@@ -3,10 +3,20 @@
  * a request and charges all of them or none.
  *
  * An algorithm is told the time in milliseconds and computes in integers, so that a decision at the very
- * instant a unit becomes available is exact. The result of the last `peek` stays in the fields until the
- * next one: no object is made for an admitted request.
+ * instant a unit becomes available is exact. What a look finds is written into an object of the caller's,
+ * always the same: nothing is allocated, and nothing is read from objects of many shapes.
  */
 import type { Millis } from '../exchange.ts'
+
+/** What a look found. */
+export class Finding {
+  /** Units left: after the charge when allowed, as they are when denied. */
+  remaining = 0
+  /** Until `remaining` grows again; 0 when it is full. */
+  resetMs: Millis = 0
+  /** After a denial: until the same request would pass; Infinity when it never will. */
+  retryMs: Millis = 0
+}
 
 export interface Algorithm {
   /** Which clock `now` is read from. Only calendar quotas follow the wall clock. */
@@ -16,15 +26,8 @@ export interface Algorithm {
   /** The `w` of the RateLimit-Policy field in seconds, at least 1; 0 when there is no window. */
   readonly windowSeconds: number
 
-  /** Units left: after the charge when allowed, as they are when denied. */
-  remaining: number
-  /** Until `remaining` grows again; 0 when it is full. */
-  resetMs: Millis
-  /** After a denial: until the same request would pass; Infinity when it never will. */
-  retryMs: Millis
-
   /** Whether `cost` units fit. Changes nothing that another call could see. */
-  peek(high: number, low: number, now: Millis, cost: number): boolean
+  peek(high: number, low: number, now: Millis, cost: number, found: Finding): boolean
   /** Charges what the last `peek` looked at and allowed. */
   charge(): void
   /** Gives back what a charge took and is held until then: concurrency only. */

@@ -5,9 +5,9 @@
 import type { LimitConfig } from '../config/sections/limits.ts'
 import type { Exchange, Millis } from '../exchange.ts'
 import type { Clock } from '../ports.ts'
-import { compileKeyPart, type KeyPart } from './key.ts'
+import type { KeyPart } from './key.ts'
 import type { KeyHasher } from './key-hash.ts'
-import type { CompileContext } from './policy.ts'
+import { type CompileContext, compileKey } from './policy.ts'
 import { UntilTable } from './until-table.ts'
 
 const DEFAULT_SLOTS = 16_384
@@ -65,18 +65,15 @@ export class BandwidthPolicy {
 export function compileBandwidth(
   config: LimitConfig,
   path: string,
-  { report, expressions }: CompileContext,
+  context: CompileContext,
 ): BandwidthPolicy | undefined {
+  const { report, expressions } = context
   if (config.window === undefined) {
     report(`${path}.window`, 'a window is required', '"window": "1s" makes `limit` bytes a second')
     return undefined
   }
-  const key: KeyPart[] = []
-  for (const [i, part] of config.key.entries()) {
-    const compiled = compileKeyPart(part, `${path}.key[${i}]`, report, expressions)
-    if (compiled === undefined) return undefined
-    key.push(compiled)
-  }
+  const key = compileKey(config, path, context)
+  if (key === undefined) return undefined
   let when: ((x: Exchange) => boolean) | undefined
   if (config.when !== undefined) {
     when = expressions?.condition(config.when, `${path}.when`, report)

@@ -3,7 +3,7 @@
  * time zone. A client may use two quotas around an edge; that is what a quota means. Follows the wall clock.
  */
 import type { Millis } from '../exchange.ts'
-import type { Algorithm } from './algorithm.ts'
+import type { Algorithm, Finding } from './algorithm.ts'
 import { SlotTable } from './slot-table.ts'
 
 /** Finds the period that an instant lies in. Remembers the last one: the next call costs a comparison. */
@@ -123,9 +123,6 @@ export class Calendar extends SlotTable implements Algorithm {
   readonly clock = 'wall'
   readonly quota: number
   readonly windowSeconds: number
-  remaining = 0
-  resetMs: Millis = 0
-  retryMs: Millis = 0
   readonly #periods: Periods
   readonly #start: Float64Array
   readonly #count: Float64Array
@@ -143,17 +140,17 @@ export class Calendar extends SlotTable implements Algorithm {
     this.#count = new Float64Array(this.slots)
   }
 
-  peek(high: number, low: number, now: Millis, cost: number): boolean {
+  peek(high: number, low: number, now: Millis, cost: number, found: Finding): boolean {
     this.#periods.seek(now)
     const slot = this.find(high, low)
     const used = slot < 0 ? 0 : this.debt(slot)
-    this.resetMs = this.#periods.end - now
+    found.resetMs = this.#periods.end - now
     if (used + cost > this.quota) {
-      this.remaining = Math.max(0, this.quota - used)
-      this.retryMs = cost > this.quota ? Number.POSITIVE_INFINITY : this.resetMs
+      found.remaining = Math.max(0, this.quota - used)
+      found.retryMs = cost > this.quota ? Number.POSITIVE_INFINITY : found.resetMs
       return false
     }
-    this.remaining = this.quota - used - cost
+    found.remaining = this.quota - used - cost
     this.#high = high
     this.#low = low
     this.#slot = slot

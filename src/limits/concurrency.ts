@@ -3,7 +3,7 @@
  * way, so memory is bounded by the requests in the process.
  */
 import type { Millis } from '../exchange.ts'
-import type { Algorithm } from './algorithm.ts'
+import type { Algorithm, Finding } from './algorithm.ts'
 
 /** Nobody knows when a request ends; a second is a polite wait. */
 const RETRY_MS = 1000
@@ -13,9 +13,6 @@ export class Concurrency implements Algorithm {
   readonly quota: number
   readonly windowSeconds = 0
   readonly displaced = 0
-  remaining = 0
-  resetMs: Millis = 0
-  retryMs: Millis = RETRY_MS
   #inFlight = new Map<number, number>()
   #key = 0
   #next = 0
@@ -24,15 +21,16 @@ export class Concurrency implements Algorithm {
     this.quota = limit
   }
 
-  peek(high: number, low: number, _now: Millis, cost: number): boolean {
+  peek(high: number, low: number, _now: Millis, cost: number, found: Finding): boolean {
     const key = fold(high, low)
     const current = this.#inFlight.get(key) ?? 0
+    found.resetMs = 0
     if (current + cost > this.quota) {
-      this.remaining = Math.max(0, this.quota - current)
-      this.retryMs = cost > this.quota ? Number.POSITIVE_INFINITY : RETRY_MS
+      found.remaining = Math.max(0, this.quota - current)
+      found.retryMs = cost > this.quota ? Number.POSITIVE_INFINITY : RETRY_MS
       return false
     }
-    this.remaining = this.quota - current - cost
+    found.remaining = this.quota - current - cost
     this.#key = key
     this.#next = current + cost
     return true
@@ -63,5 +61,5 @@ export class Concurrency implements Algorithm {
 
 /** 53 of the 64 bits of a key's hash: as many as a number holds. */
 function fold(high: number, low: number): number {
-  return (high & 0x1fffff) * 0x1_0000_0000 + low
+  return (high & 0x1fffff) * 0x1_0000_0000 + (low >>> 0)
 }

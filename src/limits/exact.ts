@@ -3,7 +3,7 @@
  * proportion to the limit; meant for small limits on what matters, such as failed logins.
  */
 import type { Millis } from '../exchange.ts'
-import type { Algorithm } from './algorithm.ts'
+import type { Algorithm, Finding } from './algorithm.ts'
 import { SlotTable } from './slot-table.ts'
 
 export const MAX_EXACT_LIMIT = 100
@@ -19,9 +19,6 @@ export class Exact extends SlotTable implements Algorithm {
   readonly clock = 'monotonic'
   readonly quota: number
   readonly windowSeconds: number
-  remaining = 0
-  resetMs: Millis = 0
-  retryMs: Millis = 0
   readonly #windowMs: number
   /** A ring of times for each slot. */
   readonly #times: Float64Array
@@ -44,22 +41,22 @@ export class Exact extends SlotTable implements Algorithm {
     this.#count = new Uint8Array(this.slots)
   }
 
-  peek(high: number, low: number, now: Millis, cost: number): boolean {
+  peek(high: number, low: number, now: Millis, cost: number, found: Finding): boolean {
     const slot = this.find(high, low)
     if (slot >= 0) this.#expire(slot, now)
     const count = slot < 0 ? 0 : (this.#count[slot] as number)
     const excess = count + cost - this.quota
     if (excess > 0) {
-      this.remaining = this.quota - count
-      this.retryMs =
+      found.remaining = this.quota - count
+      found.retryMs =
         cost > this.quota
           ? Number.POSITIVE_INFINITY
           : this.#oldest(slot, excess - 1) + this.#windowMs - now
-      this.resetMs = this.#oldest(slot, 0) + this.#windowMs - now
+      found.resetMs = this.#oldest(slot, 0) + this.#windowMs - now
       return false
     }
-    this.remaining = this.quota - count - cost
-    this.resetMs = count === 0 ? this.#windowMs : this.#oldest(slot, 0) + this.#windowMs - now
+    found.remaining = this.quota - count - cost
+    found.resetMs = count === 0 ? this.#windowMs : this.#oldest(slot, 0) + this.#windowMs - now
     this.#high = high
     this.#low = low
     this.#slot = slot

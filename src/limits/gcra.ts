@@ -7,7 +7,7 @@
  * holds exactly for 17 years.
  */
 import type { Millis } from '../exchange.ts'
-import type { Algorithm } from './algorithm.ts'
+import type { Algorithm, Finding } from './algorithm.ts'
 import { SlotTable } from './slot-table.ts'
 
 export const TICKS_PER_MS = 16_000
@@ -27,9 +27,6 @@ export class Gcra extends SlotTable implements Algorithm {
   readonly clock = 'monotonic'
   readonly quota: number
   readonly windowSeconds: number
-  remaining = 0
-  resetMs: Millis = 0
-  retryMs: Millis = 0
   /** Ticks a unit takes to come back. */
   readonly interval: number
   /** Ticks of debt that a key may have: the burst. */
@@ -71,22 +68,22 @@ export class Gcra extends SlotTable implements Algorithm {
     return this.#mostOwed
   }
 
-  peek(high: number, low: number, now: Millis, cost: number): boolean {
+  peek(high: number, low: number, now: Millis, cost: number, found: Finding): boolean {
     const ticks = this.#ticks(now)
     const slot = this.find(high, low)
     const owed = slot < 0 ? 0 : this.#owed(slot, ticks)
     const next = owed + cost * this.interval
     const excess = next - this.capacity
     const free = this.capacity - (excess > 0 ? owed : next)
-    this.remaining = free < 0 ? 0 : Math.floor(free / this.interval)
+    found.remaining = free < 0 ? 0 : Math.floor(free / this.interval)
     if (excess > 0) {
-      this.retryMs = cost > this.#burst ? Number.POSITIVE_INFINITY : excess / TICKS_PER_MS
-      this.resetMs = excess / TICKS_PER_MS
+      found.retryMs = cost > this.#burst ? Number.POSITIVE_INFINITY : excess / TICKS_PER_MS
+      found.resetMs = excess / TICKS_PER_MS
       return false
     }
     // The next whole unit comes when the debt has fallen to the next multiple of the interval.
-    const partial = next % this.interval
-    this.resetMs = next === 0 ? 0 : (partial === 0 ? this.interval : partial) / TICKS_PER_MS
+    const partial = next - Math.floor(next / this.interval) * this.interval
+    found.resetMs = (partial === 0 ? this.interval : partial) / TICKS_PER_MS
     this.#high = high
     this.#low = low
     this.#slot = slot

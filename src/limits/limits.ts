@@ -6,6 +6,7 @@ import type { Report } from '../config/errors.ts'
 import type { LimitsConfig } from '../config/sections/limits.ts'
 import type { Exchange, HeaderList, Millis, Seconds } from '../exchange.ts'
 import type { Clock } from '../ports.ts'
+import { Finding } from './algorithm.ts'
 import { type BandwidthMeter, type BandwidthPolicy, compileBandwidth } from './bandwidth.ts'
 import type { ExpressionCompiler } from './key.ts'
 import { KeyHasher } from './key-hash.ts'
@@ -76,6 +77,7 @@ export class Limits {
   #highs: number[] = []
   #lows: number[] = []
   #costs: number[] = []
+  readonly #found = new Finding()
 
   private constructor(
     policies: readonly Policy[],
@@ -97,11 +99,12 @@ export class Limits {
     const policies: Policy[] = []
     const bandwidth: BandwidthPolicy[] = []
     const ids = new Set<string>()
+    const keys = new Map<string, Policy['key']>()
     for (const [i, entry] of config.entries()) {
       const path = `limits[${i}]`
       if (ids.has(entry.id)) report(`${path}.id`, `there are two limits "${entry.id}"`)
       ids.add(entry.id)
-      const context = { report, expressions: options.expressions, startedAt }
+      const context = { report, expressions: options.expressions, startedAt, keys }
       if (entry.algorithm === 'bandwidth') {
         const policy = compileBandwidth(entry, path, context)
         if (policy !== undefined) bandwidth.push(policy)
@@ -158,34 +161,46 @@ export class Limits {
   }
 
   #now(policy: Policy): Millis {
-    return policy.algorithm.clock === 'wall' ? this.#clock.now() : this.#clock.monotonic()
+    return policy.followsWallClock ? this.#clock.now() : this.#clock.monotonic()
   }
 
   /**
    * Checks a request against the policies of one phase and charges all or none.
+   * @param time monotonic, when the caller has read it for this request already
    * @returns undefined when no policy applies
    */
-  check(x: Exchange, phase: Phase, route: RouteLimits = this.global): LimitResult | undefined {
+  check(
+    x: Exchange,
+    phase: Phase,
+    route: RouteLimits = this.global,
+    time?: Millis,
+  ): LimitResult | undefined {
     const policies = route[phase]
     if (policies.length === 0) return undefined
-    const monotonic = this.#clock.monotonic()
+    const monotonic = time ?? this.#clock.monotonic()
     let count = 0
     let denied: Denial | undefined
     let logged: string[] | undefined
     // The policy nearest to its limit, and what it said.
     let nearest: Policy | undefined
-    let nearestShare = 2
+    let nearestShare = Number.POSITIVE_INFINITY
     let nearestRemaining = 0
     let nearestReset = 0
+    const found = this.#found
+    let lastKey: Policy['key'] | undefined
+    let hasKey = false
     for (let i = 0; i < policies.length; i++) {
       const policy = policies[i] as Policy
       if (policy.when !== undefined && !policy.when(x)) continue
-      const hasKey = this.#key(policy, x)
+      // Policies with the same key share its parts: hashed once.
+      if (policy.key !== lastKey) {
+        hasKey = this.#key(policy, x)
+        lastKey = policy.key
+      }
       if (!hasKey && policy.onMissing === 'skip') continue
       const { high, low } = this.#hasher
       const cost = costOf(policy, x)
-      const algorithm = policy.algorithm
-      const now = algorithm.clock === 'wall' ? this.#clock.now() : monotonic
+      const now = policy.followsWallClock ? this.#clock.now() : monotonic
       const reason =
         !hasKey && policy.onMissing === 'deny'
           ? 'key'
@@ -195,20 +210,20 @@ export class Limits {
           logged ??= []
           logged.push(policy.id)
         } else if (denied === undefined) {
-          denied = new Denial(policy, reason)
+          denied = new Denial(policy, reason, found)
         } else {
           denied.violated.push(policy.id)
         }
         continue
       }
       if (policy.enforced) {
-        const remaining = policy.countsResponses ? algorithm.remaining + cost : algorithm.remaining
-        const share = remaining / algorithm.quota
+        const remaining = policy.countsResponses ? found.remaining + cost : found.remaining
+        const share = remaining / policy.quota
         if (share < nearestShare) {
           nearest = policy
           nearestShare = share
           nearestRemaining = remaining
-          nearestReset = algorithm.resetMs
+          nearestReset = found.resetMs
         }
       }
       if (policy.countsResponses) continue
@@ -237,21 +252,9 @@ export class Limits {
     if (nearest === undefined) {
       if (logged === undefined && charges === undefined) return undefined
       nearest = policies[0] as Policy
-      nearestRemaining = nearest.algorithm.quota
+      nearestRemaining = nearest.quota
     }
-    return {
-      allowed: true,
-      status: nearest.status,
-      policy: nearest,
-      reason: undefined,
-      limit: nearest.algorithm.quota,
-      remaining: nearestRemaining,
-      resetSeconds: Math.ceil(nearestReset / 1000),
-      retryAfter: 0,
-      violated: NONE,
-      logged: logged ?? NONE,
-      charges: charges ?? NONE,
-    }
+    return new Admission(nearest, nearestRemaining, nearestReset, logged ?? NONE, charges ?? NONE)
   }
 
   /** Hashes the policy's key of this request; false when a part is missing. */
@@ -279,20 +282,21 @@ export class Limits {
     cost: number,
   ): 'limit' | 'mitigation' | undefined {
     const { algorithm, mitigations } = policy
+    const found = this.#found
     if (mitigations !== undefined) {
       const until = mitigations.get(high, low)
       if (until > monotonic) {
-        algorithm.remaining = 0
-        algorithm.retryMs = until - monotonic
-        algorithm.resetMs = algorithm.retryMs
+        found.remaining = 0
+        found.retryMs = until - monotonic
+        found.resetMs = found.retryMs
         return 'mitigation'
       }
     }
-    if (algorithm.peek(high, low, now, cost)) return undefined
+    if (algorithm.peek(high, low, now, cost, found)) return undefined
     if (mitigations !== undefined) {
       mitigations.set(high, low, monotonic, monotonic + policy.mitigationMs)
-      algorithm.retryMs = policy.mitigationMs
-      algorithm.resetMs = policy.mitigationMs
+      found.retryMs = policy.mitigationMs
+      found.resetMs = policy.mitigationMs
     }
     return 'limit'
   }
@@ -360,6 +364,48 @@ export class Limits {
   }
 }
 
+/** Made for nearly every request, so it holds little and computes the rest when asked. */
+class Admission implements LimitResult {
+  readonly policy: Policy
+  readonly remaining: number
+  readonly logged: readonly string[]
+  readonly charges: readonly Charge[]
+  readonly resetSeconds: Seconds
+
+  constructor(
+    policy: Policy,
+    remaining: number,
+    resetMs: Millis,
+    logged: readonly string[],
+    charges: readonly Charge[],
+  ) {
+    this.policy = policy
+    this.remaining = remaining
+    this.resetSeconds = Math.ceil(resetMs / 1000)
+    this.logged = logged
+    this.charges = charges
+  }
+
+  get allowed(): boolean {
+    return true
+  }
+  get status(): 403 | 429 | 503 {
+    return this.policy.status
+  }
+  get reason(): undefined {
+    return undefined
+  }
+  get limit(): number {
+    return this.policy.quota
+  }
+  get retryAfter(): Seconds {
+    return 0
+  }
+  get violated(): readonly string[] {
+    return NONE
+  }
+}
+
 /** The first denial of a check; its numbers are kept before another policy overwrites them. */
 class Denial {
   readonly violated: string[]
@@ -369,17 +415,16 @@ class Denial {
   readonly #resetSeconds: number
   readonly #retryAfter: number
 
-  constructor(policy: Policy, reason: 'limit' | 'mitigation' | 'key') {
-    const { algorithm } = policy
+  constructor(policy: Policy, reason: 'limit' | 'mitigation' | 'key', found: Finding) {
     this.violated = [policy.id]
     this.#policy = policy
     this.#reason = reason
-    this.#remaining = reason === 'key' ? 0 : algorithm.remaining
-    this.#resetSeconds = reason === 'key' ? 0 : Math.max(1, Math.ceil(algorithm.resetMs / 1000))
-    const canPass = reason !== 'key' && Number.isFinite(algorithm.retryMs)
+    this.#remaining = reason === 'key' ? 0 : found.remaining
+    this.#resetSeconds = reason === 'key' ? 0 : Math.max(1, Math.ceil(found.resetMs / 1000))
+    const canPass = reason !== 'key' && Number.isFinite(found.retryMs)
     // Never earlier than the reset that the RateLimit field announces.
     this.#retryAfter = canPass
-      ? Math.max(1, this.#resetSeconds, Math.ceil(algorithm.retryMs / 1000))
+      ? Math.max(1, this.#resetSeconds, Math.ceil(found.retryMs / 1000))
       : 0
   }
 
@@ -389,7 +434,7 @@ class Denial {
       status: this.#policy.status,
       policy: this.#policy,
       reason: this.#reason,
-      limit: this.#policy.algorithm.quota,
+      limit: this.#policy.quota,
       remaining: this.#remaining,
       resetSeconds: this.#resetSeconds,
       retryAfter: this.#retryAfter,

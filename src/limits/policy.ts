@@ -25,6 +25,9 @@ export interface Policy {
   readonly id: string
   readonly scope: 'global' | 'route'
   readonly algorithm: Algorithm
+  /** The algorithm's, here because the objects of a policy all have one shape. */
+  readonly quota: number
+  readonly followsWallClock: boolean
   /** In which check it takes part. */
   readonly phase: Phase
   /** Only looked at in its check and charged by `settle`, when the status is known. */
@@ -54,6 +57,8 @@ export interface CompileContext {
   readonly expressions?: ExpressionCompiler | undefined
   /** Monotonic time now. */
   readonly startedAt: Millis
+  /** Keys compiled so far, by their config: equal keys are one. */
+  readonly keys: Map<string, readonly KeyPart[]>
 }
 
 /** @returns undefined after a reported problem */
@@ -64,12 +69,8 @@ export function compilePolicy(
 ): Policy | undefined {
   const { report, expressions } = context
   const algorithm = compileAlgorithm(config, path, context)
-  const key: KeyPart[] = []
-  for (const [i, part] of config.key.entries()) {
-    const compiled = compileKeyPart(part, `${path}.key[${i}]`, report, expressions)
-    if (compiled === undefined) return undefined
-    key.push(compiled)
-  }
+  const key = compileKey(config, path, context)
+  if (key === undefined) return undefined
   const isByIdentity = config.key.some(needsIdentity)
   if (config.phase === 'address' && isByIdentity) {
     report(
@@ -119,6 +120,8 @@ export function compilePolicy(
     id: config.id,
     scope: config.scope,
     algorithm,
+    quota: algorithm.quota,
+    followsWallClock: algorithm.clock === 'wall',
     phase: config.phase === 'response' ? (isByIdentity ? 'identity' : 'address') : config.phase,
     countsResponses,
     countStatus: config.countStatus,
@@ -140,6 +143,25 @@ export function compilePolicy(
     stateItem: `"${config.id}";r=`,
     identity: `${config.id} ${config.algorithm} ${JSON.stringify(config.key)}`,
   }
+}
+
+/** @returns undefined after a reported problem */
+export function compileKey(
+  config: LimitConfig,
+  path: string,
+  { report, expressions, keys }: CompileContext,
+): readonly KeyPart[] | undefined {
+  const name = JSON.stringify(config.key)
+  const known = keys.get(name)
+  if (known !== undefined) return known
+  const parts: KeyPart[] = []
+  for (const [i, part] of config.key.entries()) {
+    const compiled = compileKeyPart(part, `${path}.key[${i}]`, report, expressions)
+    if (compiled === undefined) return undefined
+    parts.push(compiled)
+  }
+  keys.set(name, parts)
+  return parts
 }
 
 function compileAlgorithm(

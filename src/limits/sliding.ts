@@ -5,7 +5,7 @@
  * evenly, and admits up to twice the limit to a client that knows.)
  */
 import type { Millis } from '../exchange.ts'
-import type { Algorithm } from './algorithm.ts'
+import type { Algorithm, Finding } from './algorithm.ts'
 import { SlotTable } from './slot-table.ts'
 
 export interface SlidingOptions {
@@ -20,9 +20,6 @@ export class Sliding extends SlotTable implements Algorithm {
   readonly clock = 'monotonic'
   readonly quota: number
   readonly windowSeconds: number
-  remaining = 0
-  resetMs: Millis = 0
-  retryMs: Millis = 0
   /** Milliseconds of a segment, rounded up. */
   readonly #segmentMs: number
   /** Counters of a key: the segments of a window and the one that is just leaving it. */
@@ -47,21 +44,21 @@ export class Sliding extends SlotTable implements Algorithm {
     this.#newest = new Float64Array(this.slots)
   }
 
-  peek(high: number, low: number, now: Millis, cost: number): boolean {
+  peek(high: number, low: number, now: Millis, cost: number, found: Finding): boolean {
     const segment = Math.floor(now / this.#segmentMs)
     const slot = this.find(high, low)
     if (slot >= 0) this.#advance(slot, segment)
     const total = slot < 0 ? 0 : this.#total(slot)
     const excess = total + cost - this.quota
     if (excess > 0) {
-      this.remaining = Math.max(0, this.quota - total)
-      this.retryMs =
+      found.remaining = Math.max(0, this.quota - total)
+      found.retryMs =
         cost > this.quota ? Number.POSITIVE_INFINITY : this.#freedAt(slot, segment, excess) - now
-      this.resetMs = this.#freedAt(slot, segment, 1) - now
+      found.resetMs = this.#freedAt(slot, segment, 1) - now
       return false
     }
-    this.remaining = this.quota - total - cost
-    this.resetMs =
+    found.remaining = this.quota - total - cost
+    found.resetMs =
       total === 0
         ? (segment + this.#ring) * this.#segmentMs - now
         : this.#freedAt(slot, segment, 1) - now

@@ -12,15 +12,14 @@ export abstract class SlotTable {
   readonly slots: number
   /** How often a key that still owed something was displaced. */
   displaced = 0
-  readonly #high: Uint32Array
-  readonly #low: Uint32Array
+  /** A set's eight lower words, then its eight upper words: one line of a processor's cache. */
+  readonly #prints: Int32Array
   readonly #mask: number
 
   /** @param slots rounded up to a power of two */
   constructor(slots: number) {
     this.slots = 2 ** Math.ceil(Math.log2(Math.max(WAYS, slots)))
-    this.#high = new Uint32Array(this.slots)
-    this.#low = new Uint32Array(this.slots)
+    this.#prints = new Int32Array(this.slots * 2)
     this.#mask = this.slots / WAYS - 1
   }
 
@@ -31,41 +30,46 @@ export abstract class SlotTable {
 
   /** The key's slot, or -1. */
   protected find(high: number, low: number): number {
-    const first = (low & this.#mask) * WAYS
-    const lows = this.#low
-    const highs = this.#high
-    for (let slot = first; slot < first + WAYS; slot++) {
-      if (lows[slot] === low && highs[slot] === high) return slot
+    const set = low & this.#mask
+    const prints = this.#prints
+    const first = set * 2 * WAYS
+    for (let way = 0; way < WAYS; way++) {
+      if (prints[first + way] === low && prints[first + WAYS + way] === high) {
+        return set * WAYS + way
+      }
     }
     return -1
   }
 
   /** A cleared slot for a key that has none. */
   protected claim(high: number, low: number, now: number): number {
-    const first = (low & this.#mask) * WAYS
-    let victim = first
+    const set = low & this.#mask
+    const prints = this.#prints
+    const first = set * 2 * WAYS
+    let victim = 0
     let least = Number.POSITIVE_INFINITY
-    for (let slot = first; slot < first + WAYS; slot++) {
-      const isFree = this.#low[slot] === 0 && this.#high[slot] === 0
-      const debt = isFree ? Number.NEGATIVE_INFINITY : this.debt(slot, now)
+    for (let way = 0; way < WAYS; way++) {
+      const isFree = prints[first + way] === 0 && prints[first + WAYS + way] === 0
+      const debt = isFree ? Number.NEGATIVE_INFINITY : this.debt(set * WAYS + way, now)
       if (debt < least) {
         least = debt
-        victim = slot
+        victim = way
         if (debt <= 0) break
       }
     }
     if (least > 0) this.displaced++
-    this.#high[victim] = high
-    this.#low[victim] = low
-    this.clear(victim)
-    return victim
+    prints[first + victim] = low
+    prints[first + WAYS + victim] = high
+    this.clear(set * WAYS + victim)
+    return set * WAYS + victim
   }
 
   /** Visits every key in the table. */
   protected each(visit: (high: number, low: number, slot: number) => void): void {
     for (let slot = 0; slot < this.slots; slot++) {
-      const high = this.#high[slot] as number
-      const low = this.#low[slot] as number
+      const at = Math.floor(slot / WAYS) * 2 * WAYS + (slot % WAYS)
+      const low = this.#prints[at] as number
+      const high = this.#prints[at + WAYS] as number
       if (high !== 0 || low !== 0) visit(high, low, slot)
     }
   }
@@ -73,10 +77,9 @@ export abstract class SlotTable {
   /** Keys that owe something at `now`. Walks the table: for metrics and tests. */
   protected indebted(now: number): number {
     let count = 0
-    for (let slot = 0; slot < this.slots; slot++) {
-      if (this.#low[slot] === 0 && this.#high[slot] === 0) continue
+    this.each((_high, _low, slot) => {
       if (this.debt(slot, now) > 0) count++
-    }
+    })
     return count
   }
 }

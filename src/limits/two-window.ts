@@ -5,7 +5,7 @@
  * Integer milliseconds: the comparison is multiplied out, so the instant of re-admission is exact.
  */
 import type { Millis } from '../exchange.ts'
-import type { Algorithm } from './algorithm.ts'
+import type { Algorithm, Finding } from './algorithm.ts'
 import { SlotTable } from './slot-table.ts'
 
 export interface TwoWindowOptions {
@@ -18,9 +18,6 @@ export class TwoWindow extends SlotTable implements Algorithm {
   readonly clock = 'monotonic'
   readonly quota: number
   readonly windowSeconds: number
-  remaining = 0
-  resetMs: Millis = 0
-  retryMs: Millis = 0
   readonly #windowMs: number
   readonly #window: Float64Array
   readonly #current: Uint32Array
@@ -41,7 +38,7 @@ export class TwoWindow extends SlotTable implements Algorithm {
     this.#previous = new Uint32Array(this.slots)
   }
 
-  peek(high: number, low: number, time: Millis, cost: number): boolean {
+  peek(high: number, low: number, time: Millis, cost: number, found: Finding): boolean {
     const now = Math.floor(time)
     const number = Math.floor(now / this.#windowMs)
     const elapsed = now - number * this.#windowMs
@@ -53,8 +50,8 @@ export class TwoWindow extends SlotTable implements Algorithm {
     // Units that fit: the largest r with weighted + (current + r) * window <= quota * window.
     const fit = Math.floor((this.quota * this.#windowMs - weighted) / this.#windowMs) - current
     if (cost <= fit) {
-      this.remaining = fit - cost
-      this.resetMs = this.#until(current + cost, previous, elapsed, this.remaining + 1)
+      found.remaining = fit - cost
+      found.resetMs = this.#until(current + cost, previous, elapsed, found.remaining + 1)
       this.#high = high
       this.#low = low
       this.#slot = slot
@@ -62,10 +59,10 @@ export class TwoWindow extends SlotTable implements Algorithm {
       this.#cost = cost
       return true
     }
-    this.remaining = Math.max(0, fit)
-    this.retryMs =
+    found.remaining = Math.max(0, fit)
+    found.retryMs =
       cost > this.quota ? Number.POSITIVE_INFINITY : this.#until(current, previous, elapsed, cost)
-    this.resetMs = this.#until(current, previous, elapsed, this.remaining + 1)
+    found.resetMs = this.#until(current, previous, elapsed, found.remaining + 1)
     return false
   }
 
