@@ -1,0 +1,139 @@
+/** The README's tour answers as printed, against the demo as `npm start` runs it. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { blocks, page, ROOT } from './pages.fixture.ts'
+
+interface Demo {
+  readonly child: ChildProcess
+  readonly url: string
+  readonly control: string
+  readonly token: string
+  /** Process id of the origin in Frankfurt. */
+  readonly frankfurt: number
+}
+
+async function startDemo(): Promise<Demo> {
+  const main = join(ROOT, 'dist/cli/main.js')
+  const child = spawn(process.execPath, [main, 'demo', '--port', '0', '--admin-port', '0'], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let out = ''
+  let err = ''
+  child.stderr?.setEncoding('utf8').on('data', (text) => {
+    err += text
+  })
+  await new Promise<void>((resolve, reject) => {
+    child.stdout?.setEncoding('utf8').on('data', (text) => {
+      out += text
+      if (out.includes('Ctrl-C')) resolve()
+    })
+    child.once('exit', (code) => reject(new Error(`the demo ended with ${code}: ${err}`)))
+  })
+  const find = (pattern: RegExp) => pattern.exec(out)?.[1] ?? `not found: ${pattern}`
+  return {
+    child,
+    url: find(/is running: (\S+)/),
+    control: find(/Control port: +(\S+)/),
+    token: find(/Bearer ([\w.-]+)/),
+    frankfurt: Number(find(/kill -9 (\d+)/)),
+  }
+}
+
+/** What the tour uses of curl. */
+interface Call {
+  readonly url: string
+  readonly headers: [string, string][]
+  readonly withHead: boolean
+  readonly onlyStatus: boolean
+  readonly grep: RegExp | undefined
+}
+
+function readCommand(line: string): Call {
+  const [command, filter] = line.split(' | ') as [string, string?]
+  const words = [...command.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(
+    (match) => match[1] ?? match[2] ?? match[3]!,
+  )
+  expect(words[0]).toBe('curl')
+  const pattern = filter === undefined ? undefined : /^grep -iE '(.*)'$/.exec(filter)?.[1]
+  const call = { url: '', headers: [] as [string, string][], withHead: false, onlyStatus: false }
+  for (let i = 1; i < words.length; i++) {
+    const word = words[i]!
+    if (word === '-H') {
+      const [name, value] = words[++i]!.split(': ') as [string, string]
+      call.headers.push([name, value])
+    } else if (word === '-o') expect(words[++i]).toBe('/dev/null')
+    else if (word === '-w') call.onlyStatus = words[++i]!.startsWith('%{http_code}')
+    else if (word === '-i' || word === '-si') call.withHead = true
+    else if (word !== '-s') call.url = word
+  }
+  return { ...call, grep: pattern === undefined ? undefined : new RegExp(pattern, 'i') }
+}
+
+/** As curl prints it; header names in lower case and in alphabetical order. */
+async function answer(call: Call): Promise<string[]> {
+  const response = await fetch(call.url, { headers: call.headers })
+  const body = await response.text()
+  if (call.onlyStatus) return [String(response.status)]
+  if (!call.withHead) return [body]
+  const head = [...response.headers].map(([name, value]) => `${name}: ${value}`)
+  const lines = [`HTTP/1.1 ${response.status} ${response.statusText}`, ...head, body]
+  return lines.filter((line) => call.grep === undefined || call.grep.test(line)).sort()
+}
+
+/** What differs from run to run, replaced. */
+function settled(line: string): string {
+  return line
+    .replace(/^[A-Za-z-]+(?=: )/, (name) => name.toLowerCase())
+    .replace(/\b0[0-9a-z]{25}\b/g, 'ID')
+    .replace(/localhost:\d+/g, 'localhost')
+    .replace(/^date: .*$/, 'date: now')
+    .replace(/^age: \d+$/, 'age: N')
+    .replace(/\bttl=\d+/, 'ttl=N')
+    .trim()
+}
+
+function exchangesOf(text: string): { command: string; expected: string[] }[] {
+  return text.split(/^\$ /m).flatMap((part) => {
+    const [command, ...expected] = part.trimEnd().split('\n') as [string, ...string[]]
+    return command === '' ? [] : [{ command, expected: expected.filter((line) => line !== '') }]
+  })
+}
+
+const tour = blocks(page('README.md'))
+  .filter((block) => block.mark === 'tour')
+  .flatMap((block) => exchangesOf(block.text))
+
+describe('the tour', () => {
+  let demo: Demo
+  beforeAll(async () => {
+    demo = await startDemo()
+  }, 60_000)
+  afterAll(async () => {
+    demo.child.kill()
+    await once(demo.child, 'exit')
+  })
+
+  it('has commands', () => {
+    expect(tour.length).toBeGreaterThanOrEqual(8)
+  })
+
+  it.each(tour)('$command', async ({ command, expected }) => {
+    const call = readCommand(
+      command.replace('http://localhost:8080', demo.url).replace('$TOKEN', demo.token),
+    )
+    const actual = await answer(call)
+    expect(actual.map(settled)).toEqual(expected.map(settled).sort())
+  })
+
+  it('fails over without an error when a region dies', async () => {
+    process.kill(demo.frankfurt, 'SIGKILL')
+    const response = await fetch(demo.url, { headers: { 'x-forwarded-for': '91.10.0.1' } })
+    expect(await response.json()).toMatchObject({ region: 'us-east-1' })
+    const events = await fetch(`${demo.control}/events?kind=steering`)
+    expect(await events.json()).toMatchObject({
+      events: [{ what: 'failover', detail: { from: 'eu-central-1', to: 'us-east-1' } }],
+    })
+  })
+})
