@@ -151,9 +151,6 @@ function checkRoutes(config: MeridianConfig, report: CheckReport): void {
     checkSteering(route.steering, regions, [...path, 'steering'], report)
     checkNames(route.limits, limits, 'limit', [...path, 'limits'], report)
     checkAuth(config, index, report)
-    if (config.waf === undefined && typeof route.waf === 'object') {
-      report([...path, 'waf'], 'this route sets WAF options, but there is no "waf" section')
-    }
     const ends = route.redirect !== undefined || route.respond !== undefined
     if (!ends && route.pools === undefined && route.regions === undefined && regions.length === 0) {
       report(
