@@ -1,0 +1,130 @@
+/**
+ * The penalty box: clients whose refused requests add up (WAF, credentials, limits, 404) are shut out before
+ * anything looks at their next one. A score decays by half-lives; each time in the box is twice the last.
+ * Fixed memory, no timers: what has ended is found to have ended when it is looked at.
+ */
+import type { PenaltyBoxConfig } from '../config/sections/limits.ts'
+import type { IpAddress, Millis, Seconds } from '../exchange.ts'
+import type { Clock } from '../ports.ts'
+import { feedAddress, IPV6_PREFIX } from './key.ts'
+import { KeyHasher } from './key-hash.ts'
+import { SlotTable } from './slot-table.ts'
+
+export type PenaltyEvent = keyof PenaltyBoxConfig['weights']
+
+/** Half-lives without an offence, outside the box, that make a client a first offender again. */
+const FORGIVENESS = 10
+
+export class PenaltyBox extends SlotTable {
+  readonly #config: PenaltyBoxConfig
+  readonly #clock: Clock
+  readonly #hasher: KeyHasher
+  readonly #isExempt: (ip: IpAddress) => boolean
+  readonly #score: Float64Array
+  /** When the score was last brought up to date. */
+  readonly #scoredAt: Float64Array
+  readonly #until: Float64Array
+  /** Times in the box. */
+  readonly #terms: Uint8Array
+
+  /** @param isExempt clients that are never shut out */
+  constructor(
+    config: PenaltyBoxConfig,
+    clock: Clock,
+    seed: Uint8Array,
+    isExempt: (ip: IpAddress) => boolean = () => false,
+  ) {
+    super(config.slots)
+    this.#config = config
+    this.#clock = clock
+    this.#hasher = new KeyHasher(seed)
+    this.#isExempt = isExempt
+    this.#score = new Float64Array(this.slots)
+    this.#scoredAt = new Float64Array(this.slots)
+    this.#until = new Float64Array(this.slots)
+    this.#terms = new Uint8Array(this.slots)
+  }
+
+  /** Seconds for which the client is still shut out; 0 when it is not. IPv6 clients count by /64. */
+  blockedFor(ip: IpAddress | undefined): Seconds {
+    if (!this.#hash(ip)) return 0
+    const slot = this.find(this.#hasher.high, this.#hasher.low)
+    if (slot < 0) return 0
+    const left = (this.#until[slot] as number) - this.#clock.monotonic()
+    return left <= 0 ? 0 : Math.ceil(left / 1000)
+  }
+
+  /** Adds to the client's score. @returns whether this shut it out */
+  record(ip: IpAddress | undefined, event: PenaltyEvent): boolean {
+    const weight = this.#config.weights[event]
+    if (weight === 0 || ip === undefined || this.#isExempt(ip) || !this.#hash(ip)) return false
+    const { high, low } = this.#hasher
+    const now = this.#clock.monotonic()
+    let slot = this.find(high, low)
+    if (slot < 0) slot = this.claim(high, low, now)
+    const score = this.#scoreAt(slot, now) + weight
+    this.#scoredAt[slot] = now
+    if (score < this.#config.threshold || (this.#until[slot] as number) > now) {
+      this.#score[slot] = score
+      return false
+    }
+    const { minimum, maximum } = this.#config
+    const term = this.#terms[slot] as number
+    this.#until[slot] = now + Math.min(maximum, minimum * 2 ** term)
+    this.#terms[slot] = Math.min(255, term + 1)
+    this.#score[slot] = 0
+    return true
+  }
+
+  /** Lets a client out, for an operator. */
+  release(ip: IpAddress): void {
+    if (!this.#hash(ip)) return
+    const slot = this.find(this.#hasher.high, this.#hasher.low)
+    if (slot >= 0) this.clear(slot)
+  }
+
+  /** Clients in the box. Walks the table. */
+  get size(): number {
+    const now = this.#clock.monotonic()
+    let count = 0
+    this.each((_high, _low, slot) => {
+      if ((this.#until[slot] as number) > now) count++
+    })
+    return count
+  }
+
+  #hash(ip: IpAddress | undefined): boolean {
+    this.#hasher.reset()
+    if (!feedAddress(ip, 32, IPV6_PREFIX, this.#hasher)) return false
+    this.#hasher.hash()
+    return true
+  }
+
+  #scoreAt(slot: number, now: Millis): number {
+    if (this.#isForgiven(slot, now)) this.#terms[slot] = 0
+    const since = Math.max(0, now - (this.#scoredAt[slot] as number))
+    return (this.#score[slot] as number) * 2 ** (-since / this.#config.halfLife)
+  }
+
+  /** Time in the box is no time of good behaviour. */
+  #isForgiven(slot: number, now: Millis): boolean {
+    const free = Math.max(this.#scoredAt[slot] as number, this.#until[slot] as number)
+    return now - free >= FORGIVENESS * this.#config.halfLife
+  }
+
+  /** Time left in the box first; among those outside, the score. */
+  protected override debt(slot: number, now: Millis): number {
+    const left = (this.#until[slot] as number) - now
+    if (left > 0) return 1e6 + left
+    if (this.#isForgiven(slot, now)) return 0
+    const since = Math.max(0, now - (this.#scoredAt[slot] as number))
+    return (this.#score[slot] as number) * 2 ** (-since / this.#config.halfLife)
+  }
+
+  protected override clear(slot: number): void {
+    this.#score[slot] = 0
+    this.#scoredAt[slot] = this.#clock.monotonic()
+    this.#until[slot] = 0
+    this.#terms[slot] = 0
+  }
+}
