@@ -9,7 +9,8 @@ import { DETECTORS } from '../../dist/waf/detectors.js'
 import { Engine } from '../../dist/waf/engine/engine.js'
 import { logLine } from '../../dist/waf/engine/log-line.js'
 import { importSeclang } from '../../dist/waf/seclang/import.js'
-import { makeEngine, readStages, runStage } from './crs-suite.mjs.mts'
+// biome-ignore lint/correctness/useImportExtensions: the declarations are beside it as .d.mts
+import { makeEngine, readStages, runStage } from './crs-suite.mjs'
 
 const dir = process.env.CRS_DIR
 if (dir === undefined || !existsSync(dir)) {
