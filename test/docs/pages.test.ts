@@ -130,10 +130,9 @@ describe('commands in the pages', () => {
 
 describe('the reload table of docs/operations.md', () => {
   const rows = table(page('docs/operations.md'), '| section | by reload |')
-  const INERT = ['$schema', 'concurrency', 'penaltyBox', 'waitingRooms']
 
-  it('has every section that has an effect', () => {
+  it('has every section', () => {
     const listed = rows.flatMap(([section]) => names(section!))
-    expect([...listed, ...INERT].sort()).toEqual(Object.keys(ConfigSchema.entries).sort())
+    expect([...listed, '$schema'].sort()).toEqual(Object.keys(ConfigSchema.entries).sort())
   })
 })

@@ -1,14 +1,17 @@
 /** The README's tour answers as printed, against the demo as `npm start` runs it. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { folderWith, meridian } from '../cli/cli.fixture.ts'
 import { blocks, page, ROOT } from './pages.fixture.ts'
 
 interface Demo {
   readonly child: ChildProcess
   readonly url: string
   readonly control: string
+  readonly config: string
   readonly token: string
   /** Process id of the origin in Frankfurt. */
   readonly frankfurt: number
@@ -36,6 +39,7 @@ async function startDemo(): Promise<Demo> {
     child,
     url: find(/is running: (\S+)/),
     control: find(/Control port: +(\S+)/),
+    config: find(/Config: +(\S+)/),
     token: find(/Bearer ([\w.-]+)/),
     frankfurt: Number(find(/kill -9 (\d+)/)),
   }
@@ -50,11 +54,14 @@ interface Call {
   readonly grep: RegExp | undefined
 }
 
-function readCommand(line: string): Call {
-  const [command, filter] = line.split(' | ') as [string, string?]
-  const words = [...command.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(
+const wordsOf = (command: string) =>
+  [...command.matchAll(/'([^']*)'|"([^"]*)"|(\S+)/g)].map(
     (match) => match[1] ?? match[2] ?? match[3]!,
   )
+
+function readCommand(line: string): Call {
+  const [command, filter] = line.split(' | ') as [string, string?]
+  const words = wordsOf(command)
   expect(words[0]).toBe('curl')
   const pattern = filter === undefined ? undefined : /^grep -iE '(.*)'$/.exec(filter)?.[1]
   const call = { url: '', headers: [] as [string, string][], withHead: false, onlyStatus: false }
@@ -101,9 +108,14 @@ function exchangesOf(text: string): { command: string; expected: string[] }[] {
   })
 }
 
-const tour = blocks(page('README.md'))
-  .filter((block) => block.mark === 'tour')
-  .flatMap((block) => exchangesOf(block.text))
+const marked = (mark: string) =>
+  [page('README.md'), page('docs/steering.md')]
+    .flatMap(blocks)
+    .filter((block) => block.mark === mark)
+    .flatMap((block) => exchangesOf(block.text))
+
+const tour = marked('tour')
+const commands = marked('command')
 
 describe('the tour', () => {
   let demo: Demo
@@ -125,6 +137,33 @@ describe('the tour', () => {
     )
     const actual = await answer(call)
     expect(actual.map(settled)).toEqual(expected.map(settled).sort())
+  })
+
+  describe('the command', () => {
+    let folder: Awaited<ReturnType<typeof folderWith>>
+    beforeAll(async () => {
+      folder = await folderWith({})
+    })
+    afterAll(() => folder.remove())
+
+    it('is shown at work', () => {
+      expect(commands.length).toBeGreaterThanOrEqual(5)
+    })
+
+    it.each(commands)('$command', async ({ command, expected }) => {
+      const args = wordsOf(
+        command
+          .replace(/^(meridian|node dist\/cli\/main\.js) /, '')
+          .replace(/\/tmp\/meridian-demo-\w+\/meridian\.json/, demo.config),
+      )
+      if (args.includes('broken.json')) {
+        const good = await readFile(join(folder.path, 'meridian.json'), 'utf8')
+        await writeFile(join(folder.path, 'broken.json'), good.replace('"limits"', '"limitz"'))
+      }
+      const { out, err } = await meridian(args, { cwd: folder.path })
+      const actual = `${out}${err}`.split('\n').filter((line) => line !== '')
+      expect(actual).toEqual(expected)
+    })
   })
 
   it('fails over without an error when a region dies', async () => {
