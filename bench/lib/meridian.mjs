@@ -44,7 +44,7 @@ export function everythingOn(port, origin, folder) {
   return {
     ...base(port, origin),
     regions: [{ id: 'eu-central-1', pools: ['app'] }],
-    waf: { rulesets: ['basic'] },
+    waf: { rulesets: ['managed'] },
     limits: [{ id: 'per-client', limit: 1_000_000, window: '1s', burst: 1_000_000 }],
     telemetry: { access: { output: { file: join(folder, 'access.log') } } },
     routes: [{ id: 'app', cache: {} }],

@@ -7,24 +7,29 @@ import { classify } from './classify.ts'
 import { attackScores, CLEAN_SCORE } from './score.ts'
 import { ATTACK_CLASSES, type AttackClass, type Finding, type Place } from './types.ts'
 
-/** Header values that are remembered: most requests repeat those of the one before. */
+/** Values that are remembered for each place: paths, names, headers and cookies come again and again. */
 const MEMO_ENTRIES = 2048
 /** Longest value that is remembered, characters. */
 const MEMO_LENGTH = 400
 
-const memo = new Map<string, readonly Finding[]>()
+/** What a value is depends on where it stands, so each place remembers its own. */
+const memos = new Map<Place, Map<string, readonly Finding[]>>()
 
 /** Headers that are looked at elsewhere, or that the front has checked already. */
 const SKIPPED = new Set(['cookie', 'host', 'content-length', 'connection'])
 
 function remembered(value: string, place: Place): readonly Finding[] {
   if (value.length > MEMO_LENGTH) return classify(value, place)
-  const key = place === 'user-agent' ? `\0${value}` : value
-  const known = memo.get(key)
+  let memo = memos.get(place)
+  if (memo === undefined) {
+    memo = new Map()
+    memos.set(place, memo)
+  }
+  const known = memo.get(value)
   if (known !== undefined) return known
   const found = classify(value, place)
   if (memo.size >= MEMO_ENTRIES) memo.clear()
-  memo.set(key, found)
+  memo.set(value, found)
   return found
 }
 
@@ -32,7 +37,7 @@ function remembered(value: string, place: Place): readonly Finding[] {
 export function findingsOf(subject: Subject): Finding[] {
   const all: Finding[] = []
   const look = (value: string, place: Place) => {
-    if (value.length > 1) for (const finding of classify(value, place)) all.push(finding)
+    if (value.length > 1) for (const finding of remembered(value, place)) all.push(finding)
   }
   const pairs = (flat: readonly string[], place: Place) => {
     for (const text of flat) look(text, place)
