@@ -33,6 +33,8 @@ interface Serving {
   reply: Reply | undefined
   bytesOut: number
   isWhole: boolean
+  /** It was this side that gave up on the stream. */
+  wasCutHere: boolean
 }
 
 const STATE = Symbol('session-state')
@@ -96,9 +98,7 @@ export class Http2Front {
     session.setTimeout(this.#listen.timeouts.keepAlive, () => session.close())
     const onControl = () => {
       renewWindow(state)
-      if (++state.control > CONTROL_FRAMES) {
-        session.destroy(undefined, http2.constants.NGHTTP2_ENHANCE_YOUR_CALM)
-      }
+      if (++state.control > CONTROL_FRAMES) calmDown(session)
     }
     session.on('ping', onControl)
     session.on('remoteSettings', onControl)
@@ -117,13 +117,13 @@ export class Http2Front {
       reply: undefined,
       bytesOut: 0,
       isWhole: false,
+      wasCutHere: false,
     }
     stream.on('close', () => {
-      if (stream.rstCode === http2.constants.NGHTTP2_CANCEL && !serving.isWhole) {
+      // Whatever code the client chose, or made nghttp2 choose: the work was for nothing.
+      if (!serving.isWhole && !serving.wasCutHere) {
         renewWindow(state)
-        if (++state.resets > this.#listen.limits.http2Resets) {
-          session.destroy(undefined, http2.constants.NGHTTP2_ENHANCE_YOUR_CALM)
-        }
+        if (++state.resets > this.#listen.limits.http2Resets) calmDown(session)
       }
       this.#onClosed(serving)
     })
@@ -204,7 +204,10 @@ export class Http2Front {
             serving.isWhole = true
           }),
         // A cut body must look cut: `close` would end the stream before it resets it.
-        fail: (error) => stream.destroy(error),
+        fail: (error) => {
+          serving.wasCutHere = true
+          stream.destroy(error)
+        },
       })
       stream.on('drain', () => {
         guard.flowing()
@@ -219,7 +222,10 @@ export class Http2Front {
     const guard = new WriteGuard(
       () => serving.bytesOut - stream.writableLength,
       this.#listen.timeouts.write,
-      () => stream.close(http2.constants.NGHTTP2_CANCEL),
+      () => {
+        serving.wasCutHere = true
+        stream.close(http2.constants.NGHTTP2_CANCEL)
+      },
     )
     stream.on('close', () => guard.stop())
     return guard
@@ -253,6 +259,11 @@ function sendHints(stream: ServerHttp2Stream, status: number, fields: readonly s
     if (fields[i]?.toLowerCase() === 'link') links.push(fields[i + 1] ?? '')
   }
   if (links.length > 0) stream.additionalHeaders({ ':status': 103, link: links })
+}
+
+/** Ends a connection that floods. Without an error Node would send the code of an ordinary end. */
+function calmDown(session: ServerHttp2Session): void {
+  session.destroy(new Error('flood'), http2.constants.NGHTTP2_ENHANCE_YOUR_CALM)
 }
 
 function renewWindow(state: SessionState): void {
