@@ -61,6 +61,7 @@ export class NodeServer {
           else this.#http1.server.emit('connection', socket)
         },
       )
+      certificates.onReload = (renewed) => secure.setSecureContext(renewed)
       secure.on('tlsClientError', (_error, socket) => socket.destroy())
       accept = (socket) => secure.emit('connection', socket)
     } else if (config.protocol === 'h2c') {

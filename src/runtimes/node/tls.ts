@@ -14,6 +14,7 @@ import type { Logger } from '../../ports.ts'
 type TlsConfig = NonNullable<ListenAddressConfig['tls']>
 
 interface LoadedCertificate {
+  readonly options: tls.SecureContextOptions
   readonly context: SecureContext
   readonly names: readonly string[]
   readonly expiresAt: number
@@ -23,7 +24,7 @@ interface CertificateTable {
   readonly exact: ReadonlyMap<string, SecureContext>
   /** By the part after `*`. */
   readonly wildcard: ReadonlyMap<string, SecureContext>
-  readonly fallback: SecureContext
+  readonly fallback: LoadedCertificate
   readonly expiresAt: number
 }
 
@@ -35,6 +36,8 @@ export class Certificates {
   #table: CertificateTable
   #stamp: string
   #timer: NodeJS.Timeout | undefined
+  /** Called after a change, with what clients that send no server name get: Node asks nobody for those. */
+  onReload: ((options: tls.SecureContextOptions) => void) | undefined
 
   /** @throws ConfigError when a pair cannot be read or does not fit together */
   constructor(config: TlsConfig, baseDir: string, path: string, log: Logger) {
@@ -55,26 +58,14 @@ export class Certificates {
 
   /** Options for `tls.createServer`. */
   options(http2: boolean): tls.TlsOptions {
-    const { clientCa, clientCertificate, minVersion } = this.#config
+    const { clientCertificate } = this.#config
     return {
       ALPNProtocols: http2 ? ['h2', 'http/1.1'] : ['http/1.1'],
-      minVersion: minVersion === '1.3' ? 'TLSv1.3' : 'TLSv1.2',
-      honorCipherOrder: true,
       requestCert: clientCertificate !== 'none',
       rejectUnauthorized: clientCertificate === 'require',
-      ...(clientCa === undefined ? {} : { ca: readFileSync(resolve(this.#baseDir, clientCa)) }),
       SNICallback: (serverName, done) => done(null, this.#contextFor(serverName)),
       // For clients that send no server name.
-      ...this.#firstPair(),
-    }
-  }
-
-  #firstPair(): { cert: Buffer; key: Buffer } | object {
-    const first = this.#config.certificates[0]
-    if (first === undefined) return {}
-    return {
-      cert: readFileSync(resolve(this.#baseDir, first.cert)),
-      key: readFileSync(resolve(this.#baseDir, first.key)),
+      ...this.#table.fallback.options,
     }
   }
 
@@ -84,7 +75,7 @@ export class Certificates {
     const exact = table.exact.get(name)
     if (exact !== undefined) return exact
     const dot = name.indexOf('.')
-    return (dot < 0 ? undefined : table.wildcard.get(name.slice(dot))) ?? table.fallback
+    return (dot < 0 ? undefined : table.wildcard.get(name.slice(dot))) ?? table.fallback.context
   }
 
   /** Reads changed files again; called on a timer and after a reload. */
@@ -101,6 +92,7 @@ export class Certificates {
     }
     this.#stamp = stamp
     this.#table = table
+    this.onReload?.(table.fallback.options)
     this.#log.info('certificates reloaded', { expires: new Date(table.expiresAt).toISOString() })
   }
 
@@ -115,14 +107,15 @@ export class Certificates {
 
   #stampNow(): string {
     const hash = createHash('sha256')
-    for (const { cert, key } of this.#config.certificates) {
-      for (const file of [cert, key]) {
-        try {
-          const { mtimeMs, size, ino } = statSync(resolve(this.#baseDir, file))
-          hash.update(`${mtimeMs}:${size}:${ino};`)
-        } catch {
-          hash.update('missing;')
-        }
+    const { certificates, clientCa } = this.#config
+    const files = certificates.flatMap(({ cert, key }) => [cert, key])
+    if (clientCa !== undefined) files.push(clientCa)
+    for (const file of files) {
+      try {
+        const { mtimeMs, size, ino } = statSync(resolve(this.#baseDir, file))
+        hash.update(`${mtimeMs}:${size}:${ino};`)
+      } catch {
+        hash.update('missing;')
       }
     }
     return hash.digest('hex')
@@ -131,16 +124,17 @@ export class Certificates {
   #load(path: string, problems: ConfigProblem[]): CertificateTable | undefined {
     const exact = new Map<string, SecureContext>()
     const wildcard = new Map<string, SecureContext>()
-    let fallback: SecureContext | undefined
+    let fallback: LoadedCertificate | undefined
     let expiresAt = Number.POSITIVE_INFINITY
     this.#config.certificates.forEach((entry, index) => {
       try {
         const loaded = loadPair(
           readFileSync(resolve(this.#baseDir, entry.cert)),
           readFileSync(resolve(this.#baseDir, entry.key)),
-          this.#config.minVersion,
+          this.#config,
+          this.#baseDir,
         )
-        fallback ??= loaded.context
+        fallback ??= loaded
         expiresAt = Math.min(expiresAt, loaded.expiresAt)
         for (const name of entry.serverNames ?? loaded.names) {
           if (name.startsWith('*.')) wildcard.set(name.slice(1), loaded.context)
@@ -159,19 +153,28 @@ export class Certificates {
   }
 }
 
-function loadPair(cert: Buffer, key: Buffer, minVersion: '1.2' | '1.3'): LoadedCertificate {
+function loadPair(
+  cert: Buffer,
+  key: Buffer,
+  { minVersion, clientCa }: TlsConfig,
+  baseDir: string,
+): LoadedCertificate {
   const certificate = new X509Certificate(cert)
-  const context = tls.createSecureContext({
+  const options: tls.SecureContextOptions = {
     cert,
     key,
     minVersion: minVersion === '1.3' ? 'TLSv1.3' : 'TLSv1.2',
-  })
+    honorCipherOrder: true,
+    // In every context: the one that a server name chooses also judges the client's certificate.
+    ...(clientCa === undefined ? {} : { ca: readFileSync(resolve(baseDir, clientCa)) }),
+  }
+  const context = tls.createSecureContext(options)
   const names = (certificate.subjectAltName ?? '')
     .split(',')
     .map((entry) => entry.trim())
     .filter((entry) => entry.startsWith('DNS:'))
     .map((entry) => entry.slice(4).toLowerCase())
-  return { context, names, expiresAt: Date.parse(certificate.validTo) }
+  return { options, context, names, expiresAt: Date.parse(certificate.validTo) }
 }
 
 /** What the handshake told us. */
