@@ -212,6 +212,8 @@ export class Http1Front {
         // A cut body must look cut: destroy the connection, never end the response.
         fail: () => cut(response),
       })
+      // The first piece may be long in coming, and a waiting event stream has to open.
+      if (serving.bytesOut === 0 && !response.writableEnded) response.flushHeaders()
       response.on('drain', () => {
         guard.flowing()
         body.resume()
