@@ -81,6 +81,33 @@ export class Passage extends Exchange {
     return this.#subject
   }
 
+  /** The same request without its client: whatever becomes of it is in nobody's record. */
+  detached(): Passage {
+    const copy = new Passage({
+      id: this.id,
+      startedAt: this.startedAt,
+      method: this.method,
+      scheme: this.scheme,
+      httpVersion: this.httpVersion,
+      authority: this.authority,
+      host: this.host,
+      target: this.target,
+      headers: this.headers,
+      client: this.client,
+      body: null,
+      snapshot: this.snapshot,
+      peer: this.peer,
+      monotonicStart: this.monotonicStart,
+      wantsWebSocket: false,
+      answerLocally: false,
+    })
+    copy.geo = this.geo
+    copy.route = this.route
+    copy.plan = this.plan
+    copy.principal = this.principal
+    return copy
+  }
+
   addReplyFields(fields: readonly string[]): void {
     if (this.replyFields === undefined) this.replyFields = [...fields]
     else this.replyFields.push(...fields)

@@ -29,13 +29,24 @@ function matching(x: Passage): number {
   return bits
 }
 
-/** Steers and forwards; a refusal by steering is thrown, so that a stored response may stand in for it. */
-async function askOrigin(x: Passage, services: Services, options: ForwardOptions): Promise<Reply> {
-  const refused = steer(x, services)
-  if (refused !== undefined) {
-    const code = x.outcome
-    x.outcome = 'served'
-    throw new AttemptsFailed(isProblemCode(code) ? code : 'no-healthy-origin')
+/**
+ * Steers, once for each exchange, and forwards; a refusal by steering is thrown, so that a stored response
+ * may stand in for it. A fetch in the background has an exchange of its own: that of the client may be over
+ * and its record written.
+ */
+async function askOrigin(
+  client: Passage,
+  services: Services,
+  options: ForwardOptions,
+): Promise<Reply> {
+  const x = options.isDetached ? client.detached() : client
+  if (x.places.length === 0) {
+    const refused = steer(x, services)
+    if (refused !== undefined) {
+      const code = x.outcome
+      x.outcome = 'served'
+      throw new AttemptsFailed(isProblemCode(code) ? code : 'no-healthy-origin')
+    }
   }
   return fetchOrigin(x, services, {
     method: options.method,

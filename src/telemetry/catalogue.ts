@@ -128,6 +128,49 @@ export const CATALOGUE = {
     'What stored responses take of the tier (`memory`, `disk`).',
     'tier',
   ),
+  cacheEvictions: counter(
+    'meridian_cache_evictions_total',
+    'Stored responses that left a tier because it was full.',
+    'tier',
+  ),
+  cacheRejections: counter(
+    'meridian_cache_rejections_total',
+    'Responses that a tier did not take in, or lost to more useful ones at once.',
+    'tier',
+  ),
+  cacheServedBytes: counter(
+    'meridian_cache_response_bytes_total',
+    'Response body bytes of requests that the cache was asked about, by its outcome.',
+    'route',
+    'cache',
+  ),
+  cacheCollapsed: counter(
+    'meridian_cache_collapsed_total',
+    'Requests answered by the origin exchange of another request.',
+  ),
+  cacheFills: counter(
+    'meridian_cache_fills_total',
+    'Exchanges with an origin that the cache began.',
+  ),
+  cacheFillsFailed: counter(
+    'meridian_cache_fills_failed_total',
+    'Exchanges with an origin that failed, or whose body broke off.',
+  ),
+  cacheFilling: gauge(
+    'meridian_cache_filling_bytes',
+    'sum',
+    'Memory set aside for bodies that are still arriving.',
+  ),
+  cacheHitForMiss: counter(
+    'meridian_cache_hit_for_miss_total',
+    'Requests that did not wait for another one, because the last answer was not for sharing.',
+  ),
+  cachePurges: counter('meridian_cache_purges_total', 'Purges ordered.'),
+  cacheInvalidations: counter(
+    'meridian_cache_invalidations_total',
+    'Unsafe requests that invalidated what was stored.',
+  ),
+  cacheEpochs: gauge('meridian_cache_purge_names', 'max', 'Purged names that are remembered.'),
   configReloads: counter(
     'meridian_config_reloads_total',
     'Attempts to load a configuration, by result.',

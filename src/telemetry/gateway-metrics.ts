@@ -16,6 +16,28 @@ export interface ProcessFacts {
   readonly openConnections: number
 }
 
+/** What a tier of the cache knows of itself. */
+export interface TierFacts {
+  readonly entries: number
+  readonly bytes: number
+  readonly evicted: number
+  readonly rejected: number
+}
+
+/** What the cache counts itself; read at each scrape. */
+export interface CacheFacts {
+  readonly memory: TierFacts
+  readonly lower: TierFacts | undefined
+  readonly collapsed: number
+  readonly fills: number
+  readonly fillsFailed: number
+  readonly fillingBytes: number
+  readonly hitForMiss: number
+  readonly purges: number
+  readonly invalidations: number
+  readonly epochs: number
+}
+
 /** Methods of RFC 9110 and PATCH; anything else is one series (OpenTelemetry's `_OTHER`). */
 const METHODS: ReadonlySet<string> = new Set([
   'GET',
@@ -61,6 +83,8 @@ export class GatewayMetrics {
   readonly regionHealthy
   readonly cacheEntries
   readonly cacheBytes
+  readonly #cache
+  readonly #cacheServedBytes
   readonly configReloads
   readonly configSuccess
   readonly configTimestamp
@@ -94,6 +118,19 @@ export class GatewayMetrics {
     this.regionHealthy = registry.scalar(CATALOGUE.regionHealthy)
     this.cacheEntries = registry.scalar(CATALOGUE.cacheEntries)
     this.cacheBytes = registry.scalar(CATALOGUE.cacheBytes)
+    this.#cache = {
+      evictions: registry.scalar(CATALOGUE.cacheEvictions),
+      rejections: registry.scalar(CATALOGUE.cacheRejections),
+      collapsed: registry.scalar(CATALOGUE.cacheCollapsed),
+      fills: registry.scalar(CATALOGUE.cacheFills),
+      fillsFailed: registry.scalar(CATALOGUE.cacheFillsFailed),
+      filling: registry.scalar(CATALOGUE.cacheFilling),
+      hitForMiss: registry.scalar(CATALOGUE.cacheHitForMiss),
+      purges: registry.scalar(CATALOGUE.cachePurges),
+      invalidations: registry.scalar(CATALOGUE.cacheInvalidations),
+      epochs: registry.scalar(CATALOGUE.cacheEpochs),
+    }
+    this.#cacheServedBytes = registry.scalar(CATALOGUE.cacheServedBytes)
     this.configReloads = registry.scalar(CATALOGUE.configReloads)
     this.configSuccess = registry.scalar(CATALOGUE.configSuccess)
     this.configTimestamp = registry.scalar(CATALOGUE.configTimestamp)
@@ -156,6 +193,10 @@ export class GatewayMetrics {
     if (record.bytesOut > 0) {
       this.#responseBytes.addAt(this.#responseBytes.slot(one), record.bytesOut)
     }
+    if (record.cache !== '' && record.bytesOut > 0) {
+      two[1] = record.cache
+      this.#cacheServedBytes.addAt(this.#cacheServedBytes.slot(two), record.bytesOut)
+    }
     if (record.aborted) this.#aborted.addAt(this.#aborted.slot(one))
     if (record.outcome !== 'served') {
       one[0] = record.outcome
@@ -193,6 +234,28 @@ export class GatewayMetrics {
       two[1] = acts && !verdict.enforced ? 'simulated' : verdict.action
       this.#wafMatches.addAt(this.#wafMatches.slot(two))
     }
+  }
+
+  /** Takes over what the cache has counted; at each scrape. */
+  observeCache(facts: CacheFacts): void {
+    const { filling, epochs } = this.#cache
+    this.#observeTier('memory', facts.memory)
+    if (facts.lower !== undefined) this.#observeTier('disk', facts.lower)
+    this.#cache.collapsed.setTotal([], facts.collapsed)
+    this.#cache.fills.setTotal([], facts.fills)
+    this.#cache.fillsFailed.setTotal([], facts.fillsFailed)
+    this.#cache.hitForMiss.setTotal([], facts.hitForMiss)
+    this.#cache.purges.setTotal([], facts.purges)
+    this.#cache.invalidations.setTotal([], facts.invalidations)
+    filling.set([], facts.fillingBytes)
+    epochs.set([], facts.epochs)
+  }
+
+  #observeTier(tier: string, { entries, bytes, evicted, rejected }: TierFacts): void {
+    this.cacheEntries.set([tier], entries)
+    this.cacheBytes.set([tier], bytes)
+    this.#cache.evictions.setTotal([tier], evicted)
+    this.#cache.rejections.setTotal([tier], rejected)
   }
 
   snapshot(): MetricsSnapshot {

@@ -13,6 +13,9 @@ interface Epoch {
   softAt: number
 }
 
+/** @param isOwn false for a purge that another process has made */
+export type PurgeListener = (name: string, soft: boolean, at: number, isOwn: boolean) => void
+
 /** What purges have done to a response. */
 export type PurgeVerdict = 'live' | 'soft' | 'hard'
 
@@ -22,7 +25,7 @@ export class PurgeEpochs {
   readonly #now: () => Millis
   readonly #epochs = new Map<string, Epoch>()
   readonly #capacity: number
-  readonly #listeners: ((name: string, soft: boolean, at: number) => void)[] = []
+  readonly #listeners: PurgeListener[] = []
   #last = 0
   /** Anything begun before this is gone: what was forgotten when the table was full. */
   #floor = 0
@@ -34,7 +37,7 @@ export class PurgeEpochs {
   }
 
   /** Tells `listener` of every purge from now on, to keep it or to pass it on. */
-  onPurge(listener: (name: string, soft: boolean, at: number) => void): void {
+  onPurge(listener: PurgeListener): void {
     this.#listeners.push(listener)
   }
 
@@ -48,8 +51,17 @@ export class PurgeEpochs {
     return this.#epochs.size
   }
 
-  /** @param at the stamp of another node's purge; its own when left out */
+  /** @param at a stamp made before, for several names purged as one */
   purge(name: string, soft: boolean, at: number = this.stamp()): number {
+    return this.#purge(name, soft, at, true)
+  }
+
+  /** A purge made by another process: it is not passed on again. */
+  adopt(name: string, soft: boolean, at: number): void {
+    this.#purge(name, soft, at, false)
+  }
+
+  #purge(name: string, soft: boolean, at: number, isOwn: boolean): number {
     if (at > this.#last) this.#last = at
     const epoch = this.#epochs.get(name) ?? { hardAt: 0, softAt: 0 }
     if (soft) epoch.softAt = Math.max(epoch.softAt, at)
@@ -65,7 +77,7 @@ export class PurgeEpochs {
       }
     }
     this.version++
-    for (const listener of this.#listeners) listener(name, soft, at)
+    for (const listener of this.#listeners) listener(name, soft, at, isOwn)
     return at
   }
 

@@ -13,6 +13,7 @@ import { Mask } from '../../telemetry/mask.ts'
 import type { MetricsSnapshot } from '../../telemetry/metrics.ts'
 import { startAdmin } from './admin-server.ts'
 import { statusOf } from './admin-view.ts'
+import { workerNumber } from './cache-tiers.ts'
 import { nodeRandom } from './clock.ts'
 import type { ConfigBundle, ConfigFile } from './config-file.ts'
 import { explainExchange } from './explain.ts'
@@ -48,7 +49,7 @@ export async function runWorker(file: ConfigFile, bundle: ConfigBundle): Promise
   const send = (message: FromWorker) => process.send?.(message)
   let instance: Instance
   try {
-    instance = await Instance.start(bundle)
+    instance = await Instance.start(bundle, { worker: workerNumber() })
   } catch (error) {
     send({ failed: error instanceof Error ? error.message : String(error) })
     throw error
@@ -122,12 +123,16 @@ class Workers {
   /** @throws ConfigError when a worker cannot start */
   async start(): Promise<void> {
     cluster.setupPrimary({ serialization: 'advanced' })
-    await Promise.all(Array.from({ length: this.#count }, () => this.#fork(true)))
+    await Promise.all(Array.from({ length: this.#count }, (_, number) => this.#fork(number, true)))
   }
 
-  #fork(isFirst: boolean): Promise<void> {
+  /** @param number of the place it takes: its folders are those of the one before it */
+  #fork(number: number, isFirst: boolean): Promise<void> {
     return new Promise((resolve, reject) => {
-      const worker = cluster.fork()
+      const worker = cluster.fork({
+        MERIDIAN_WORKER: String(number),
+        MERIDIAN_WORKERS: String(this.#count),
+      })
       const startedAt = performance.now()
       let isReady = false
       worker.on('message', (message: FromWorker) => {
@@ -165,7 +170,7 @@ class Workers {
         })
         setTimeout(() => {
           if (!this.#isStopping)
-            void this.#fork(false).catch((error: Error) =>
+            void this.#fork(number, false).catch((error: Error) =>
               operationsLog.error('a worker did not start', { error: error.message }),
             )
         }, pause)

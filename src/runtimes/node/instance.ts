@@ -14,6 +14,7 @@ import type { Logger, Platform } from '../../ports.ts'
 import type { Snapshot } from '../../snapshot.ts'
 import { isInMask } from '../../steering/regions.ts'
 import { Telemetry, type TelemetrySecrets } from '../../telemetry/telemetry.ts'
+import { type DiskTier, openDiskTier } from './cache-tiers.ts'
 import { nodeClock, nodeRandom } from './clock.ts'
 import type { ConfigBundle } from './config-file.ts'
 import { GeoFileWatcher, oldest } from './geo-file.ts'
@@ -31,6 +32,8 @@ type Compile = (next: ConfigBundle, previous?: Snapshot) => Promise<Snapshot>
 
 export interface InstanceOptions {
   readonly log?: Logger
+  /** Number of this worker process, from 0; undefined where there is one process. */
+  readonly worker?: number | undefined
 }
 
 export class Instance {
@@ -44,6 +47,7 @@ export class Instance {
   readonly #access: LogFile
   readonly #geoWatcher: GeoFileWatcher
   readonly #compile: Compile
+  readonly #disk: DiskTier | undefined
   #bundle: ConfigBundle
   #loadedAt = Date.now()
   #lastError: string | null = null
@@ -59,6 +63,7 @@ export class Instance {
     access: LogFile
     geoWatcher: GeoFileWatcher
     compile: Compile
+    disk: DiskTier | undefined
     bundle: ConfigBundle
   }) {
     this.gateway = parts.gateway
@@ -70,6 +75,7 @@ export class Instance {
     this.#access = parts.access
     this.#geoWatcher = parts.geoWatcher
     this.#compile = parts.compile
+    this.#disk = parts.disk
     this.#bundle = parts.bundle
   }
 
@@ -133,6 +139,7 @@ export class Instance {
         onHealthEvent: (event) => noteHealth(telemetry, log, event),
       })
     const snapshot = await compile(bundle)
+    const disk = await openDiskTier(bundle, options.worker, log)
     const cache = new ResponseCache({
       clock: nodeClock,
       random: nodeRandom,
@@ -142,7 +149,9 @@ export class Instance {
       admission: config.cache.admission,
       maxMemoryObject: config.cache.maxMemoryObject,
       fillMemory: config.cache.fillMemory,
+      lower: disk?.store,
     })
+    await disk?.attach(cache)
     const gateway = new Gateway({ platform, telemetry, cache }, snapshot)
     current = gateway
     server = new NodeServer(gateway, config.listen, dirname(bundle.path), log)
@@ -163,6 +172,7 @@ export class Instance {
       access,
       geoWatcher,
       compile,
+      disk,
       bundle,
     })
     snapshot.start()
@@ -186,10 +196,8 @@ export class Instance {
         const isUp = isInMask(health.low, health.high, index)
         metrics.regionHealthy.set([id], isUp ? 1 : 0)
       })
-      const cache = this.gateway.services.cache?.stats()
-      if (cache !== undefined) {
-        metrics.cacheEntries.set(['memory'], cache.memory.entries)
-        metrics.cacheBytes.set(['memory'], cache.memory.bytes)
+      if (this.gateway.services.cache !== undefined) {
+        metrics.observeCache(this.gateway.services.cache.stats())
       }
     })
   }
@@ -279,6 +287,7 @@ export class Instance {
     this.#geoWatcher.stop()
     this.snapshot.stop()
     await this.#upstream.close()
+    await this.#disk?.close()
     await this.#access.close()
     return cut
   }

@@ -27,7 +27,7 @@ export class PurgeLog {
     for (const line of await lines(this.#path)) {
       const purge = parse(line)
       if (purge === undefined || purge.at < since) continue
-      epochs.purge(purge.name, purge.soft, purge.at)
+      epochs.adopt(purge.name, purge.soft, purge.at)
       kept.push(line)
     }
     await writeFile(`${this.#path}.new`, kept.map((line) => `${line}\n`).join(''))
