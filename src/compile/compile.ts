@@ -38,8 +38,6 @@ export interface CompileOptions {
   readonly slots: GeoSlots
   /** For explanations: no background work, and the health of a running gateway if there is one. */
   readonly rehearsal?: { readonly health: HealthBoard | undefined } | undefined
-  /** Key of the hash behind limits, where several processes must name a client alike; drawn without it. */
-  readonly limitSeed?: Uint8Array | undefined
   /** Text of a ruleset that comes with the gateway; undefined when there is none of that name. */
   readonly builtInRuleset?: ((name: string) => string | undefined) | undefined
   /** Checks one origin; without it there are no active checks. */
@@ -78,7 +76,7 @@ export async function compileSnapshot(
   const pools = compilePools(loaded, previous?.pools, (id) => board.indexOf(id), report)
   const limits = Limits.compile(config.limits, {
     clock: platform.clock,
-    seed: options.limitSeed ?? platform.random.bytes(16),
+    seed: platform.random.bytes(16),
     report,
     expressions,
     previous: previous?.limits,

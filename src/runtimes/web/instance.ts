@@ -46,7 +46,6 @@ export interface WebGatewayOptions extends ConfigTexts {
   /** Changes to a config for a platform, after it was read. */
   readonly adapt?: ((loaded: LoadedConfig) => LoadedConfig) | undefined
   readonly shared?: Services['shared']
-  readonly limitSeed?: Uint8Array | undefined
   /** Every change of an origin's health. */
   readonly onHealthEvent?: ((event: HealthEvent) => void) | undefined
 }
@@ -198,12 +197,11 @@ export function compileOptions(
   slots: GeoSlots,
   telemetry: Telemetry,
 ): CompileOptions {
-  const { rulesets = {}, limitSeed } = options
+  const { rulesets = {} } = options
   return {
     platform,
     slots,
     builtInRuleset: (name) => (Object.hasOwn(rulesets, name) ? rulesets[name] : undefined),
-    limitSeed,
     onHealthEvent: (event) => {
       telemetry.metrics.healthTransitions.add([event.origin, event.from, event.to])
       telemetry.note('health', `${event.from} to ${event.to}`, {

@@ -1,0 +1,210 @@
+/**
+ * The Cache API as a byte store under the isolate's memory: one entry for each key of the gateway, with all
+ * its variants. Vary, freshness and revalidation stay the gateway's, since the platform ignores the first
+ * and knows only part of the others.
+ */
+import { StoredResponse } from '../../cache/policy/stored-response.ts'
+import {
+  type CacheStore,
+  type StoredVariants,
+  type StoreStats,
+  withResponse,
+} from '../../cache/store/cache-store.ts'
+import type { Clock } from '../../ports.ts'
+
+/** What is used of `caches.default`. */
+export interface ByteCache {
+  match(url: string): Promise<Response | undefined>
+  put(url: string, response: Response): Promise<void>
+  delete(url: string): Promise<boolean>
+}
+
+export interface CacheApiStoreOptions {
+  /** Asked for each time: there is no cache outside a request. */
+  readonly cache: () => ByteCache | Promise<ByteCache>
+  readonly clock: Clock
+  /** Keeps a write alive behind the answer. */
+  readonly keepAlive: (work: Promise<unknown>) => void
+}
+
+type Header = Omit<
+  ConstructorParameters<typeof StoredResponse>[0],
+  'body' | 'source' | 'lastModifiedAt'
+> & { readonly lastModifiedAt: number | null; readonly bodyLength: number }
+
+/** How long past its freshness a response is kept, to be validated or served stale, seconds. */
+const KEEP_SECONDS = 86_400
+/** Entries are read and written whole. */
+const MAX_BYTES = 16 * 1024 * 1024
+/** A key becomes a URL; a longer one is not worth it. */
+const MAX_KEY = 4096
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+
+export class CacheApiStore implements CacheStore {
+  readonly name = 'cache-api'
+  readonly #options: CacheApiStoreOptions
+  #rejected = 0
+
+  constructor(options: CacheApiStoreOptions) {
+    this.#options = options
+  }
+
+  async lookup(key: string): Promise<StoredVariants | undefined> {
+    if (key.length > MAX_KEY) return undefined
+    try {
+      const cache = await this.#options.cache()
+      const found = await cache.match(urlOf(key))
+      if (found === undefined) return undefined
+      const responses = this.#read(new Uint8Array(await found.arrayBuffer()), key)
+      return responses.length === 0 ? undefined : { key, responses }
+    } catch {
+      // Damaged, or from another version: it is a miss.
+      return undefined
+    }
+  }
+
+  put(response: StoredResponse, maxVariants: number): Promise<void> {
+    const work = this.#put(response, maxVariants)
+    this.#options.keepAlive(work)
+    return work
+  }
+
+  remove(key: string, response?: StoredResponse): Promise<void> {
+    const work = this.#remove(key, response)
+    this.#options.keepAlive(work)
+    return work
+  }
+
+  /** The platform cannot list what it has; purges of the gateway make it void. */
+  clear(): void {}
+
+  stats(): StoreStats {
+    return { entries: 0, bytes: 0, capacity: 0, evicted: 0, rejected: this.#rejected }
+  }
+
+  async #put(response: StoredResponse, maxVariants: number): Promise<void> {
+    const { key } = response
+    if (key.length > MAX_KEY || response.source !== undefined) {
+      this.#rejected++
+      return
+    }
+    const others = await this.lookup(key)
+    await this.#write(key, withResponse(others?.responses ?? [], response, maxVariants))
+  }
+
+  async #remove(key: string, response: StoredResponse | undefined): Promise<void> {
+    const others = response === undefined ? undefined : await this.lookup(key)
+    const rest = (others?.responses ?? []).filter((other) => !isSame(other, response))
+    try {
+      if (rest.length > 0) await this.#write(key, rest)
+      else await (await this.#options.cache()).delete(urlOf(key))
+    } catch {
+      // It ends by its own lifetime.
+    }
+  }
+
+  async #write(key: string, responses: readonly StoredResponse[]): Promise<void> {
+    const now = this.#options.clock.monotonic()
+    let seconds = 0
+    const parts: Uint8Array[] = []
+    let size = 0
+    const headers: Header[] = []
+    for (const response of responses) {
+      const { body } = response
+      if (size + (body?.byteLength ?? 0) > MAX_BYTES) continue
+      size += body?.byteLength ?? 0
+      headers.push(headerOf(response))
+      if (body !== null) parts.push(body)
+      const left = Math.max(0, Math.ceil(-response.staleness(now) / 1000))
+      seconds = Math.max(seconds, left + KEEP_SECONDS)
+    }
+    const head = encoder.encode(JSON.stringify(headers))
+    const whole = new Uint8Array(4 + head.byteLength + size)
+    new DataView(whole.buffer).setUint32(0, head.byteLength)
+    whole.set(head, 4)
+    let at = 4 + head.byteLength
+    for (const part of parts) {
+      whole.set(part, at)
+      at += part.byteLength
+    }
+    try {
+      const cache = await this.#options.cache()
+      // Nothing of the stored response's own fields: the platform would act on Set-Cookie or Vary.
+      await cache.put(
+        urlOf(key),
+        new Response(whole, {
+          headers: {
+            'cache-control': `public, max-age=${seconds}`,
+            'content-type': 'application/octet-stream',
+          },
+        }),
+      )
+    } catch {
+      this.#rejected++
+    }
+  }
+
+  #read(bytes: Uint8Array, key: string): StoredResponse[] {
+    const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0)
+    const headers = JSON.parse(decoder.decode(bytes.subarray(4, 4 + length))) as Header[]
+    const { clock } = this.#options
+    const responses: StoredResponse[] = []
+    let at = 4 + length
+    for (const { bodyLength, lastModifiedAt, ...init } of headers) {
+      const end = at + Math.max(0, bodyLength)
+      if (init.key !== key || end > bytes.byteLength) throw new Error('not what was written')
+      // A slice of its own, or one variant would keep all of them in memory.
+      const body = bodyLength < 0 ? null : bytes.slice(at, end)
+      at = end
+      // Monotonic time of another isolate means nothing: its age is taken from the wall clock.
+      const resident = Math.max(0, clock.now() - init.receivedWall)
+      responses.push(
+        new StoredResponse({
+          ...init,
+          lastModifiedAt: lastModifiedAt ?? Number.NaN,
+          receivedAt: clock.monotonic() - resident,
+          body,
+        }),
+      )
+    }
+    return responses
+  }
+}
+
+function urlOf(key: string): string {
+  return `https://cache.meridian.invalid/v1/${encodeURIComponent(key)}`
+}
+
+function isSame(one: StoredResponse, other: StoredResponse | undefined): boolean {
+  return other !== undefined && one.signature === other.signature && one.stamp <= other.stamp
+}
+
+function headerOf(response: StoredResponse): Header {
+  const { key, url, status, fields, vary, signature, language, control, lifetime } = response
+  const { initialAge, receivedAt, receivedWall, date, etag, lastModified } = response
+  const { lastModifiedAt, fetchTook, stamp, epochNames, range, body } = response
+  return {
+    key,
+    url,
+    status,
+    fields,
+    vary,
+    signature,
+    language,
+    control,
+    lifetime,
+    initialAge,
+    receivedAt,
+    receivedWall,
+    date,
+    etag,
+    lastModified,
+    lastModifiedAt: Number.isNaN(lastModifiedAt) ? null : lastModifiedAt,
+    fetchTook,
+    stamp,
+    epochNames,
+    range,
+    bodyLength: body === null ? -1 : body.byteLength,
+  }
+}

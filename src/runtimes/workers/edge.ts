@@ -1,0 +1,206 @@
+/**
+ * One isolate's gateway: ports bound to what Cloudflare offers, started by the first request, since nothing
+ * may be asked or drawn before one.
+ */
+import type { LoadedConfig } from '../../config/load.ts'
+import type { Clock, Logger } from '../../ports.ts'
+import type { Capabilities } from '../web/capabilities.ts'
+import { webClock } from '../web/clock.ts'
+import { FetchUpstream } from '../web/fetch-upstream.ts'
+import { type ConfigTexts, WebGateway, type WebGatewayOptions } from '../web/instance.ts'
+import { fetchKeySource } from '../web/key-source.ts'
+import type { RespondOptions } from '../web/respond.ts'
+import { serve } from '../web/serve.ts'
+import type { EdgeEnv, ExecutionContext } from './bindings.ts'
+import { type ByteCache, CacheApiStore } from './cache-api-store.ts'
+import { ConfigUpdates } from './config-updates.ts'
+import { keepAlive, within } from './context.ts'
+import { HealthSync } from './health-sync.ts'
+import { infoOf } from './peer.ts'
+import { EdgeRecords } from './records.ts'
+import { EdgeLimits, shardsOf } from './shared-limits.ts'
+import { classifyEdgeError, edgeFailure } from './upstream-errors.ts'
+
+/** What a Worker is built with. */
+export interface EdgeBundle extends ConfigTexts {
+  /** Rulesets that the config uses, by name: the texts of `rules/NAME.json`. */
+  readonly rulesets?: Readonly<Record<string, string>> | undefined
+}
+
+/** An isolate has 128 MB for everything. */
+const MOST_CACHE_BYTES = 24 * 1024 * 1024
+const MOST_FILL_BYTES = 16 * 1024 * 1024
+const MOST_OBJECT_BYTES = 4 * 1024 * 1024
+
+/** Content codings that the runtime takes off when a body is read. */
+const DECODES: ReadonlySet<string> = new Set(['gzip', 'x-gzip', 'br'])
+
+export const WORKERS_CAPABILITIES: Capabilities = {
+  platform: 'Cloudflare Workers',
+  addresses: false,
+  files: false,
+}
+
+interface WithFixedLength {
+  FixedLengthStream?: new (length: number) => TransformStream<Uint8Array, Uint8Array>
+}
+
+/** A stream with a declared length: one that ends early is then seen as cut. */
+const fixedLength: NonNullable<RespondOptions['fixedLength']> = (stream, length) => {
+  const { FixedLengthStream } = globalThis as WithFixedLength
+  return FixedLengthStream === undefined
+    ? stream
+    : stream.pipeThrough(new FixedLengthStream(length))
+}
+
+const RESPOND: RespondOptions = { fixedLength, encodesBodies: true }
+
+export class Edge {
+  readonly web: WebGateway
+  readonly updates: ConfigUpdates | undefined
+  readonly health: HealthSync | undefined
+  readonly #isLocal: boolean
+
+  private constructor(
+    web: WebGateway,
+    updates: ConfigUpdates | undefined,
+    health: HealthSync | undefined,
+    isLocal: boolean,
+  ) {
+    this.web = web
+    this.updates = updates
+    this.health = health
+    this.#isLocal = isLocal
+  }
+
+  /** @throws ConfigError when the bundle's own config cannot be used here */
+  static async start(bundle: EdgeBundle, env: EdgeEnv, log: Logger): Promise<Edge> {
+    const isLocal = env.PLATFORM === 'local'
+    const web = await WebGateway.create(edgeOptions(bundle, env, log))
+    warnOfMissing(env, web.loaded, log)
+    const updates =
+      env.CONFIG === undefined ? undefined : new ConfigUpdates(env.CONFIG, web, webClock, log)
+    await updates?.read()
+    const health = env.PROBER === undefined ? undefined : new HealthSync(env.PROBER, webClock, log)
+    return new Edge(web, updates, health, isLocal)
+  }
+
+  fetch(request: Request, context: ExecutionContext): Response | Promise<Response> {
+    return within(context, () => {
+      const update = this.updates?.refresh()
+      if (update !== undefined) keepAlive(update)
+      const reading = this.health?.refresh(this.web.snapshot)
+      if (reading !== undefined) keepAlive(reading)
+      return serve(this.web.gateway, request, infoOf(request, this.#isLocal), RESPOND)
+    })
+  }
+}
+
+/** The options of a gateway on Workers; also what checks a config before it is published. */
+export function edgeOptions(bundle: EdgeBundle, env: EdgeEnv, log: Logger): WebGatewayOptions {
+  const isLocal = env.PLATFORM === 'local'
+  const clock: Clock = webClock
+  const hasShared = env.COUNTERS !== undefined || env.FLOOD !== undefined
+  return {
+    ...bundle,
+    name: 'workers',
+    env: env as Readonly<Record<string, unknown>>,
+    log,
+    // A developer's origins are on the same machine.
+    capabilities: { ...WORKERS_CAPABILITIES, addresses: isLocal },
+    upstream: new FetchUpstream({
+      decodes: DECODES,
+      fixedLength,
+      // Cloudflare's own cache would answer behind the gateway's back.
+      init: { cf: { cacheTtl: 0, cacheEverything: false } } as RequestInit,
+      onCall: keepAlive,
+      failureOf: edgeFailure,
+      classify: classifyEdgeError,
+      webSockets: true,
+    }),
+    keys: keptAlive(fetchKeySource((...call) => fetch(...call))),
+    access: new EdgeRecords({
+      queue: env.RECORDS,
+      analytics: env.ANALYTICS,
+      keepAlive,
+      print: printLine,
+      log,
+    }),
+    lowerCache: new CacheApiStore({ cache: defaultCache, clock, keepAlive }),
+    adapt,
+    shared: hasShared
+      ? new EdgeLimits({
+          counters: env.COUNTERS,
+          flood: env.FLOOD,
+          shards: shardsOf(env.COUNTER_SHARDS),
+          clock,
+          log,
+        })
+      : undefined,
+  }
+}
+
+/** Fits a config to an isolate. */
+function adapt(loaded: LoadedConfig): LoadedConfig {
+  const { cache, routes } = loaded.config
+  return {
+    ...loaded,
+    report: () => loaded.report(),
+    config: {
+      ...loaded.config,
+      cache: {
+        ...cache,
+        memory: Math.min(cache.memory, MOST_CACHE_BYTES),
+        fillMemory: Math.min(cache.fillMemory, MOST_FILL_BYTES),
+        maxMemoryObject: Math.min(cache.maxMemoryObject, MOST_OBJECT_BYTES),
+      },
+      // One request's stream may not be read by another: everybody asks for himself.
+      routes: routes.map((route) =>
+        route.cache === false
+          ? route
+          : {
+              ...route,
+              cache: { ...route.cache, coalesce: { ...route.cache.coalesce, enabled: false } },
+            },
+      ),
+    },
+  }
+}
+
+/** A key set that somebody waits for is fetched to its end, even if the first who asked has left. */
+function keptAlive(source: ReturnType<typeof fetchKeySource>): typeof source {
+  return {
+    fetch(url, init) {
+      const answer = source.fetch(url, init)
+      keepAlive(answer)
+      return answer
+    },
+  }
+}
+
+function defaultCache(): ByteCache {
+  const { caches } = globalThis as unknown as { caches: { default: ByteCache } }
+  return caches.default
+}
+
+function printLine(line: string): void {
+  // biome-ignore lint/suspicious/noConsole: the platform's log is what there is without bindings
+  console.log(line)
+}
+
+/** One sentence for everything that is left out, once for each isolate. */
+function warnOfMissing(env: EdgeEnv, { config }: LoadedConfig, log: Logger): void {
+  const missing: string[] = []
+  if (env.CONFIG === undefined) missing.push('CONFIG: the config changes with a deployment only')
+  const hasChecks = Object.values(config.pools).some((pool) => pool.health !== undefined)
+  if (env.PROBER === undefined && hasChecks) {
+    missing.push('PROBER: origins are judged by live traffic alone')
+  }
+  if (env.COUNTERS === undefined && config.limits.length > 0) {
+    missing.push('COUNTERS: each isolate counts limits on its own')
+  }
+  if (env.RECORDS === undefined && env.ANALYTICS === undefined && config.telemetry.access.enabled) {
+    missing.push('RECORDS and ANALYTICS: the access log goes to the log of the Worker')
+  }
+  if (missing.length > 0) log.warn('bindings are missing', { missing })
+}
