@@ -17,6 +17,7 @@ import { importSeclang } from '../dist/waf/seclang/import.js'
 // biome-ignore lint/correctness/useImportExtensions: the declarations are beside it as .d.mts
 import { makeEngine } from '../test/conformance/crs-suite.mjs'
 import { measurePeer } from './waf-peer.mjs'
+// biome-ignore lint/correctness/useImportExtensions: the declarations are beside it as .d.mts
 import { REQUESTS } from './waf-requests.mjs'
 
 const { values: flags } = parseArgs({

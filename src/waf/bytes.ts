@@ -108,12 +108,23 @@ export class ByteWriter {
   }
 }
 
-/** Value of a hexadecimal digit's code, or -1. */
+let scratchBytes = new Uint8Array(4096)
+
+/** Room for the result of one transformation; the next call may give the same room. */
+export function scratch(capacity: number): Uint8Array {
+  if (scratchBytes.length < capacity) scratchBytes = new Uint8Array(capacity * 2)
+  return scratchBytes
+}
+
+const HEX = new Int8Array(256).fill(-1)
+for (let digit = 0; digit < 16; digit++) {
+  HEX[digit.toString(16).charCodeAt(0)] = digit
+  HEX[digit.toString(16).toUpperCase().charCodeAt(0)] = digit
+}
+
+/** Value of a hexadecimal digit's code, or -1; also for the NaN that stands behind the end of a text. */
 export function hexValue(code: number): number {
-  if (code >= 48 && code <= 57) return code - 48
-  if (code >= 97 && code <= 102) return code - 87
-  if (code >= 65 && code <= 70) return code - 55
-  return -1
+  return HEX[code] ?? -1
 }
 
 /** Space, tab, line feed, vertical tab, form feed, carriage return: C's isspace. */

@@ -2,54 +2,52 @@
  * Transformations that remove what hides an attack without changing its meaning: white space, comments,
  * shell quoting, path detours, case. Linear; the very same string when nothing changes.
  */
-import { asciiLower, asciiUpper, ByteWriter, isSpace } from '../bytes.ts'
+import { asciiLower, asciiUpper, ByteWriter, bytesToString, isSpace, scratch } from '../bytes.ts'
 
 const out = new ByteWriter()
 
 export const lowercase = asciiLower
 export const uppercase = asciiUpper
 
-function isBlank(code: number): boolean {
-  return isSpace(code) || code === 160
-}
+/** Byte to 1 when it is white space, or the no-break space of Latin-1. */
+const BLANK = new Uint8Array(256)
+for (const code of [9, 10, 11, 12, 13, 32, 160]) BLANK[code] = 1
+
+const COMPRESSIBLE = /[\t-\r\u00a0]| {2}/
 
 export function compressWhitespace(text: string): string {
-  out.reset(text.length)
-  let changed = false
+  if (!COMPRESSIBLE.test(text)) return text
+  const bytes = scratch(text.length)
+  let at = 0
   let inRun = false
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i)
-    if (isBlank(code)) {
-      if (inRun || code !== 32) changed = true
-      if (!inRun) out.push(32)
+    if (BLANK[code] === 1) {
+      if (!inRun) bytes[at++] = 32
       inRun = true
     } else {
-      out.push(code)
+      bytes[at++] = code
       inRun = false
     }
   }
-  return changed ? out.toString() : text
+  return bytesToString(bytes, 0, at)
 }
 
-function without(text: string, isUnwanted: (code: number) => boolean): string {
-  let at = 0
-  while (at < text.length && !isUnwanted(text.charCodeAt(at))) at++
-  if (at === text.length) return text
-  out.reset(text.length)
-  out.text(text.slice(0, at))
-  for (; at < text.length; at++) {
-    const code = text.charCodeAt(at)
-    if (!isUnwanted(code)) out.push(code)
-  }
-  return out.toString()
-}
+const ANY_BLANK = /[\t-\r \u00a0]/
 
 export function removeWhitespace(text: string): string {
-  return without(text, isBlank)
+  if (!ANY_BLANK.test(text)) return text
+  const bytes = scratch(text.length)
+  let at = 0
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    if (BLANK[code] === 0) bytes[at++] = code
+  }
+  return bytesToString(bytes, 0, at)
 }
 
 export function removeNulls(text: string): string {
-  return text.includes('\0') ? without(text, (code) => code === 0) : text
+  return text.includes('\0') ? text.replaceAll('\0', '') : text
 }
 
 export function replaceNulls(text: string): string {
@@ -94,62 +92,109 @@ export function removeComments(text: string): string {
   return from === 0 ? text : cleaned + text.slice(from)
 }
 
-const COMMENT_MARKS = ['<!--', '-->', '/*', '*/', '--', '#']
+/** Length of the comment mark at `at`: `<!--`, `-->`, `--`, `/*`, a closing one, or `#`; else 0. */
+function commentMark(text: string, at: number, code: number): number {
+  const next = text.charCodeAt(at + 1)
+  switch (code) {
+    case 35:
+      return 1
+    case 42:
+      return next === 47 ? 2 : 0
+    case 47:
+      return next === 42 ? 2 : 0
+    case 45:
+      return next !== 45 ? 0 : text.charCodeAt(at + 2) === 62 ? 3 : 2
+    case 60:
+      return text.startsWith('<!--', at) ? 4 : 0
+    default:
+      return 0
+  }
+}
 
 /** The marks of comments, not what they enclose. */
 export function removeCommentsChar(text: string): string {
-  let cleaned = ''
-  let from = 0
+  const bytes = scratch(text.length)
+  let length = 0
   let at = 0
   while (at < text.length) {
     const code = text.charCodeAt(at)
-    const mayStart = code === 60 || code === 45 || code === 47 || code === 42 || code === 35
-    const mark = mayStart ? COMMENT_MARKS.find((m) => text.startsWith(m, at)) : undefined
-    if (mark === undefined) {
+    const mark = code <= 60 && code >= 35 ? commentMark(text, at, code) : 0
+    if (mark === 0) {
+      bytes[length++] = code
       at++
-    } else {
-      cleaned += text.slice(from, at)
-      at += mark.length
-      from = at
-    }
+    } else at += mark
   }
-  return from === 0 ? text : cleaned + text.slice(from)
+  return length === text.length ? text : bytesToString(bytes, 0, length)
 }
 
 /** What a shell ignores: quotes, backslash, caret; `,` and `;` as space; lower case; one space at most. */
 export function cmdLine(text: string): string {
-  out.reset(text.length)
+  const bytes = scratch(text.length)
+  let at = 0
+  let last = -1
   for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i)
+    let code = text.charCodeAt(i)
     if (code === 34 || code === 39 || code === 92 || code === 94) continue
-    if (code === 44 || code === 59 || isSpace(code)) {
-      if (out.last() !== 32) out.push(32)
-    } else {
-      if ((code === 47 || code === 40) && out.last() === 32) out.truncate(out.length - 1)
-      out.push(code >= 65 && code <= 90 ? code + 32 : code)
+    if (code === 44 || code === 59 || (code <= 32 && isSpace(code))) {
+      if (last !== 32) bytes[at++] = 32
+      last = 32
+      continue
     }
+    if (last === 32 && (code === 47 || code === 40)) at--
+    else if (code >= 65 && code <= 90) code += 32
+    bytes[at++] = code
+    last = code
   }
-  return out.toString()
+  return bytesToString(bytes, 0, at)
 }
+
+const PATH_DETOUR = /\/\/|(?:^|\/)\.\.?(?:\/|$)/
 
 /** Repeated slashes, `.` and `..` resolved, as far as the path goes back. */
 export function normalizePath(text: string): string {
-  if (!text.includes('//') && !text.includes('.')) return text
-  const isAbsolute = text.startsWith('/')
-  const segments = text.split('/')
-  const kept: string[] = []
-  for (let i = 0; i < segments.length; i++) {
-    const segment = segments[i] as string
-    if (segment === '' || segment === '.') continue
-    if (segment !== '..') kept.push(segment)
-    else if (kept.length > 0 && kept[kept.length - 1] !== '..') kept.pop()
-    else if (!isAbsolute) kept.push(segment)
+  if (!PATH_DETOUR.test(text)) return text
+  const isAbsolute = text.charCodeAt(0) === 47
+  const bytes = scratch(text.length + 1)
+  let length = 0
+  if (isAbsolute) bytes[length++] = 47
+  /** Up to here nothing is taken back: the root, and leading `..` that lead nowhere known. */
+  let fixed = length
+  /** Whether the path ends in a segment of its own, not in a slash or a detour. */
+  let isOpen = false
+  let at = 0
+  while (at < text.length) {
+    if (text.charCodeAt(at) === 47) {
+      isOpen = false
+      at++
+      continue
+    }
+    const slash = text.indexOf('/', at)
+    const end = slash < 0 ? text.length : slash
+    const isDots = text.charCodeAt(at) === 46 && (end === at + 1 || text.charCodeAt(end - 1) === 46)
+    if (isDots && end === at + 1) {
+      isOpen = false
+    } else if (isDots && end === at + 2) {
+      isOpen = false
+      if (length > fixed) {
+        // Back over the slash behind the last segment, then the segment.
+        length--
+        while (length > fixed && bytes[length - 1] !== 47) length--
+      } else if (!isAbsolute) {
+        bytes[length++] = 46
+        bytes[length++] = 46
+        bytes[length++] = 47
+        fixed = length
+        isOpen = slash < 0
+      }
+    } else {
+      for (let i = at; i < end; i++) bytes[length++] = text.charCodeAt(i)
+      bytes[length++] = 47
+      isOpen = true
+    }
+    at = end
   }
-  const lastSegment = segments[segments.length - 1]
-  const endsInSlash = lastSegment === '' || lastSegment === '.' || lastSegment === '..'
-  const path = (isAbsolute ? '/' : '') + kept.join('/')
-  const trailing = endsInSlash && kept.length > 0 && kept[kept.length - 1] !== '..' ? '/' : ''
-  return path + trailing
+  // Each segment was written with a slash behind it.
+  return bytesToString(bytes, 0, isOpen ? length - 1 : length)
 }
 
 export function normalizePathWin(text: string): string {

@@ -5,7 +5,7 @@
  *
  * Semantics: the ModSecurity reference manual (v2), the CRS's tests for what it leaves open.
  */
-import { ByteWriter, hexValue, isAscii, isSpace } from '../bytes.ts'
+import { ByteWriter, bytesToString, hexValue, isAscii, isSpace, scratch } from '../bytes.ts'
 import { bestFit } from './best-fit.ts'
 
 const out = new ByteWriter()
@@ -32,29 +32,35 @@ function narrow(code: number): number {
 }
 
 function decodeUrl(text: string, withUnicode: boolean): string {
-  let percent = text.indexOf('%')
-  let plus = text.indexOf('+')
+  const percent = text.indexOf('%')
+  const plus = text.indexOf('+')
   if (percent < 0 && plus < 0) return text
-  out.reset(text.length)
-  let from = 0
-  while (percent >= 0 || plus >= 0) {
-    if (percent < 0 || (plus >= 0 && plus < percent)) {
-      out.span(text, from, plus)
-      out.push(32)
-      from = plus + 1
-      plus = text.indexOf('+', from)
-      continue
-    }
-    out.span(text, from, percent)
-    const next = text.charCodeAt(percent + 1)
-    const wide = withUnicode && (next === 117 || next === 85) ? hexQuad(text, percent + 2) : -1
-    const byte = wide >= 0 ? narrow(wide) : hexPair(text, percent + 1)
-    out.push(byte >= 0 ? byte : 37)
-    from = percent + (wide >= 0 ? 6 : byte >= 0 ? 3 : 1)
-    percent = text.indexOf('%', from)
+  const { length } = text
+  const bytes = scratch(length)
+  const first = percent < 0 ? plus : plus < 0 ? percent : Math.min(percent, plus)
+  let written = 0
+  while (written < first) {
+    bytes[written] = text.charCodeAt(written)
+    written++
   }
-  out.span(text, from, text.length)
-  return out.toString()
+  let at = first
+  while (at < length) {
+    const code = text.charCodeAt(at)
+    if (code === 43) {
+      bytes[written++] = 32
+      at++
+    } else if (code !== 37) {
+      bytes[written++] = code
+      at++
+    } else {
+      const next = text.charCodeAt(at + 1)
+      const wide = withUnicode && (next === 117 || next === 85) ? hexQuad(text, at + 2) : -1
+      const byte = wide >= 0 ? narrow(wide) : hexPair(text, at + 1)
+      bytes[written++] = byte >= 0 ? byte : 37
+      at += wide >= 0 ? 6 : byte >= 0 ? 3 : 1
+    }
+  }
+  return bytesToString(bytes, 0, written)
 }
 
 /** `%hh` and `+`; what is not a valid escape stays. */
