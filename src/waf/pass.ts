@@ -8,6 +8,7 @@ import { InspectedBody } from './body/view.ts'
 import { bytesToString } from './bytes.ts'
 import type { Interruption, RuleMatch, Transaction } from './engine/transaction.ts'
 import { maskedMatch } from './mask.ts'
+import { isInspectable, ResponseWindow } from './response-window.ts'
 import type { CompiledNativeRule } from './rules/native.ts'
 import type { RouteWaf } from './waf.ts'
 
@@ -165,6 +166,28 @@ export class WafPass {
       this.#transaction.refresh()
       this.#phase(3)
     }
+    return this.#block
+  }
+
+  /**
+   * A scan for the response's body; undefined when its rules are not asked: no CRS, the config does not
+   * want it, or the body is one that must not be held (event streams, gRPC, ranges, upgrades, encoded or
+   * binary bodies). Call `response` first.
+   */
+  responseBody(status: number, headers: HeaderList): ResponseWindow | undefined {
+    const { config } = this.#route.waf
+    if (!config.responses.body || this.#transaction === undefined) return undefined
+    if (this.#isAllowed || this.#block !== undefined) return undefined
+    if (!isInspectable(status, headers)) return undefined
+    const { limit, window } = config.responses
+    return new ResponseWindow(limit, window, (text) => this.#inspectWindow(text))
+  }
+
+  #inspectWindow(text: string): WafBlock | undefined {
+    const transaction = this.#transaction as Transaction
+    transaction.message.setResponseBody(text)
+    transaction.refresh()
+    this.#phase(4)
     return this.#block
   }
 
