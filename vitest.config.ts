@@ -1,3 +1,4 @@
+import { cloudflareTest } from '@cloudflare/vitest-pool-workers'
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
@@ -8,6 +9,31 @@ export default defineConfig({
           name: 'node',
           include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
           exclude: ['**/node_modules/**', 'test/workers/**'],
+          globalSetup: ['test/suite/origins.ts'],
+          testTimeout: 20_000,
+        },
+      },
+      {
+        // Inside workerd, offline: Miniflare stands in for Cloudflare.
+        plugins: [
+          cloudflareTest({
+            main: './test/workers/entry.ts',
+            miniflare: {
+              compatibilityDate: '2026-04-01',
+              compatibilityFlags: ['nodejs_compat', 'enable_request_signal'],
+              durableObjects: {
+                COUNTERS: { className: 'CounterShard', useSQLite: true },
+                PROBER: { className: 'HealthProber', useSQLite: true },
+              },
+              kvNamespaces: ['CONFIG'],
+              ratelimits: { FLOOD: { simple: { limit: 5, period: 60 } } },
+            },
+          }),
+        ],
+        test: {
+          name: 'workers',
+          include: ['test/workers/**/*.test.ts'],
+          globalSetup: ['test/suite/origins.ts'],
           testTimeout: 20_000,
         },
       },

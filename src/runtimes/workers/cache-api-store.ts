@@ -44,6 +44,8 @@ const decoder = new TextDecoder()
 export class CacheApiStore implements CacheStore {
   readonly name = 'cache-api'
   readonly #options: CacheApiStoreOptions
+  /** Changes of one key, one after the other: each reads what the one before has written. */
+  readonly #changes = new Map<string, Promise<void>>()
   #rejected = 0
 
   constructor(options: CacheApiStoreOptions) {
@@ -65,15 +67,22 @@ export class CacheApiStore implements CacheStore {
   }
 
   put(response: StoredResponse, maxVariants: number): Promise<void> {
-    const work = this.#put(response, maxVariants)
-    this.#options.keepAlive(work)
-    return work
+    return this.#change(response.key, () => this.#put(response, maxVariants))
   }
 
   remove(key: string, response?: StoredResponse): Promise<void> {
-    const work = this.#remove(key, response)
-    this.#options.keepAlive(work)
-    return work
+    return this.#change(key, () => this.#remove(key, response))
+  }
+
+  #change(key: string, change: () => Promise<void>): Promise<void> {
+    const before = this.#changes.get(key)
+    const work = before === undefined ? change() : before.then(change)
+    this.#changes.set(key, work)
+    const done = work.finally(() => {
+      if (this.#changes.get(key) === work) this.#changes.delete(key)
+    })
+    this.#options.keepAlive(done)
+    return done
   }
 
   /** The platform cannot list what it has; purges of the gateway make it void. */

@@ -1,0 +1,8 @@
+/** The Worker of the tests: the Durable Objects, and a gateway that answers one page. */
+import { CounterShard, createWorker, HealthProber } from '../../src/runtimes/workers/worker.ts'
+
+export { CounterShard, HealthProber }
+
+export default createWorker({
+  config: JSON.stringify({ waf: { mode: 'off' }, routes: [{ respond: { body: 'bundled' } }] }),
+})
