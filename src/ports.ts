@@ -65,10 +65,16 @@ export interface UpstreamRequest {
   readonly connectTimeoutMs: Millis
   /** From the request being sent to its response header. */
   readonly firstByteTimeoutMs: Millis
+  /** From `send` to the response header, connecting included; a body that is being sent stops it. */
+  readonly totalTimeoutMs?: Millis | undefined
+  /** Never on a connection that was used before; runtimes that cannot choose do as always. */
+  readonly fresh?: boolean | undefined
   /** Between two pieces of the response body. */
   readonly idleTimeoutMs: Millis
   /** Bodies of known length up to this many bytes are collected before the promise resolves. */
   readonly collectBytes: number
+  /** Asks for an upgraded connection; the reply then has a `tunnel`, or is the origin's ordinary answer. */
+  readonly upgrade?: 'websocket' | undefined
   /** 102 and 103 responses. */
   readonly onInterim?: (status: number, headers: string[]) => void
 }
@@ -77,6 +83,7 @@ export interface UpstreamReply {
   readonly status: number
   readonly headers: string[]
   readonly body: Uint8Array | ByteStream | null
+  readonly tunnel?: object | undefined
 }
 
 /** One HTTP exchange with one origin. No retries, no redirects, no decoding: that is `upstream/`'s business. */
