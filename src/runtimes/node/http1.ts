@@ -118,6 +118,8 @@ export class Http1Front {
       served: 0,
     }
     marked[CONNECTION] = connection
+    // Before Node's own listeners, one of which would let the next waiting request begin.
+    socket.prependListener('close', () => onConnectionClosed(connection))
     return connection
   }
 
@@ -136,6 +138,8 @@ export class Http1Front {
     }
     if (connection.inFlight.length >= this.#listen.limits.pipelinedRequests) {
       connection.waiting.push(serving)
+      // What has been read is parsed in any case; no more is read until these have begun.
+      request.socket.pause()
       return
     }
     this.#serve(serving)
@@ -176,15 +180,17 @@ export class Http1Front {
   #write(serving: Serving, reply: Reply): void {
     const { response, connection, request } = serving
     serving.reply = reply
-    if (response.destroyed || response.socket === null) {
+    // Not `response.socket`: a response behind others on its connection has none yet.
+    if (response.destroyed || request.socket.destroyed) {
       discardBody(reply)
       return
     }
     if (reply.tunnel !== undefined) return
     const headers = reply.headers
+    // Those before a refused request keep the connection until that has had its answer.
+    const isLast = connection.inFlight.at(-1) === serving && connection.onIdle === undefined
     const mustClose =
-      connection.closing ||
-      this.#draining ||
+      (isLast && (connection.closing || this.#draining)) ||
       (serving.body !== null && !request.complete && !serving.body.isShort)
     if (mustClose) {
       connection.closing = true
@@ -238,7 +244,8 @@ export class Http1Front {
   onClosed(serving: Serving): void {
     const { connection, exchange, response } = serving
     const index = connection.inFlight.indexOf(serving)
-    if (index >= 0) connection.inFlight.splice(index, 1)
+    if (index < 0) return
+    connection.inFlight.splice(index, 1)
     const isWhole = response.writableFinished
     if (exchange !== undefined) {
       if (!isWhole) {
@@ -257,7 +264,9 @@ export class Http1Front {
       return
     }
     const next = connection.waiting.shift()
-    if (next !== undefined) this.#serve(next)
+    if (next === undefined) return
+    if (connection.waiting.length === 0) next.request.socket.resume()
+    this.#serve(next)
   }
 
   /** The body of a request that has passed the front. */
@@ -393,6 +402,14 @@ export class Http1Front {
 const bodyOf = (serving: Serving, vetted: Vetted) =>
   serving.connection.front.openBody(serving, vetted)
 const noBody = () => null
+
+/** Node tells only the response whose turn it is that its connection is gone. */
+function onConnectionClosed(connection: Connection): void {
+  connection.closing = true
+  connection.waiting = []
+  connection.onIdle = undefined
+  for (const serving of [...connection.inFlight]) connection.front.onClosed(serving)
+}
 
 function onResponseClose(this: ServerResponse): void {
   const serving = (this as ServerResponse & MarkedResponse)[SERVING]
