@@ -208,7 +208,7 @@ export class Gateway {
 
   #failure(x: Passage, error: unknown): Reply {
     let code: ProblemCode = 'internal'
-    if (error instanceof AttemptsFailed) code = error.code
+    if (error instanceof AttemptsFailed) code = bodyProblem(error) ?? error.code
     else if (error instanceof RequestBodyError) code = error.problem
     else if (x.aborted) code = 'client-closed'
     else {
@@ -238,6 +238,12 @@ export class Gateway {
       durationMs: this.#platform.clock.monotonic() - x.monotonicStart,
     })
   }
+}
+
+/** What was wrong with the client's body, when that is why the attempts failed. */
+function bodyProblem(error: AttemptsFailed): ProblemCode | undefined {
+  const cause = error.cause instanceof Error ? error.cause.cause : undefined
+  return cause instanceof RequestBodyError ? cause.problem : undefined
 }
 
 /** The client behind a peer; the same object for all requests of a connection that is not a proxy's. */
