@@ -49,6 +49,8 @@ const REQUEST_KINDS: ReadonlyMap<string, number> = new Map([
   ['proxy', DANGEROUS],
   ['x-original-url', DANGEROUS],
   ['x-rewrite-url', DANGEROUS],
+  // A credential of the gateway's own (`telemetry.debugHeaders`).
+  ['meridian-debug', DANGEROUS],
 ])
 
 /** Fields that `Connection` cannot strip: the gateway or the origin's security depends on them. */
