@@ -184,6 +184,8 @@ export interface BodySource {
   readonly isReplayable: boolean
   /** Read and drop the rest, so that the connection can be reused, or give up on it. */
   discard(): void
+  /** From now on the body fails with `body-too-large` above this many bytes. */
+  limitTo?(maxBytes: number): void
 }
 
 export interface BodyPrefix {
@@ -336,6 +338,8 @@ export class Exchange {
   attempts: readonly Attempt[] = NO_ATTEMPTS
   /** Why the reply is what it is: a problem code, or `served`. */
   outcome = 'served'
+  /** One sentence for people that says more than `outcome`, from whoever refused; not for clients. */
+  why: string | undefined
   /** True once the client has gone. */
   aborted = false
   /** What to stop when the client goes; set by whoever waits. */

@@ -14,7 +14,9 @@ export function route(x: Passage): StepResult {
   const plan = snapshot.routes[index] as CompiledRoute
   x.route = plan.ref
   x.plan = plan
-  if (x.body !== null && x.body.length !== null && x.body.length > plan.bodyLimit) {
+  if (x.body === null) return undefined
+  x.body.limitTo?.(plan.bodyLimit)
+  if (x.body.length !== null && x.body.length > plan.bodyLimit) {
     x.outcome = 'body-too-large'
     return problem('body-too-large', x.id)
   }

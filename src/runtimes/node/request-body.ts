@@ -33,6 +33,7 @@ export class NodeBody implements BodySource {
   readonly length: number | null
   readonly #stream: Readable
   readonly #options: NodeBodyOptions
+  #maxBytes: number
   #kept: Uint8Array[] = []
   #keptBytes = 0
   #receivedBytes = 0
@@ -48,6 +49,7 @@ export class NodeBody implements BodySource {
   constructor(stream: Readable, options: NodeBodyOptions) {
     this.#stream = stream
     this.#options = options
+    this.#maxBytes = options.maxBytes
     this.length = options.length
   }
 
@@ -63,6 +65,10 @@ export class NodeBody implements BodySource {
   /** The client waits for a 100 Continue, which must not be sent behind a final response. */
   get #isHeldBack(): boolean {
     return !this.#attached && this.#options.onFirstRead !== undefined
+  }
+
+  limitTo(maxBytes: number): void {
+    this.#maxBytes = maxBytes
   }
 
   /** Bytes read from the client so far. */
@@ -179,7 +185,7 @@ export class NodeBody implements BodySource {
     this.#lastDataAt = performance.now()
     this.#receivedBytes += chunk.length
     if (this.#failure !== undefined) return
-    if (this.#receivedBytes > this.#options.maxBytes) {
+    if (this.#receivedBytes > this.#maxBytes) {
       this.fail(new RequestBodyError('body-too-large'))
       return
     }
