@@ -141,7 +141,7 @@ export class Wire {
   static async open(port: number, options: { reads?: boolean } = {}): Promise<Wire> {
     const socket = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true })
     const wire = new Wire(socket, options.reads ?? true)
-    await until('a connection', () => socket.readyState === 'open')
+    await until('a connection', () => socket.readyState === 'open' || wire.isOver)
     return wire
   }
 
