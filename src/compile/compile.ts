@@ -141,7 +141,11 @@ export async function compileSnapshot(
     front: {
       maxFields: config.listen.limits.headerFields,
       maxTargetBytes: 8 * 1024,
-      maxBodyBytes: config.listen.limits.body,
+      // The largest that any route takes; the route's own limit comes when it is known.
+      maxBodyBytes: config.routes.reduce(
+        (most, route) => Math.max(most, route.bodyLimit ?? 0),
+        config.listen.limits.body,
+      ),
       methods: DEFAULT_METHODS,
     },
     pseudonym: 'meridian',
