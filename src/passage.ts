@@ -9,6 +9,7 @@ import {
   Exchange,
   type ExchangeInit,
   type Geo,
+  type InterimSink,
   type Millis,
   type TlsInfo,
 } from './exchange.ts'
@@ -16,6 +17,7 @@ import { Subject } from './expression/subject.ts'
 import type { PlatformPlace } from './geo/locate.ts'
 import type { ProblemCode } from './http/problem.ts'
 import type { LimitResult } from './limits/limits.ts'
+import type { PenaltyEvent } from './limits/penalty-box.ts'
 import type { CompiledRoute, Snapshot } from './snapshot.ts'
 import type { Place } from './upstream/attempt.ts'
 import type { WafPass } from './waf/pass.ts'
@@ -60,10 +62,18 @@ export class Passage extends Exchange {
   unavailable: ProblemCode | undefined
   /** Results of the limit checks, to be settled and released. */
   limitResults: LimitResult[] | undefined
+  /** What the request did to be held against its client. */
+  offence: PenaltyEvent | undefined
+  /** Refused by a limit, whose answer has its fields already. */
+  isLimited = false
+  /** The limits of phase origin have been asked: once for each exchange. */
+  isOriginCharged = false
+  /** A fetch in the background, of no client. */
+  isDetached = false
   /** Fields to add to whatever is answered: challenges, limits, cookies. */
   replyFields: string[] | undefined
   /** Sends 102 and 103 on; set by runtimes that can. */
-  onInterim: ((status: number, headers: string[]) => void) | undefined
+  interim: InterimSink | undefined
   #subject: Subject | undefined
 
   constructor(init: PassageInit) {
@@ -101,6 +111,7 @@ export class Passage extends Exchange {
       wantsWebSocket: false,
       answerLocally: false,
     })
+    copy.isDetached = true
     copy.geo = this.geo
     copy.route = this.route
     copy.plan = this.plan

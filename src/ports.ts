@@ -2,7 +2,7 @@
  * Every interface to the outside. A runtime binds them; tests bind fakes; nothing else does I/O, reads a
  * clock or draws a random number.
  */
-import type { ByteStream, Geo, IpAddress, Millis } from './exchange.ts'
+import type { ByteStream, Geo, InterimSink, IpAddress, Millis } from './exchange.ts'
 
 /** Time and timers. */
 export interface Clock {
@@ -76,7 +76,7 @@ export interface UpstreamRequest {
   /** Asks for an upgraded connection; the reply then has a `tunnel`, or is the origin's ordinary answer. */
   readonly upgrade?: 'websocket' | undefined
   /** 102 and 103 responses. */
-  readonly onInterim?: (status: number, headers: string[]) => void
+  readonly interim?: InterimSink | undefined
 }
 
 export interface UpstreamReply {

@@ -238,7 +238,7 @@ describe('leaving', () => {
     const follower = world.ask('/')
     await settle()
     request.aborted = true
-    request.onAbort?.()
+    request.onAbort?.cancel()
     waiting[0]!.resolve(reply(200, FRESH, 'kept'))
     expect((await follower).text).toBe('kept')
     await led
@@ -278,7 +278,7 @@ describe('leaving', () => {
     const led = world.send(request) as Promise<Reply>
     await settle()
     request.aborted = true
-    request.onAbort?.()
+    request.onAbort?.cancel()
     const stream = new FedStream()
     waiting[0]!.resolve(reply(200, { 'Cache-Control': 'private' }, stream))
     await led
@@ -293,7 +293,7 @@ describe('leaving', () => {
     const follower = world.send(request) as Promise<Reply>
     await settle()
     request.aborted = true
-    request.onAbort?.()
+    request.onAbort?.cancel()
     await expect(follower).rejects.toMatchObject({ kind: 'cancelled' })
     waiting[0]!.resolve(reply(200, FRESH, 'x'))
     await leader

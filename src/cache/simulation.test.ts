@@ -187,7 +187,7 @@ async function simulate(seed: number, steps: number): Promise<Record<string, num
           .catch((error: unknown) => failures.push(error))
         if (roll(15) === 0) {
           request.aborted = true
-          request.onAbort?.()
+          request.onAbort?.cancel()
         }
       } else after(answered)
     } else if (action < 82) {

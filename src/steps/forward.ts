@@ -49,11 +49,13 @@ export async function fetchOrigin(
     {
       method: asked?.method ?? x.method,
       path: plan.targetOf === undefined ? pathAndQuery : plan.targetOf(x, pathAndQuery),
+      received: asked?.headers ?? x.headers,
       fields: (host) => outgoingFields(x, host, asked),
       body,
       clientKey: x.client.ip?.text ?? '',
+      timeLeftMs: x.client.viaTrustedProxy ? timeLeft(x.headers) : undefined,
       upgrade: x.wantsWebSocket ? 'websocket' : undefined,
-      onInterim: x.onInterim,
+      interim: x.interim,
     },
     plan.retry,
     plan.timeouts,
@@ -62,10 +64,12 @@ export async function fetchOrigin(
       clock: platform.clock,
       random: platform.random,
       health: snapshot.health,
+      hold: snapshot.hold,
+      meter: services.telemetry.metrics.upstream,
     },
   )
   const control = asked?.control ?? x
-  control.onAbort = () => attempts.cancel()
+  control.onAbort = attempts
   if (control.aborted) attempts.cancel()
   const { load } = snapshot.steering
   const region = x.decision === undefined ? undefined : snapshot.regions.indexOf(x.decision.region)
@@ -81,6 +85,12 @@ export async function fetchOrigin(
     control.onAbort = undefined
     x.attempts = x.attempts.length === 0 ? attempts.log : [...x.attempts, ...attempts.log]
   }
+}
+
+/** What a trusted proxy says of the time that its own client has left, ms. */
+function timeLeft(headers: HeaderList): number | undefined {
+  const text = headers.get('x-request-timeout-ms')
+  return text !== undefined && /^[0-9]{1,9}$/.test(text) ? Number(text) : undefined
 }
 
 /**

@@ -125,7 +125,7 @@ function forwarder(origin: { host: string; port: number }, body: Buffer | null):
         })
       })
       request.on('error', (error) => reject(new UpstreamError('reset', error.message)))
-      options.control.onAbort = () => request.destroy()
+      options.control.onAbort = { cancel: () => request.destroy() }
       request.end(options.withBody ? (body ?? undefined) : undefined)
     })
 }
@@ -208,7 +208,7 @@ export async function startAdapter(
       }
       response.on('close', () => {
         request.aborted = true
-        request.onAbort?.()
+        request.onAbort?.cancel()
       })
       const fail = (error: Error) => {
         response.writeHead(502, { 'x-error': error.message.replace(/[^ -~]/g, '') })

@@ -3,7 +3,7 @@
  * variant); the others wait for its response header and are then woken all at once, to share it or to go
  * their own way.
  */
-import type { Millis } from '../../exchange.ts'
+import type { Cancellable, Millis } from '../../exchange.ts'
 import type { Clock } from '../../ports.ts'
 import type { StoredResponse } from '../policy/stored-response.ts'
 import type { BodyFill } from './body-fill.ts'
@@ -19,7 +19,7 @@ export type FillOutcome =
 /** Stops an exchange with the origin that belongs to no single client. An `Exchange` has this shape too. */
 export interface Abortable {
   aborted: boolean
-  onAbort: (() => void) | undefined
+  onAbort: Cancellable | undefined
 }
 
 export class Fill {
@@ -77,9 +77,11 @@ export class Fill {
         resolve(settled)
       }
       const cancelTimer = clock.after(wait, () => settle(undefined))
-      client.onAbort = () => {
-        settle(undefined)
-        before?.()
+      client.onAbort = {
+        cancel: () => {
+          settle(undefined)
+          before?.cancel()
+        },
       }
       this.#waiters.push(settle)
     })

@@ -2,7 +2,7 @@
  * The key: exactly what is forwarded and decides the answer. Parts after the URL are separated by line
  * feeds, which neither a target nor a field value can hold.
  */
-import type { BodySource, CacheStatus, HeaderList, Target } from '../../exchange.ts'
+import type { BodySource, CacheStatus, Cancellable, HeaderList, Target } from '../../exchange.ts'
 import type { CachePolicy } from '../policy/cache-policy.ts'
 
 /** What the cache reads of a request; an `Exchange` is one. */
@@ -22,7 +22,7 @@ export interface CacheRequest {
   /** True once the client has gone. */
   aborted: boolean
   /** Set by the cache while it waits for another request's fill. */
-  onAbort: (() => void) | undefined
+  onAbort: Cancellable | undefined
 }
 
 export interface RequestKey {

@@ -11,7 +11,7 @@ import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { TLSSocket } from 'node:tls'
 import type { ListenConfig } from '../../config/sections/listen.ts'
-import { type Reply, RequestBodyError } from '../../exchange.ts'
+import { type InterimSink, type Reply, RequestBodyError } from '../../exchange.ts'
 import type { Gateway, Passage, Peer } from '../../gateway.ts'
 import type { Vetted } from '../../http/front.ts'
 import type { ProblemCode } from '../../http/problem.ts'
@@ -36,15 +36,31 @@ interface Connection {
 }
 
 /** One request and its response on the way. */
-interface Serving {
+class Serving implements InterimSink {
   readonly request: IncomingMessage
   readonly response: ServerResponse
   readonly connection: Connection
   readonly expectsContinue: boolean
-  body: NodeBody | null
+  body: NodeBody | null = null
   exchange: Passage | undefined
   reply: Reply | undefined
-  bytesOut: number
+  bytesOut = 0
+
+  constructor(
+    request: IncomingMessage,
+    response: ServerResponse,
+    connection: Connection,
+    expectsContinue: boolean,
+  ) {
+    this.request = request
+    this.response = response
+    this.connection = connection
+    this.expectsContinue = expectsContinue
+  }
+
+  interim(status: number, headers: readonly string[]): void {
+    if (this.request.httpVersionMinor === 1) writeHints(this.response, status, headers)
+  }
 }
 
 const CONNECTION = Symbol('connection')
@@ -126,16 +142,7 @@ export class Http1Front {
   #onRequest(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): void {
     const connection = this.#connectionOf(request.socket)
     if (connection.closing) return
-    const serving: Serving = {
-      request,
-      response,
-      connection,
-      expectsContinue,
-      body: null,
-      exchange: undefined,
-      reply: undefined,
-      bytesOut: 0,
-    }
+    const serving = new Serving(request, response, connection, expectsContinue)
     if (connection.inFlight.length >= this.#listen.limits.pipelinedRequests) {
       connection.waiting.push(serving)
       // What has been read is parsed in any case; no more is read until these have begun.
@@ -168,9 +175,7 @@ export class Http1Front {
       bodyOf,
     )
     serving.exchange = exchange
-    if (request.httpVersionMinor === 1) {
-      exchange.onInterim = (status, fields) => writeHints(response, status, fields)
-    }
+    exchange.interim = serving
     if (exchange.refusal !== undefined) connection.closing = true
     const reply = this.#gateway.handle(exchange)
     if (reply instanceof Promise) reply.then((answer) => this.#write(serving, answer))
@@ -349,16 +354,7 @@ export class Http1Front {
     const response = new http.ServerResponse(request)
     response.assignSocket(socket as TLSSocket)
     response.shouldKeepAlive = false
-    const serving: Serving = {
-      request,
-      response,
-      connection,
-      expectsContinue: false,
-      body: null,
-      exchange: undefined,
-      reply: undefined,
-      bytesOut: 0,
-    }
+    const serving = new Serving(request, response, connection, false)
     connection.inFlight.push(serving)
     ;(response as ServerResponse & MarkedResponse)[SERVING] = serving
     response.on('close', onResponseClose)

@@ -6,7 +6,7 @@
 import http2, { type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
 import type { ListenConfig } from '../../config/sections/listen.ts'
-import { type Reply, RequestBodyError } from '../../exchange.ts'
+import { type InterimSink, type Reply, RequestBodyError } from '../../exchange.ts'
 import type { Gateway, Passage, Peer } from '../../gateway.ts'
 import type { Vetted } from '../../http/front.ts'
 import { type ProxiedSocket, peerOf } from './peer.ts'
@@ -25,16 +25,25 @@ interface SessionState {
   windowStart: number
 }
 
-interface Serving {
+class Serving implements InterimSink {
   readonly stream: ServerHttp2Stream
   readonly endsWithHeaders: boolean
-  body: NodeBody | null
+  body: NodeBody | null = null
   exchange: Passage | undefined
   reply: Reply | undefined
-  bytesOut: number
-  isWhole: boolean
+  bytesOut = 0
+  isWhole = false
   /** It was this side that gave up on the stream. */
-  wasCutHere: boolean
+  wasCutHere = false
+
+  constructor(stream: ServerHttp2Stream, endsWithHeaders: boolean) {
+    this.stream = stream
+    this.endsWithHeaders = endsWithHeaders
+  }
+
+  interim(status: number, headers: readonly string[]): void {
+    sendHints(this.stream, status, headers)
+  }
 }
 
 const STATE = Symbol('session-state')
@@ -109,16 +118,7 @@ export class Http2Front {
     const state = session?.[STATE]
     stream.on('error', ignore)
     if (session === undefined || state === undefined || session.destroyed) return
-    const serving: Serving = {
-      stream,
-      endsWithHeaders: (flags & http2.constants.NGHTTP2_FLAG_END_STREAM) !== 0,
-      body: null,
-      exchange: undefined,
-      reply: undefined,
-      bytesOut: 0,
-      isWhole: false,
-      wasCutHere: false,
-    }
+    const serving = new Serving(stream, (flags & http2.constants.NGHTTP2_FLAG_END_STREAM) !== 0)
     stream.on('close', () => {
       // Whatever code the client chose, or made nghttp2 choose: the work was for nothing.
       if (!serving.isWhole && !serving.wasCutHere) {
@@ -134,7 +134,7 @@ export class Http2Front {
       (self, vetted) => this.#openBody(self, vetted),
     )
     serving.exchange = exchange
-    exchange.onInterim = (status, fields) => sendHints(stream, status, fields)
+    exchange.interim = serving
     const reply = this.#gateway.handle(exchange)
     if (reply instanceof Promise) reply.then((answer) => this.#write(serving, answer))
     else this.#write(serving, reply)
