@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import { describe, expect, it } from 'vitest'
+import type { PurgeRequest } from '../cache/response-cache.ts'
 import { AdminSection } from '../config/sections/admin.ts'
 import { exchangeOf, telemetryConfig } from '../telemetry/exchange.fixture.ts'
 import { explain } from '../telemetry/explain.ts'
@@ -14,6 +15,7 @@ const mask = new Mask(telemetryConfig().mask, new Uint8Array(16))
 function world(access: Partial<AdminAccess> = {}, view: Partial<AdminView> = {}) {
   const explained: ExplainQuery[] = []
   const refused: string[] = []
+  const purged: { order: PurgeRequest; id: string | undefined; by: string }[] = []
   let now = 0
   const app = createAdminApp(
     {
@@ -42,6 +44,22 @@ function world(access: Partial<AdminAccess> = {}, view: Partial<AdminView> = {})
         return explain(exchangeOf(), { status: 200 }, mask)
       },
       events: () => [],
+      cache: {
+        purge: (order, id, by) => {
+          purged.push({ order, id, by })
+          return { id: id ?? 'made-up', at: 1, workers: 2 }
+        },
+        match: () => 7,
+        warm: async ({ urls }) =>
+          urls.map((url) => ({ url, status: 200, cache: '', bytes: 1, complete: true })),
+        entries: async () => [],
+        stats: () => ({
+          workers: 1,
+          tiers: [],
+          routes: [{ route: 'site', requests: 4, hits: 3, bytes: 0, hitBytes: 0 }],
+          counters: {},
+        }),
+      },
       onRefused: (reason, peer) => refused.push(`${peer}: ${reason}`),
       ...view,
     },
@@ -57,7 +75,13 @@ function world(access: Partial<AdminAccess> = {}, view: Partial<AdminView> = {})
   )
   const call = (path: string, headers: Record<string, string> = {}, init: RequestInit = {}) =>
     app.request(`http://localhost${path}`, { ...init, headers: { host: 'localhost', ...headers } })
-  return { app, call, explained, refused, pass: (ms: number) => (now += ms) }
+  const post = (path: string, body: unknown, headers: Record<string, string> = {}) =>
+    call(
+      path,
+      { 'content-type': 'application/json', ...headers },
+      { method: 'POST', body: JSON.stringify(body) },
+    )
+  return { app, call, post, explained, purged, refused, pass: (ms: number) => (now += ms) }
 }
 
 describe('the control port', () => {
@@ -65,8 +89,17 @@ describe('the control port', () => {
     const { call } = world()
     const listed = await (await call('/')).json()
     expect(Object.keys(listed.paths)).toEqual(Object.keys(ADMIN_PATHS))
+    const queries: Record<string, string> = {
+      '/explain': '?url=/',
+      '/cache/entry': '?url=https://example.com/',
+    }
     for (const path of Object.keys(ADMIN_PATHS)) {
-      const target = path === '/explain' ? '/explain?url=/' : path
+      if (path === '/cache/purge' || path === '/cache/warm') {
+        const answer = await call(path)
+        expect([answer.status, answer.headers.get('allow')]).toEqual([405, 'POST'])
+        continue
+      }
+      const target = `${path}${queries[path] ?? ''}`
       const answer = await call(target)
       expect([path, answer.status]).toEqual([path, 200])
       expect(answer.headers.get('cache-control')).toBe('no-store')
@@ -234,5 +267,85 @@ describe('the admin section', () => {
     expect(tokenProblem('short')).toContain('16')
     expect(tokenProblem('sixteen characters')).toContain('header')
     expect(tokenProblem(TOKEN)).toBeUndefined()
+  })
+})
+
+describe('orders to the cache', () => {
+  const url = 'https://example.com/a'
+
+  it.each([
+    [{ urls: [url] }, 200],
+    [{ mode: 'soft', tags: ['shop'], hosts: ['Example.com'], prefixes: ['example.com/a/'] }, 200],
+    [{ everything: true }, 200],
+    [{}, 400],
+    [{ urls: [] }, 400],
+    [{ everything: false }, 400],
+    [{ urls: ['/a'] }, 400],
+    [{ urls: ['ftp://example.com/a'] }, 400],
+    [{ hosts: ['not a host'] }, 400],
+    [{ tags: ['two words'] }, 400],
+    [{ mode: 'gentle', urls: [url] }, 400],
+    [{ urls: [url], regex: '.*' }, 400],
+    [{ urls: Array.from({ length: 1001 }, () => url) }, 400],
+    ['everything', 400],
+  ])('%j is answered %i', async (body, status) => {
+    const { post, purged } = world()
+    expect((await post('/cache/purge', body)).status).toBe(status)
+    expect(purged).toHaveLength(status === 200 ? 1 : 0)
+  })
+
+  it('are carried out once under one key, and counted only when asked', async () => {
+    const { post, purged, pass } = world()
+    const order = { urls: [url] }
+    const key = { 'idempotency-key': 'deploy-17' }
+    expect(await (await post('/cache/purge', order, key)).json()).toMatchObject({ id: 'deploy-17' })
+    expect((await post('/cache/purge', order, key)).status).toBe(200)
+    expect(purged).toMatchObject([{ id: 'deploy-17', by: '192.0.2.1' }])
+    expect((await post('/cache/purge', { everything: true }, key)).status).toBe(422)
+    expect((await post('/cache/purge', order, { 'idempotency-key': 'x'.repeat(201) })).status).toBe(
+      400,
+    )
+    pass(600_001)
+    await post('/cache/purge', order, key)
+    expect(purged).toHaveLength(2)
+    const dry = await post('/cache/purge', { ...order, dryRun: true })
+    expect(await dry.json()).toEqual({ dryRun: true, matched: 7 })
+    expect(purged).toHaveLength(2)
+  })
+
+  it('need what every write needs', async () => {
+    const { call, post, purged } = world({ token: TOKEN })
+    expect((await post('/cache/purge', { everything: true })).status).toBe(401)
+    const bearer = { authorization: `Bearer ${TOKEN}` }
+    const init = { method: 'POST', body: '{"everything":true}' }
+    expect((await call('/cache/purge', bearer, init)).status).toBe(415)
+    const json = { ...bearer, 'content-type': 'application/json' }
+    const elsewhere = { ...json, origin: 'https://evil.example' }
+    expect((await call('/cache/purge', elsewhere, init)).status).toBe(403)
+    expect(purged).toEqual([])
+    expect((await call('/cache/purge', json, init)).status).toBe(200)
+  })
+
+  it('to warm name absolute URLs, not too many', async () => {
+    const { post } = world()
+    const warmed = await post('/cache/warm', { urls: [url], headers: [['accept-encoding', 'br']] })
+    expect(await warmed.json()).toMatchObject({ results: [{ url, status: 200 }] })
+    for (const urls of [[], ['/a'], Array.from({ length: 101 }, () => url)]) {
+      expect((await post('/cache/warm', { urls })).status).toBe(400)
+    }
+    expect((await post('/cache/warm', { urls: [url], headers: [['a', 'b\r\nc']] })).status).toBe(
+      400,
+    )
+  })
+
+  it('ratios are told where there is something to divide by', async () => {
+    const { routes } = await (await world().call('/cache/stats')).json()
+    expect(routes).toMatchObject([{ route: 'site', hitRatio: 0.75, byteHitRatio: null }])
+  })
+
+  it('are refused where there is no cache', async () => {
+    const { call, post } = world({}, { cache: undefined })
+    expect((await post('/cache/purge', { everything: true })).status).toBe(404)
+    expect((await call('/cache/stats')).status).toBe(404)
   })
 })

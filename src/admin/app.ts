@@ -8,6 +8,7 @@ import * as v from 'valibot'
 import type { EventKind } from '../telemetry/events.ts'
 import { EXPOSITION_CONTENT_TYPE } from '../telemetry/exposition.ts'
 import type { Mask } from '../telemetry/mask.ts'
+import { CACHE_PATHS, cacheRoutes } from './cache.ts'
 import { type AdminAccess, guard } from './guard.ts'
 import { adminProblem } from './problem.ts'
 import { redacted } from './redact.ts'
@@ -50,6 +51,7 @@ export const ADMIN_PATHS = {
   '/events': 'Recent events: ?since=SEQUENCE&limit=N&kind=KIND.',
   '/explain':
     'What each step decides about a request: ?url=…&method=…&ip=…&header=name:value, or POST.',
+  ...CACHE_PATHS,
 } as const
 
 function firstIssue(issues: readonly [v.BaseIssue<unknown>, ...v.BaseIssue<unknown>[]]): string {
@@ -68,6 +70,11 @@ async function answerExplanation(c: Context, view: AdminView, input: unknown): P
     if (error instanceof ExplainError) return adminProblem(c, 400, error.message)
     throw error
   }
+}
+
+function allowed(path: string): string {
+  if (path === '/explain') return 'GET, HEAD, POST'
+  return path === '/cache/purge' || path === '/cache/warm' ? 'POST' : 'GET, HEAD'
 }
 
 /** `name: value` as on a command line. */
@@ -135,10 +142,15 @@ export function createAdminApp(view: AdminView, access: AdminAccess, mask: () =>
     return answerExplanation(c, view, input)
   })
 
+  cacheRoutes(app, view.cache, {
+    monotonic: access.monotonic,
+    peer: (c) => access.peer?.(c.env) ?? 'unknown',
+  })
+
   for (const path of ['/', ...Object.keys(ADMIN_PATHS)]) {
     app.all(path, (c) =>
       adminProblem(c, 405, 'This method is not allowed here.', {
-        allow: path === '/explain' ? 'GET, HEAD, POST' : 'GET, HEAD',
+        allow: allowed(path),
       }),
     )
   }

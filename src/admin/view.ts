@@ -2,6 +2,7 @@
 import type { Millis } from '../exchange.ts'
 import type { EventKind, GatewayEvent } from '../telemetry/events.ts'
 import type { Explanation } from '../telemetry/explain.ts'
+import type { CacheView } from './cache-view.ts'
 
 export interface OriginStatus {
   readonly id: string
@@ -71,6 +72,8 @@ export interface AdminView {
     limit: number,
     kind: EventKind | undefined,
   ): readonly GatewayEvent[] | Promise<readonly GatewayEvent[]>
+  /** Undefined where nothing is stored. */
+  readonly cache?: CacheView | undefined
   /** A refused call of the control port, for the event log. `peer` is as the runtime names it. */
   onRefused?(reason: string, peer: string, path: string): void
   /** Something in the view threw; the caller was told no more than that. */

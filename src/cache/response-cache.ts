@@ -23,6 +23,7 @@ import { FillTable } from './fill/fill-table.ts'
 import { forwardOptions } from './forward-headers.ts'
 import { emptyCacheControl } from './http/cache-control.ts'
 import { planRange } from './http/range.ts'
+import { type EntryReport, entriesOf, matching } from './inspection.ts'
 import { type CacheRequest, cacheKey, requestKey } from './key/cache-key.ts'
 import { SearchVariance } from './key/search-variance.ts'
 import { OriginExchange } from './origin-exchange.ts'
@@ -30,6 +31,12 @@ import type { CachePolicy } from './policy/cache-policy.ts'
 import { covers, ifRangeHolds } from './policy/serve.ts'
 import type { StatusFormat, StoredResponse } from './policy/stored-response.ts'
 import { PurgeEpochs } from './purge/epochs.ts'
+import {
+  forwardedUrls,
+  type PurgeNote,
+  type PurgeRequest,
+  purgeNames,
+} from './purge/purge-request.ts'
 import { freshStatus, replyFrom, statusOf } from './replies.ts'
 import {
   AUTHORIZATION,
@@ -55,17 +62,6 @@ export interface ResponseCacheOptions {
   /** Bytes of bodies on their way in. */
   readonly fillMemory: number
   readonly lower?: CacheStore | undefined
-}
-
-export interface PurgeRequest {
-  readonly mode: 'hard' | 'soft'
-  /** Whole URLs: scheme://host/path?query. */
-  readonly urls?: readonly string[]
-  /** host/path/ prefixes, ending at a segment. */
-  readonly prefixes?: readonly string[]
-  readonly hosts?: readonly string[]
-  readonly tags?: readonly string[]
-  readonly everything?: boolean
 }
 
 export interface CacheStats extends CacheCounters {
@@ -172,23 +168,45 @@ export class ResponseCache {
     return this.#aside(request, policy, flags, forward)
   }
 
-  /** Marks as purged; effective for the next request and for fills under way. @returns the epoch */
-  purge(what: PurgeRequest): number {
+  /**
+   * Marks as purged; effective for the next request and for fills under way.
+   * @param policies of the routes, so that names are purged as they are forwarded
+   * @param isOwn    false when every process gets the same order: it is not passed on
+   * @returns the epoch
+   */
+  purge(what: PurgeRequest, policies: readonly CachePolicy[] = [], isOwn = true): number {
     const { epochs } = this.#core
     const soft = what.mode === 'soft'
     const at = epochs.stamp()
     this.#counters.purges++
-    for (const url of what.urls ?? []) epochs.purge(`url:${url}`, soft, at)
-    for (const host of what.hosts ?? []) epochs.purge(`host:${host.toLowerCase()}`, soft, at)
-    for (const prefix of what.prefixes ?? []) {
-      epochs.purge(`pfx:${prefix.endsWith('/') ? prefix : `${prefix}/`}`, soft, at)
+    for (const name of purgeNames(what, policies)) {
+      if (isOwn) epochs.purge(name, soft, at)
+      else epochs.adopt(name, soft, at)
     }
-    for (const tag of what.tags ?? []) epochs.purge(`tag:${tag}`, soft, at)
-    if (what.everything === true) epochs.purge('all', soft, at)
     return at
   }
 
-  /** Applies a purge made elsewhere. */
+  /** Purges that another process has made, as of now. */
+  adopt(notes: readonly PurgeNote[]): void {
+    const { epochs } = this.#core
+    const at = epochs.stamp()
+    for (const { name, soft } of notes) epochs.adopt(name, soft, at)
+  }
+
+  /** Stored responses in memory that a purge would take. */
+  matching(what: PurgeRequest, policies: readonly CachePolicy[] = []): number {
+    return matching(this.#core, purgeNames(what, policies))
+  }
+
+  /** All that is stored for a URL. */
+  entries(url: string, policies: readonly CachePolicy[] = []): Promise<EntryReport[]> {
+    const urls = forwardedUrls(url, policies)
+    const keys = new Set<string>()
+    for (const { key } of policies) for (const one of urls) keys.add(`${key.prefix}${one}`)
+    return entriesOf(this.#core, urls, [...keys])
+  }
+
+  /** To apply purges noted earlier, and to hear of new ones. */
   get epochs(): PurgeEpochs {
     return this.#core.epochs
   }
@@ -381,4 +399,6 @@ export class ResponseCache {
 }
 
 export type { Forward, ForwardOptions } from './core.ts'
+export type { EntryReport } from './inspection.ts'
 export type { CacheRequest } from './key/cache-key.ts'
+export type { PurgeNote, PurgeRequest } from './purge/purge-request.ts'

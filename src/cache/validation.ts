@@ -53,7 +53,9 @@ export function forwardReason(core: CacheCore, p: Pending, isPartial: boolean): 
     const now = core.clock.monotonic()
     return now < p.stored.freshUntil && !p.stored.isSoftPurged ? 'request' : 'stale'
   }
-  return p.variants === undefined ? 'uri-miss' : 'vary-miss'
+  // What a purge has taken is not another variant.
+  const isElsewhere = p.variants?.responses.some((response) => isLive(core, response)) === true
+  return isElsewhere ? 'vary-miss' : 'uri-miss'
 }
 
 /** The request without its client: what happens to it later changes no record. */

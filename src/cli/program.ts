@@ -4,6 +4,9 @@ import { Command, CommanderError } from 'commander'
 import { CONFIG_DEFAULT, CONFIG_FLAG, CONFIG_HELP } from './config-argument.ts'
 import { EXIT, type ExitCode, type Terminal } from './terminal.ts'
 
+/** Where the control port is unless the config says otherwise. */
+const CONTROL = 'http://127.0.0.1:9090'
+
 /**
  * Runs one command line.
  * @param args  without the interpreter and the script
@@ -106,6 +109,62 @@ function buildProgram(terminal: Terminal, done: (code: ExitCode) => void): Comma
       const { geo } = await import('./geo.ts')
       done(await geo(addresses, options, terminal))
     })
+
+  const controlled = (command: Command): Command =>
+    command
+      .option('--control <url>', 'control port of the gateway, or path of its socket', CONTROL)
+      .option('--token-env <name>', 'environment variable that holds the token')
+      .option('--json', 'print JSON')
+
+  controlled(
+    verb('purge [url...]', 'take stored responses out of the cache', [
+      'purge https://www.example.com/news',
+      'purge --tag product-42 --soft',
+      'purge --prefix www.example.com/images/ --dry-run',
+    ]),
+  )
+    .option('--prefix <host/path>', 'everything below a path; may be repeated', collect)
+    .option('--host <host>', 'everything of a host; may be repeated', collect)
+    .option('--tag <tag>', 'everything with a tag; may be repeated', collect)
+    .option('--everything', 'all that is stored')
+    .option('--soft', 'mark as stale instead: validated at the next use')
+    .option('--dry-run', 'only count what would go')
+    .option('--key <text>', 'idempotency key: the same order is carried out once')
+    .action(async (urls, options) => {
+      const { purge } = await import('./purge.ts')
+      done(await purge(urls, options, terminal))
+    })
+
+  controlled(
+    verb('warm [url...]', 'fetch URLs, so that they are stored before anybody asks', [
+      'warm https://www.example.com/ https://www.example.com/app.js',
+      'warm --file urls.txt --concurrency 8',
+    ]),
+  )
+    .option('--file <file>', 'a URL a line')
+    .option('-H, --header <header>', "a request header, 'name: value'; may be repeated", collect)
+    .option('--concurrency <count>', 'requests at a time', '4')
+    .action(async (urls, options) => {
+      const { warm } = await import('./warm.ts')
+      done(await warm(urls, options, terminal))
+    })
+
+  const cache = verb('cache', 'what is stored: stat, get', [
+    'cache stat',
+    'cache get https://www.example.com/news --json',
+  ])
+  controlled(cache.command('stat').description('tiers, counters and hit ratio by route')).action(
+    async (options) => {
+      const { cacheStat } = await import('./cache.ts')
+      done(await cacheStat(options, terminal))
+    },
+  )
+  controlled(
+    cache.command('get <url>').description('what is stored for a URL (exit code 1: nothing)'),
+  ).action(async (url, options) => {
+    const { cacheGet } = await import('./cache.ts')
+    done(await cacheGet(url, options, terminal))
+  })
 
   verb('schema', 'print the JSON Schema of the config', ['schema > meridian.schema.json']).action(
     async () => {

@@ -46,7 +46,10 @@ describe('a command line that cannot be understood', () => {
 })
 
 describe('help', () => {
-  const verbs = ['start', 'demo', 'check', 'explain', 'geo', 'schema', 'init']
+  const verbs = [
+    ...['start', 'demo', 'check', 'explain', 'geo', 'schema', 'init'],
+    ...['purge', 'warm', 'cache'],
+  ]
 
   it('tells the verbs', async () => {
     const { code, out } = await meridian(['--help'])

@@ -86,6 +86,12 @@ export class MemoryStore implements CacheStore {
     return this.#window.peek(key) ?? this.#main?.peek(key)
   }
 
+  /** All that is stored, for people who ask; not counted as uses. */
+  *responses(): Generator<StoredResponse> {
+    for (const node of this.#window.values()) yield* node.responses
+    if (this.#main !== undefined) for (const node of this.#main.values()) yield* node.responses
+  }
+
   put(response: StoredResponse, maxVariants: number): void {
     const { key } = response
     const inMain = this.#main?.peek(key)

@@ -10,6 +10,7 @@ import type { OriginHealth } from '../../health/board.ts'
 import { isInMask } from '../../steering/regions.ts'
 import type { Explanation } from '../../telemetry/explain.ts'
 import { exposition } from '../../telemetry/exposition.ts'
+import { instanceCacheView } from './cache-control.ts'
 import { explainExchange } from './explain.ts'
 import { oldest } from './geo-file.ts'
 import type { Instance } from './instance.ts'
@@ -30,6 +31,7 @@ export function instanceView(instance: Instance): AdminView {
       return result
     },
     events: (since, limit, kind) => instance.telemetry.events.since(since, limit, kind),
+    cache: instanceCacheView(instance),
     onRefused: (reason, peer, path) =>
       instance.telemetry.note('security', 'admin-refused', { reason, peer, path }),
     onFailed: (error, path) =>

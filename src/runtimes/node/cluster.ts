@@ -5,6 +5,7 @@
 import cluster, { type Worker } from 'node:cluster'
 import type { StatusReport } from '../../admin/view.ts'
 import { type AdminView, ExplainError, type ExplainQuery } from '../../admin/view.ts'
+import type { PurgeNote } from '../../cache/response-cache.ts'
 import { ConfigError } from '../../config/errors.ts'
 import type { EventKind, GatewayEvent } from '../../telemetry/events.ts'
 import type { Explanation } from '../../telemetry/explain.ts'
@@ -13,6 +14,12 @@ import { Mask } from '../../telemetry/mask.ts'
 import type { MetricsSnapshot } from '../../telemetry/metrics.ts'
 import { startAdmin } from './admin-server.ts'
 import { statusOf } from './admin-view.ts'
+import {
+  answerAboutCache,
+  type CacheQuestion,
+  cacheView,
+  type PurgeAudit,
+} from './cache-control.ts'
 import { workerNumber } from './cache-tiers.ts'
 import { nodeRandom } from './clock.ts'
 import type { ConfigBundle, ConfigFile } from './config-file.ts'
@@ -22,11 +29,16 @@ import { operationsLog } from './operations-log.ts'
 import { addressesOf, type RunningGateway, reloadNow, watch } from './start.ts'
 
 const ANSWER_MS = 5000
+/** Warming is as slow as the origins are. */
+const WARM_ANSWER_MS = 600_000
+/** Purges kept for a worker that is not there; beyond it, it is told to purge everything. */
+const MISSED_PURGES = 1000
 /** A worker that dies younger than this is started again only after a pause, which doubles. */
 const YOUNG_MS = 5000
 const LONGEST_PAUSE_MS = 30_000
 
 type Question =
+  | CacheQuestion
   | { readonly ask: 'metrics' | 'status' }
   | { readonly ask: 'explain'; readonly query: ExplainQuery }
   | {
@@ -40,6 +52,7 @@ type Command = { readonly command: 'reload' | 'reopen-log' | 'stop' }
 type FromWorker =
   | { readonly ready: readonly number[] }
   | { readonly failed: string }
+  | { readonly purged: readonly PurgeNote[] }
   | { readonly id: number; readonly answer: unknown }
 
 // The worker's side --------------------------------------------------------------------------------
@@ -74,12 +87,28 @@ export async function runWorker(file: ConfigFile, bundle: ConfigBundle): Promise
     }
     void answer(instance, message).then((value) => send({ id: message.id, answer: value }))
   })
+  tellPurges(instance, (purged) => send({ purged }))
   process.on('disconnect', stop)
   // The primary decides; the terminal sends these to the whole group.
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR1'] as const)
     process.on(signal, () => {})
   send({ ready: [...instance.ports] })
   return { addresses: addressesOf(bundle.config.listen.addresses, instance.ports), close }
+}
+
+/** What unsafe requests have invalidated here is told to the others, once for each turn of the loop. */
+function tellPurges(instance: Instance, tell: (notes: readonly PurgeNote[]) => void): void {
+  let pending: PurgeNote[] = []
+  instance.gateway.services.cache?.epochs.onPurge((name, soft, _at, isOwn) => {
+    if (!isOwn) return
+    if (pending.length === 0) {
+      setImmediate(() => {
+        tell(pending)
+        pending = []
+      })
+    }
+    pending.push({ name, soft })
+  })
 }
 
 async function answer(instance: Instance, question: Question): Promise<unknown> {
@@ -92,6 +121,8 @@ async function answer(instance: Instance, question: Question): Promise<unknown> 
       return instance.telemetry.events.since(question.since, question.limit, question.kind)
     case 'explain':
       return explainExchange(instance, question.query)
+    default:
+      return answerAboutCache(instance, question)
   }
 }
 
@@ -100,6 +131,8 @@ async function answer(instance: Instance, question: Question): Promise<unknown> 
 class Workers {
   readonly #pending = new Map<number, (answer: unknown) => void>()
   readonly #count: number
+  /** Purges that a worker has missed, by its number, while there was none. */
+  readonly #missed = new Map<number, CacheQuestion[]>()
   #nextId = 1
   #pauseMs = 250
   #isStopping = false
@@ -139,15 +172,20 @@ class Workers {
         if ('ready' in message) {
           isReady = true
           if (this.ports.length === 0) this.ports = message.ready
+          for (const question of this.#missed.get(number) ?? []) void this.ask(worker, question)
+          this.#missed.delete(number)
           resolve()
         } else if ('failed' in message) {
           reject(new ConfigError([{ path: 'workers', message: message.failed }]))
+        } else if ('purged' in message) {
+          void this.purge({ ask: 'cache-adopt', notes: message.purged }, undefined, worker)
         } else {
           this.#pending.get(message.id)?.(message.answer)
         }
       })
       worker.on('exit', (code, signal) => {
         if (this.#isStopping) return
+        if (!this.#missed.has(number)) this.#missed.set(number, [])
         if (isFirst && !isReady) {
           reject(
             new ConfigError([
@@ -181,7 +219,8 @@ class Workers {
   ask(worker: Worker, question: Question): Promise<unknown> {
     const id = this.#nextId++
     return new Promise((resolve) => {
-      const timer = setTimeout(() => settle(undefined), ANSWER_MS)
+      const patience = question.ask === 'cache-warm' ? WARM_ANSWER_MS : ANSWER_MS
+      const timer = setTimeout(() => settle(undefined), patience)
       const settle = (value: unknown) => {
         clearTimeout(timer)
         this.#pending.delete(id)
@@ -194,6 +233,37 @@ class Workers {
 
   async askAll(question: Question): Promise<unknown[]> {
     const answers = await Promise.all(this.live.map((worker) => this.ask(worker, question)))
+    return answers.filter((one) => one !== undefined)
+  }
+
+  /**
+   * Every worker purges, and those that are being replaced will.
+   * @param audit goes to one of them
+   * @param from  the worker that has done it already
+   */
+  async purge(
+    question: CacheQuestion,
+    audit: PurgeAudit | undefined,
+    from?: Worker,
+  ): Promise<unknown[]> {
+    for (const [number, questions] of this.#missed) {
+      questions.push(question)
+      if (questions.length > MISSED_PURGES) {
+        const notes = [{ name: 'all', soft: false }]
+        this.#missed.set(number, [{ ask: 'cache-adopt', notes }])
+      }
+    }
+    const others = this.live.filter((worker) => worker !== from)
+    const answers = await Promise.all(
+      others.map((worker, index) =>
+        this.ask(
+          worker,
+          index === 0 && audit !== undefined && question.ask === 'cache-purge'
+            ? { ...question, audit }
+            : question,
+        ),
+      ),
+    )
     return answers.filter((one) => one !== undefined)
   }
 
@@ -287,6 +357,9 @@ function primaryView(workers: Workers, bundle: ConfigBundle): AdminView {
         .sort((a, b) => a.time - b.time)
         .slice(-limit)
     },
+    cache: cacheView((question, audit) =>
+      question.ask === 'cache-purge' ? workers.purge(question, audit) : workers.askAll(question),
+    ),
     onFailed: (error, path) =>
       operationsLog.error('the control port failed', { path, error: error.message }),
   }
