@@ -23,6 +23,7 @@ import type { Place, RetryPolicy, RouteTimeouts } from './upstream/attempt.ts'
 import type { Pool } from './upstream/pool.ts'
 import type { RouteWaf } from './waf/waf.ts'
 
+import type { Hold } from './upstream/hold.ts'
 export interface CompiledRoute {
   readonly ref: RouteRef
   readonly bodyLimit: number
@@ -90,3 +91,5 @@ export interface Snapshot {
   readonly start: () => void
   readonly stop: () => void
 }
+  /** Where requests wait while nothing is up. */
+  readonly hold: Hold

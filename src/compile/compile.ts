@@ -24,6 +24,7 @@ import { steeringRequest } from '../steps/steer.ts'
 import { DebugGate } from '../telemetry/debug-headers.ts'
 import type { Place } from '../upstream/attempt.ts'
 import type { Pool } from '../upstream/pool.ts'
+import { Hold } from '../upstream/hold.ts'
 import { scoreSubject } from '../waf/detect/score-subject.ts'
 import { DETECTORS } from '../waf/detectors.ts'
 import { Waf } from '../waf/waf.ts'
@@ -162,6 +163,7 @@ export async function compileSnapshot(
     placesByRegion,
     regionOfOrigin: regionOfOrigin(placesByRegion),
     steering,
+    hold: holdFor(board, platform),
     sticky,
     limits,
     identity,
@@ -190,6 +192,16 @@ function regionPlaces(
   const places: Place[][] = regions.ids().map(() => [])
   for (const { id, pools: names } of configs) {
     const index = regions.indexOf(id)
+/** Requests that wait for an origin are woken when one comes up. */
+function holdFor(board: HealthBoard, platform: Platform): Hold {
+  const hold = new Hold(platform.clock, platform.random)
+  board.subscribe(({ origin }) => {
+    const index = board.indexOf(origin)
+    if (hold.waiting > 0 && board.isUp(index)) hold.recovered(index)
+  })
+  return hold
+}
+
     if (index === undefined) continue
     for (const name of names) {
       const pool = pools.get(name)

@@ -4,8 +4,11 @@ import type { LoadedConfig } from '../config/load.ts'
 import { parseOriginUrl } from '../config/paths.ts'
 import type { OriginConfig, PoolConfig } from '../config/sections/pools.ts'
 import type { OriginAddress, OriginTls } from '../ports.ts'
+import { maglevTable } from '../upstream/balance.ts'
+import { LatencySketch } from '../upstream/latency.ts'
+import { PeakEwma } from '../upstream/peak-ewma.ts'
 import type { Origin, Pool } from '../upstream/pool.ts'
-import { RetryBudget } from '../upstream/retry-budget.ts'
+import { HedgeBudget, RetryBudget } from '../upstream/retry-budget.ts'
 
 /** Retries as a share of a pool's requests when its routes say nothing else, per cent. */
 const DEFAULT_BUDGET = 20
@@ -41,7 +44,16 @@ export function compilePools(
       connectTimeoutMs: config.timeouts.connect,
       firstByteTimeoutMs: config.timeouts.firstByte,
       idleTimeoutMs: config.timeouts.idle,
-      budget: new RetryBudget(budgets.get(id) ?? DEFAULT_BUDGET),
+      slowStartMs: config.slowStart,
+      panic:
+        config.panic === undefined
+          ? undefined
+          : { below: config.panic.below / 100, mode: config.panic.mode },
+      budget: new RetryBudget(budgets.get(id) ?? DEFAULT_BUDGET, before?.budget),
+      hedges: before?.hedges ?? new HedgeBudget(),
+      latency: before?.latency ?? new LatencySketch(),
+      shares: new Float64Array(config.origins.length),
+      table: config.balance === 'maglev' ? maglevTable(config.origins) : undefined,
       turn: before?.turn ?? 0,
     })
   }
@@ -95,6 +107,8 @@ function compileOrigin(
     weight: config.weight,
     host: config.host,
     inFlight: before?.inFlight ?? 0,
+    restUntil: before?.restUntil ?? 0,
+    latency: before?.latency ?? new PeakEwma(),
   }
 }
 

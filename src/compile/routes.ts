@@ -76,10 +76,20 @@ export function compileRoute(
     limits: context.limits.route(config.limits, `${path}.limits`, report),
     retry: {
       tries: retry.tries,
+      regions: retry.regions,
       deadlineMs: retry.deadline,
+      perTryMs: retry.perTry ?? Number.POSITIVE_INFINITY,
       statuses: new Set(retry.statuses),
       methods: new Set(retry.methods),
+      idempotencyKey: retry.idempotencyKey,
+      adaptive: retry.adaptive,
+      announceDeadline: retry.announceDeadline,
       bodyLimit: retry.bodyLimit,
+      holdMs: retry.hold,
+      hedge:
+        retry.hedge === undefined
+          ? undefined
+          : { afterMs: retry.hedge.after, percent: retry.hedge.percent },
     },
     timeouts: {
       connectMs: timeouts.connect,

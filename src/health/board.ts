@@ -13,6 +13,7 @@ import {
   type ProbeResult,
 } from './active.ts'
 import { type EjectionCause, type Outcome, Outlier, type OutlierRules } from './outlier.ts'
+import { slowStartFactor } from './slow-start.ts'
 
 /** How good an origin is to send to; balancing takes the first tier that is not empty. */
 export type Tier =
@@ -105,6 +106,7 @@ export class HealthBoard {
   readonly #regions: readonly HealthRegion[]
   readonly #random: Random
   readonly #onEvent: (event: HealthEvent) => void
+  readonly #listeners = new Set<(event: HealthEvent) => void>()
   /** Earliest time at which an ejection ends. */
   #nextChange = Number.POSITIVE_INFINITY
 
@@ -178,9 +180,32 @@ export class HealthBoard {
     return isUsable(record.tier) && (record.tier !== 'trial' || record.trialSince === undefined)
   }
 
-  /** When the origin came up last; null if it has been up from the start. For slow start. */
+  /**
+   * How gladly the origin is chosen: 3 up, 2 before its first check, 1 on trial and free, 0 not at all.
+   * One that is not checked and not heard of is as good as any: there is nothing better to wait for.
+   */
+  standing(index: number): 0 | 1 | 2 | 3 {
+    const { tier, activeRules, trialSince } = this.#at(index)
+    if (tier === 'up') return 3
+    if (tier === 'unknown') return activeRules === undefined ? 3 : 2
+    return tier === 'trial' && trialSince === undefined ? 1 : 0
+  }
+
+  /** When the origin came up last; null if it has been up from the start. */
   upSince(index: number): Millis | null {
     return this.#at(index).upSince
+  }
+
+  /** Share of its weight that an origin gets while it comes back, 0.1 to 1. */
+  slowStart(index: number, windowMs: Millis, now: Millis): number {
+    const { upSince } = this.#at(index)
+    return upSince === null || windowMs === 0 ? 1 : slowStartFactor(now - upSince, windowMs)
+  }
+
+  /** Calls `listener` with every change of a tier; the answer ends it. */
+  subscribe(listener: (event: HealthEvent) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
   }
 
   /** Share of a pool's weight that is usable, 0 to 1; for panic rules. */
@@ -339,7 +364,9 @@ export class HealthBoard {
     else if (!isUsable(from)) record.upSince = now
     if (to !== 'trial') record.trialSince = undefined
     this.#refresh()
-    this.#onEvent({ at: now, origin: record.id, from, to, cause })
+    const event = { at: now, origin: record.id, from, to, cause }
+    this.#onEvent(event)
+    for (const listener of this.#listeners) listener(event)
   }
 
   #refresh(): void {

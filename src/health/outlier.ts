@@ -7,8 +7,11 @@ import type { OutlierConfig } from '../config/sections/health.ts'
 import type { Millis } from '../exchange.ts'
 import type { UpstreamErrorClass } from '../ports.ts'
 
-/** How an attempt ended. `gateway-error` is 502, 503 or 504 from the origin itself. */
-export type Outcome = 'ok' | UpstreamErrorClass | 'gateway-error'
+/**
+ * How an attempt ended. `gateway-error` is 502, 503 or 504 from the origin itself; `overloaded` is one
+ * with `Retry-After`: an origin that knows its limits is not dead.
+ */
+export type Outcome = 'ok' | UpstreamErrorClass | 'gateway-error' | 'overloaded'
 
 export interface OutlierRules {
   readonly consecutiveConnect: number
@@ -48,6 +51,7 @@ export function weigh(outcome: Outcome): 'success' | 'failure' | 'nothing' {
     case 'cancelled':
     case 'request-body':
     case 'stale-connection':
+    case 'overloaded':
       return 'nothing'
     default:
       return 'failure'

@@ -90,6 +90,40 @@ export const CATALOGUE = {
     'from',
     'to',
   ),
+  retryBudgetEmpty: counter(
+    'meridian_upstream_retry_budget_empty_total',
+    'Retries that were not made because the pool’s budget was used up.',
+    'pool',
+  ),
+  heldRequests: counter(
+    'meridian_upstream_held_requests_total',
+    'Requests that waited for an origin to come up: `served`, `failed`, or `full` when too many waited already.',
+    'outcome',
+  ),
+  hedges: counter(
+    'meridian_upstream_hedges_total',
+    'Requests sent to a second origin for speed: it `won` or `lost`; `refused` when it would have been too much load.',
+    'outcome',
+  ),
+  mirrored: counter(
+    'meridian_mirror_requests_total',
+    'Requests repeated to a mirror: `match`, a difference in `status` or `body`, `unknown` when the bodies were too long to compare, `failed`, or `dropped`.',
+    'route',
+    'result',
+  ),
+  rolloutRequests: counter(
+    'meridian_rollout_requests_total',
+    'Requests in a rollout, by the arm they were in and whether that arm failed them.',
+    'rollout',
+    'arm',
+    'outcome',
+  ),
+  rolloutPercent: gauge(
+    'meridian_rollout_percent',
+    'min',
+    'Share of clients in the new arm, per cent.',
+    'rollout',
+  ),
   wafMatches: counter(
     'meridian_waf_matches_total',
     'Rule matches, by the action carried out (`simulated` when it was not).',

@@ -69,6 +69,12 @@ export class GatewayMetrics {
   readonly #attempts
   readonly #attemptDuration
   readonly #failovers
+  readonly #retryBudgetEmpty
+  readonly #heldRequests
+  readonly #hedges
+  readonly mirrored
+  readonly rolloutRequests
+  readonly rolloutPercent
   readonly #wafMatches
   /** Reused for each look-up; `slot` does not keep them. */
   readonly #labels5: [string, string, string, string, string] = ['', '', '', '', '']
@@ -122,6 +128,12 @@ export class GatewayMetrics {
       evictions: registry.scalar(CATALOGUE.cacheEvictions),
       rejections: registry.scalar(CATALOGUE.cacheRejections),
       collapsed: registry.scalar(CATALOGUE.cacheCollapsed),
+    this.#retryBudgetEmpty = registry.scalar(CATALOGUE.retryBudgetEmpty)
+    this.#heldRequests = registry.scalar(CATALOGUE.heldRequests)
+    this.#hedges = registry.scalar(CATALOGUE.hedges)
+    this.mirrored = registry.scalar(CATALOGUE.mirrored)
+    this.rolloutRequests = registry.scalar(CATALOGUE.rolloutRequests)
+    this.rolloutPercent = registry.scalar(CATALOGUE.rolloutPercent)
       fills: registry.scalar(CATALOGUE.cacheFills),
       fillsFailed: registry.scalar(CATALOGUE.cacheFillsFailed),
       filling: registry.scalar(CATALOGUE.cacheFilling),
@@ -174,6 +186,13 @@ export class GatewayMetrics {
   /** Counts one finished request. */
   observe(record: RequestRecord): void {
     const route = orNone(record.route)
+  /** What attempts count besides themselves. */
+  readonly upstream = {
+    budgetEmpty: (pool: string): void => this.#retryBudgetEmpty.add([pool]),
+    held: (outcome: 'served' | 'failed' | 'full'): void => this.#heldRequests.add([outcome]),
+    hedged: (outcome: 'won' | 'lost' | 'refused'): void => this.#hedges.add([outcome]),
+  }
+
     const five = this.#labels5
     five[0] = route
     five[1] = METHODS.has(record.method) ? record.method : '_OTHER'

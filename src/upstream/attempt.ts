@@ -1,93 +1,56 @@
 /**
- * Attempts at origins until one answers, within what may be re-sent (RFC 9110 §9.2.2), a number of tries,
+ * Attempts at origins until one answers, within what may be sent again (`resend.ts`), a number of tries,
  * a deadline and a retry budget. The caller's places are in order and already lawful: nothing outside
- * them is ever tried.
+ * them is ever tried, held for, or hedged to.
  */
-import type { Attempt, BodySource, ByteSink, ByteStream, Millis } from '../exchange.ts'
-import type { ProblemCode } from '../http/problem.ts'
+import type { Attempt, Millis } from '../exchange.ts'
 import {
-  type Clock,
-  type Random,
-  type Upstream,
   type UpstreamCall,
   UpstreamError,
   type UpstreamErrorClass,
   type UpstreamReply,
 } from '../ports.ts'
-import { chooseOrigin, type Origin, type OriginHealth, type Pool } from './pool.ts'
+import { chooseOrigin } from './balance.ts'
+import { AttemptsFailed, PROBLEM_OF } from './failure.ts'
+import { hedged } from './hedge.ts'
+import type { AttemptPorts, OutgoingRequest, Place, RetryPolicy, RouteTimeouts } from './policy.ts'
+import { isAvailable, isInPanic, type Origin, type Pool } from './pool.ts'
+import {
+  type BodyState,
+  backoffMs,
+  MOST_DEPTH,
+  MOST_PATIENCE_MS,
+  MOST_REST_MS,
+  RETRY_FIELD,
+  resendAfter,
+  retryAfterMs,
+  retryDepth,
+} from './resend.ts'
+import { WatchedStream } from './watched-stream.ts'
 
-/** A pool of a region, in the order in which regions are to be tried. */
-export interface Place {
-  readonly region: string
-  readonly pool: Pool
-}
-
-export interface RetryPolicy {
-  /** Most attempts, the first one counted. */
-  readonly tries: number
-  /** For all attempts together, until the response header. */
-  readonly deadlineMs: Millis
-  readonly statuses: ReadonlySet<number>
-  readonly methods: ReadonlySet<string>
-  readonly bodyLimit: number
-}
-
-/** Instead of the pool's. */
-export interface RouteTimeouts {
-  readonly connectMs?: number | undefined
-  readonly firstByteMs?: number | undefined
-  readonly idleMs?: number | undefined
-}
-
-export type OriginOutcome = 'ok' | 'gateway-error' | UpstreamErrorClass
-
-/** What attempts tell of origins, by `Origin.health`; times are monotonic. */
-export interface HealthReporter extends OriginHealth {
-  began(origin: number, now: Millis): void
-  report(origin: number, outcome: OriginOutcome, now: Millis): void
-}
-
-export interface AttemptPorts {
-  readonly upstream: Upstream
-  readonly clock: Clock
-  readonly random: Random
-  readonly health: HealthReporter
-}
-
-export interface OutgoingRequest {
-  readonly method: string
-  readonly path: string
-  /** For the Host given: flat fields without Content-Length. */
-  readonly fields: (host: string | undefined) => string[]
-  readonly body: BodySource | null
-  /** For `ip-hash`. */
-  readonly clientKey: string
-  readonly upgrade?: 'websocket' | undefined
-  readonly onInterim?: ((status: number, headers: string[]) => void) | undefined
-}
+export { AttemptsFailed } from './failure.ts'
+export type {
+  HealthReporter,
+  OriginOutcome,
+  Place,
+  RetryPolicy,
+  RouteTimeouts,
+  UpstreamMeter,
+} from './policy.ts'
 
 /** Known-length response bodies up to this size are held until complete, so that a cut one fails over. */
 const COLLECT_BYTES = 64 * 1024
+/** An adaptive first-byte timeout is no shorter than this, and stands on this many answers. */
+const LEAST_FIRST_BYTE_MS = 300
+const LEAST_SAMPLES = 100
+/** Below this share of a pool nothing is hedged. */
+const HEDGE_PANIC = 0.5
 
-/** Every attempt failed, or none could be made. An `UpstreamError`, so that the cache may answer instead. */
-export class AttemptsFailed extends UpstreamError {
-  readonly code: ProblemCode
-  constructor(code: ProblemCode, options?: ErrorOptions) {
-    const kind = options?.cause instanceof UpstreamError ? options.cause.kind : 'connect'
-    super(kind, code, options)
-    this.code = code
-  }
-}
-
-const PROBLEM_OF: Readonly<Record<UpstreamErrorClass, ProblemCode>> = {
-  connect: 'origin-connect',
-  'stale-connection': 'origin-reset',
-  reset: 'origin-reset',
-  protocol: 'origin-protocol',
-  timeout: 'origin-timeout',
-  truncated: 'origin-truncated',
-  cancelled: 'client-closed',
-  'request-body': 'body-cut',
+interface Target {
+  readonly place: Place
+  readonly origin: Origin
+  /** Not on a connection that was used before. */
+  readonly fresh?: boolean
 }
 
 /** The attempts of one request. */
@@ -99,13 +62,26 @@ export class Attempts {
   readonly #policy: RetryPolicy
   readonly #timeouts: RouteTimeouts
   readonly #ports: AttemptPorts
-  readonly #startedAt: Millis
+  readonly #deadline: Millis
+  readonly #isRepeatable: boolean
   readonly #tried: Origin[] = []
-  #call: UpstreamCall | undefined
+  readonly #regions: string[] = []
+  readonly #calls: UpstreamCall[] = []
+  #made = 0
   #cancelled = false
+  /** Ends a pause or a wait. */
+  #wake: (() => void) | undefined
+  /** Whose budget its retries are taken from. */
+  #payer: Pool | undefined
   /** The budget was asked before the failed reply was let go. */
   #retryIsPaid = false
-  #staleRetry: { place: Place; origin: Origin } | undefined
+  #hasRetriedStale = false
+  /** How long the origin wants to be left alone before it is asked again. */
+  #retryAfter: Millis | undefined
+  #repeats = 0
+  /** No attempt since the last wait reached an origin. */
+  #onlyConnects = true
+  #heldUntil: Millis | undefined
 
   constructor(
     places: readonly Place[],
@@ -119,103 +95,178 @@ export class Attempts {
     this.#policy = policy
     this.#timeouts = timeouts
     this.#ports = ports
-    this.#startedAt = ports.clock.monotonic()
+    this.#isRepeatable =
+      policy.methods.has(request.method) ||
+      (policy.idempotencyKey && request.received.has('idempotency-key'))
+    const left = request.timeLeftMs ?? policy.deadlineMs
+    this.#deadline = ports.clock.monotonic() + Math.min(policy.deadlineMs, left)
   }
 
   /** The client has left. */
   cancel(): void {
     this.#cancelled = true
-    this.#call?.cancel()
+    this.#wake?.()
+    for (const call of this.#calls) call.cancel()
   }
 
   /** @throws AttemptsFailed */
   async run(): Promise<UpstreamReply> {
-    const { clock } = this.#ports
-    let lastError: UpstreamError | undefined
-    for (let attempt = 1; ; attempt++) {
-      const next = this.#staleRetry ?? this.#next()
-      const isStaleRetry = this.#staleRetry !== undefined
-      this.#staleRetry = undefined
-      if (next === undefined) throw this.#failed(lastError)
-      const { place, origin } = next
-      if (attempt === 1) place.pool.budget.onRequest()
-      else if (
-        !isStaleRetry &&
-        !this.#retryIsPaid &&
-        !place.pool.budget.mayRetry(clock.monotonic())
-      ) {
-        throw this.#failed(lastError)
+    const { clock, meter } = this.#ports
+    let target = this.#next()
+    this.#payer = target?.place.pool
+    this.#payer?.budget.onRequest(clock.monotonic())
+    let first: UpstreamError | undefined
+    for (;;) {
+      if (target === undefined) {
+        target = await this.#hold(first)
+        continue
       }
-      this.#retryIsPaid = false
-      const isLast = attempt >= this.#policy.tries
-      const result = await this.#once(place, origin, isLast)
-      if (!(result instanceof UpstreamError)) return result
-      lastError = result
-      if (this.#cancelled || isLast || !this.#mayResend(result)) throw this.#failed(result)
-      if (result.kind === 'stale-connection' && !isStaleRetry) this.#staleRetry = next
-      if (clock.monotonic() - this.#startedAt >= this.#policy.deadlineMs) {
-        throw new AttemptsFailed('deadline', { cause: result })
+      this.#made++
+      const result = await this.#attempt(target)
+      if (!(result instanceof UpstreamError)) {
+        if (this.#heldUntil !== undefined) meter?.held('served')
+        return result
       }
+      first ??= result
+      target = await this.#again(result, target, first)
     }
   }
 
-  /** The first healthy untried origin in order of places; then, failing open, any untried one. */
-  #next(): { place: Place; origin: Origin } | undefined {
-    const { health, random } = this.#ports
-    for (const mustBeUp of UP_FIRST) {
+  #attempt(target: Target): Promise<UpstreamReply | UpstreamError> {
+    const { hedge } = this.#policy
+    if (hedge === undefined || this.#made > 1 || !this.#isHedgeable) return this.#once(target)
+    const { clock, health, meter } = this.#ports
+    const { pool } = target.place
+    pool.hedges.onRequest(hedge.percent)
+    const now = clock.monotonic()
+    if (isInPanic(pool, health, pool.panic?.below ?? HEDGE_PANIC)) return this.#once(target)
+    const isKnown = hedge.afterMs === undefined && pool.latency.count(now) >= LEAST_SAMPLES
+    const afterMs = hedge.afterMs ?? (isKnown ? pool.latency.quantile(0.95, now) : undefined)
+    if (afterMs === undefined) return this.#once(target)
+    return hedged(afterMs, clock, meter, (isHedge) => {
+      if (!isHedge) return this.#started(target)
+      if (this.#made >= this.#policy.tries || this.#cancelled) return undefined
+      // A second request is a gamble on a well origin; none is made on a last resort.
+      const other = this.#next('healthy')
+      if (other === undefined) return undefined
+      if (!pool.hedges.take()) return 'refused'
+      this.#made++
+      return this.#started(other)
+    })
+  }
+
+  #started(target: Target) {
+    const before = this.#calls.length
+    const result = this.#once(target)
+    // `#once` sends before it waits.
+    const call = this.#calls[before]
+    return { result, cancel: () => call?.cancel() }
+  }
+
+  get #isHedgeable(): boolean {
+    const { method, body, upgrade } = this.#request
+    return (method === 'GET' || method === 'HEAD') && body === null && upgrade === undefined
+  }
+
+  /** Where to go after a failure. @throws AttemptsFailed */
+  async #again(
+    error: UpstreamError,
+    last: Target,
+    first: UpstreamError,
+  ): Promise<Target | undefined> {
+    const { clock, random, health } = this.#ports
+    if (error.kind !== 'connect') this.#onlyConnects = false
+    const resend = resendAfter(error.kind, this.#isRepeatable, this.#bodyState)
+    if (this.#cancelled || resend === 'no' || this.#depth > MOST_DEPTH) throw this.#failed(error)
+    if (resend === 'same-fresh' && !this.#hasRetriedStale) {
+      this.#hasRetriedStale = true
+      this.#made--
+      return { ...last, fresh: true }
+    }
+    if (clock.monotonic() >= this.#deadline) throw new AttemptsFailed('deadline', { cause: error })
+    const after = this.#retryAfter
+    this.#retryAfter = undefined
+    if (this.#made >= this.#policy.tries) return this.#hold(error)
+    let target = after === undefined ? this.#next() : last
+    let pause = after
+    const mayRepeat = resend === 'elsewhere' && health.isUp(last.origin.health)
+    if (target === undefined && mayRepeat) {
+      target = last
+      pause = backoffMs(this.#repeats++, random.next())
+    }
+    if (target === undefined) return this.#hold(error)
+    if (!this.#retryIsPaid && !this.#mayRetry(clock.monotonic())) throw this.#failed(first)
+    this.#retryIsPaid = false
+    if (pause !== undefined) await this.#pause(pause, error)
+    return target
+  }
+
+  /**
+   * The first untried origin that is well, in order of places; then, failing open, any untried one.
+   * @param scope the last thing to try
+   */
+  #next(scope: 'healthy' | 'any' = 'any'): Target | undefined {
+    const { health, random, clock } = this.#ports
+    const now = clock.monotonic()
+    const mayTrial = this.#isRepeatable && this.#bodyState !== 'spent'
+    for (const each of SCOPES) {
       for (const place of this.#places) {
+        if (!this.#mayEnter(place.region)) continue
+        const { pool } = place
         const origin = chooseOrigin(
-          place.pool,
+          pool,
           health,
           this.#tried,
-          mustBeUp,
+          each,
+          mayTrial,
           this.#request.clientKey,
+          now,
           random,
         )
-        if (origin !== undefined) {
-          this.#tried.push(origin)
-          return { place, origin }
-        }
+        if (origin === undefined) continue
+        this.#tried.push(origin)
+        if (!this.#regions.includes(place.region)) this.#regions.push(place.region)
+        return { place, origin }
       }
+      if (each === scope) return undefined
     }
     return undefined
   }
 
-  async #once(
-    place: Place,
-    origin: Origin,
-    isLast: boolean,
-  ): Promise<UpstreamReply | UpstreamError> {
-    const { clock, health, upstream } = this.#ports
+  #mayEnter(region: string): boolean {
+    return this.#regions.length < this.#policy.regions || this.#regions.includes(region)
+  }
+
+  async #once({ place, origin, fresh }: Target): Promise<UpstreamReply | UpstreamError> {
+    const { clock, health, upstream, hold } = this.#ports
     const { pool } = place
     const request = this.#request
     const startedAt = clock.monotonic()
-    const remaining = this.#policy.deadlineMs - (startedAt - this.#startedAt)
+    const remaining = this.#deadline - startedAt
     if (remaining <= 0) return new UpstreamError('timeout', 'the deadline has passed')
     origin.inFlight++
     health.began(origin.health, startedAt)
+    let call: UpstreamCall | undefined
     let reply: UpstreamReply
     try {
       const body = request.body === null ? null : request.body.open()
-      const fields = request.fields(origin.host)
       const length = body instanceof Uint8Array ? body.length : (request.body?.length ?? null)
-      if (request.body !== null && length !== null) fields.push('content-length', String(length))
-      const call = upstream.send(origin.address, {
+      const total = Math.min(remaining, this.#policy.perTryMs)
+      call = upstream.send(origin.address, {
         method: request.method,
         path: request.path,
-        headers: fields,
+        headers: this.#fields(origin, length, remaining),
         body,
-        connectTimeoutMs: Math.min(remaining, this.#timeouts.connectMs ?? pool.connectTimeoutMs),
-        firstByteTimeoutMs: Math.min(
-          remaining,
-          this.#timeouts.firstByteMs ?? pool.firstByteTimeoutMs,
-        ),
+        connectTimeoutMs: Math.min(total, this.#timeouts.connectMs ?? pool.connectTimeoutMs),
+        firstByteTimeoutMs: Math.min(total, this.#firstByteMs(pool, startedAt)),
+        totalTimeoutMs: total,
         idleTimeoutMs: this.#timeouts.idleMs ?? pool.idleTimeoutMs,
         collectBytes: COLLECT_BYTES,
+        ...(fresh === true ? { fresh } : {}),
         ...(request.upgrade === undefined ? {} : { upgrade: request.upgrade }),
-        ...(request.onInterim === undefined ? {} : { onInterim: request.onInterim }),
+        interim: request.interim,
       })
-      this.#call = call
+      this.#calls.push(call)
       if (this.#cancelled) call.cancel()
       reply = await call.reply
     } catch (error) {
@@ -226,35 +277,58 @@ export class Attempts {
           : new UpstreamError('request-body', (error as Error).message, { cause: error })
       const now = clock.monotonic()
       health.report(origin.health, failure.kind, now)
+      if (isOriginsFault(failure.kind)) origin.latency.failed(now - startedAt, now)
       this.#note(place, origin, failure.kind, null, now - startedAt)
       return failure
     } finally {
-      this.#call = undefined
+      if (call !== undefined) this.#calls.splice(this.#calls.indexOf(call), 1)
     }
     const now = clock.monotonic()
-    const isRetryStatus = this.#policy.statuses.has(reply.status)
-    const outcome: OriginOutcome =
-      reply.status === 502 || reply.status === 503 || reply.status === 504 ? 'gateway-error' : 'ok'
+    const duration = now - startedAt
+    const { status } = reply
+    const isRetryStatus = this.#policy.statuses.has(status)
+    const rest = isRetryStatus ? retryAfterMs(reply.headers, clock.now()) : undefined
+    if (rest !== undefined && rest > 0) origin.restUntil = now + Math.min(rest, MOST_REST_MS)
+    const isGatewayError = status === 502 || status === 503 || status === 504
+    const outcome = rest !== undefined ? 'overloaded' : isGatewayError ? 'gateway-error' : 'ok'
     health.report(origin.health, outcome, now)
-    this.#note(
-      place,
-      origin,
-      isRetryStatus ? `status-${reply.status}` : 'ok',
-      reply.status,
-      now - startedAt,
-    )
-    if (isRetryStatus && !isLast && this.#mayRetryStatus() && pool.budget.mayRetry(now)) {
-      this.#retryIsPaid = true
+    pool.latency.observe(duration, now)
+    if (outcome === 'ok') origin.latency.observe(duration, now)
+    else origin.latency.failed(duration, now)
+    if (outcome === 'ok' && hold !== undefined && hold.waiting > 0) hold.recovered(origin.health)
+    this.#note(place, origin, isRetryStatus ? `status-${status}` : 'ok', status, duration)
+    if (isRetryStatus && this.#mayRetryStatus(rest, now)) {
       const { body } = reply
       if (body !== null && !(body instanceof Uint8Array)) body.cancel()
       origin.inFlight--
-      return new UpstreamError('reset', `status ${reply.status}`)
+      return new UpstreamError('reset', `status ${status}`)
     }
     if (reply.body !== null && !(reply.body instanceof Uint8Array)) {
       return { ...reply, body: new WatchedStream(reply.body, origin, health, clock) }
     }
     origin.inFlight--
     return reply
+  }
+
+  #firstByteMs(pool: Pool, now: Millis): Millis {
+    const most = this.#timeouts.firstByteMs ?? pool.firstByteTimeoutMs
+    const { adaptive, tries } = this.#policy
+    // The last attempt has all the time there is, for answers that are slow by nature.
+    if (!adaptive || this.#made >= tries || !this.#isRepeatable) return most
+    if (pool.latency.count(now) < LEAST_SAMPLES) return most
+    return Math.min(most, Math.max(LEAST_FIRST_BYTE_MS, 3 * pool.latency.quantile(0.99, now)))
+  }
+
+  #fields(origin: Origin, length: number | null, remaining: Millis): string[] {
+    const fields = this.#request.fields(origin.host)
+    if (this.#request.body !== null && length !== null) {
+      fields.push('content-length', String(length))
+    }
+    if (this.#made > 1) setField(fields, RETRY_FIELD, String(this.#depth + this.#made - 1))
+    if (this.#policy.announceDeadline) {
+      setField(fields, 'x-request-timeout-ms', String(Math.floor(remaining)))
+    }
+    return fields
   }
 
   #note(place: Place, origin: Origin, outcome: string, status: number | null, durationMs: Millis) {
@@ -268,23 +342,103 @@ export class Attempts {
     })
   }
 
-  #mayRetryStatus(): boolean {
-    if (!this.#policy.methods.has(this.#request.method)) return false
-    if (this.#request.body !== null && !this.#request.body.isReplayable) return false
+  /** Whether a reply with a status to be retried is let go: only if there is something to hope for. */
+  #mayRetryStatus(rest: Millis | undefined, now: Millis): boolean {
+    const isAllowed = this.#isRepeatable && this.#bodyState !== 'spent' && this.#depth <= MOST_DEPTH
+    if (!isAllowed || this.#made >= this.#policy.tries) return false
+    if (!this.#hasUntried(now)) {
+      if (rest === undefined || rest > MOST_PATIENCE_MS || now + rest >= this.#deadline)
+        return false
+      this.#retryAfter = rest
+    }
+    this.#retryIsPaid = this.#mayRetry(now)
+    if (!this.#retryIsPaid) this.#retryAfter = undefined
+    return this.#retryIsPaid
+  }
+
+  /**
+   * Asks the budget of the pool that the request came for: a region that takes over from another gets its
+   * retries by the other's traffic, of which it has seen none yet.
+   */
+  #mayRetry(now: Millis): boolean {
+    const pool = this.#payer
+    if (pool === undefined || pool.budget.mayRetry(now)) return true
+    this.#ports.meter?.budgetEmpty(pool.id)
+    return false
+  }
+
+  #hasUntried(now: Millis): boolean {
     const { health } = this.#ports
-    return this.#places.some((place) =>
-      place.pool.origins.some(
-        (origin) =>
-          origin.weight > 0 && !this.#tried.includes(origin) && health.isUp(origin.health),
-      ),
+    return this.#places.some(
+      ({ region, pool }) =>
+        this.#mayEnter(region) &&
+        pool.origins.some(
+          (origin) => !this.#tried.includes(origin) && isAvailable(origin, health, now),
+        ),
     )
   }
 
-  #mayResend(error: UpstreamError): boolean {
-    const { body, method } = this.#request
-    if (error.kind === 'cancelled' || error.kind === 'request-body') return false
-    if (body !== null && !body.isReplayable) return false
-    return error.kind === 'connect' || this.#policy.methods.has(method)
+  /**
+   * Waits for an origin to come up, if that is what the route wants and nothing is up; then everything
+   * begins anew.
+   * @throws AttemptsFailed
+   */
+  async #hold(error: UpstreamError | undefined): Promise<Target | undefined> {
+    const { clock, hold, meter } = this.#ports
+    const { holdMs } = this.#policy
+    const now = clock.monotonic()
+    const isPossible =
+      hold !== undefined && holdMs > 0 && !this.#cancelled && this.#request.upgrade === undefined
+    const isSafe = this.#isRepeatable && this.#bodyState !== 'spent' && this.#onlyConnects
+    if (!isPossible || !isSafe || this.#hasUntried(now)) throw this.#failed(error)
+    const isFirst = this.#heldUntil === undefined
+    this.#heldUntil ??= Math.min(now + holdMs, this.#deadline)
+    if (hold.isFull && isFirst) {
+      meter?.held('full')
+      this.#heldUntil = undefined
+      throw this.#failed(error)
+    }
+    const mayTry =
+      now < this.#heldUntil &&
+      (await hold.wait(this.#places, this.#heldUntil, (cancel) => {
+        this.#wake = cancel
+      }))
+    this.#wake = undefined
+    if (!mayTry) {
+      meter?.held('failed')
+      throw this.#failed(error)
+    }
+    this.#tried.length = 0
+    this.#regions.length = 0
+    this.#made = 0
+    this.#repeats = 0
+    return this.#next()
+  }
+
+  /** @throws AttemptsFailed when the deadline comes first */
+  async #pause(duration: Millis, error: UpstreamError): Promise<void> {
+    const { clock } = this.#ports
+    if (clock.monotonic() + duration >= this.#deadline) {
+      throw new AttemptsFailed('deadline', { cause: error })
+    }
+    await new Promise<void>((resolve) => {
+      const cancel = clock.after(duration, resolve)
+      this.#wake = () => {
+        cancel()
+        resolve()
+      }
+    })
+    this.#wake = undefined
+    if (this.#cancelled) throw this.#failed(error)
+  }
+
+  get #bodyState(): BodyState {
+    const { body } = this.#request
+    return body === null ? 'none' : body.isReplayable ? 'replayable' : 'spent'
+  }
+
+  get #depth(): number {
+    return retryDepth(this.#request.received.get(RETRY_FIELD))
   }
 
   #failed(error: UpstreamError | undefined): AttemptsFailed {
@@ -294,54 +448,18 @@ export class Attempts {
   }
 }
 
-const UP_FIRST = [true, false]
+const SCOPES = ['healthy', 'any'] as const
 
-/** A response body on its way: tells health when it is cut, and ends the origin's in-flight count. */
-class WatchedStream implements ByteStream {
-  readonly length: number | null
-  readonly #inner: ByteStream
-  readonly #origin: Origin
-  readonly #health: HealthReporter
-  readonly #clock: Clock
-  #isOver = false
+function isOriginsFault(kind: UpstreamErrorClass): boolean {
+  return kind !== 'cancelled' && kind !== 'request-body' && kind !== 'stale-connection'
+}
 
-  constructor(inner: ByteStream, origin: Origin, health: HealthReporter, clock: Clock) {
-    this.length = inner.length
-    this.#inner = inner
-    this.#origin = origin
-    this.#health = health
-    this.#clock = clock
+function setField(fields: string[], name: string, value: string): void {
+  for (let i = 0; i < fields.length; i += 2) {
+    if ((fields[i] as string).toLowerCase() === name) {
+      fields[i + 1] = value
+      return
+    }
   }
-
-  pipe(sink: ByteSink): void {
-    this.#inner.pipe({
-      write: (chunk) => sink.write(chunk),
-      end: (trailers) => {
-        this.#over()
-        sink.end(trailers)
-      },
-      fail: (error) => {
-        if (!this.#isOver && error instanceof UpstreamError) {
-          this.#health.report(this.#origin.health, error.kind, this.#clock.monotonic())
-        }
-        this.#over()
-        sink.fail(error)
-      },
-    })
-  }
-
-  resume(): void {
-    this.#inner.resume()
-  }
-
-  cancel(reason?: Error): void {
-    this.#over()
-    this.#inner.cancel(reason)
-  }
-
-  #over(): void {
-    if (this.#isOver) return
-    this.#isOver = true
-    this.#origin.inFlight--
-  }
+  fields.push(name, value)
 }

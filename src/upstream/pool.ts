@@ -1,8 +1,12 @@
 /**
- * Pools at run time: origins with their load, and how one is chosen among those that may be used.
+ * Pools at run time: origins with their load, and which of them a request may go to. How one is chosen
+ * among those is in `balance.ts`.
  */
-import type { OriginAddress, Random } from '../ports.ts'
-import type { RetryBudget } from './retry-budget.ts'
+import type { Millis } from '../exchange.ts'
+import type { OriginAddress } from '../ports.ts'
+import type { LatencySketch } from './latency.ts'
+import type { PeakEwma } from './peak-ewma.ts'
+import type { HedgeBudget, RetryBudget } from './retry-budget.ts'
 
 export interface Origin {
   readonly id: string
@@ -15,9 +19,26 @@ export interface Origin {
   readonly host: string | undefined
   /** Attempts under way. */
   inFlight: number
+  /** Until then it asked to be left alone (`Retry-After`); monotonic. */
+  restUntil: Millis
+  readonly latency: PeakEwma
 }
 
-export type Balance = 'least-request' | 'round-robin' | 'random' | 'ip-hash'
+export type Balance =
+  | 'least-request'
+  | 'peak-ewma'
+  | 'round-robin'
+  | 'random'
+  | 'ip-hash'
+  | 'ip-hash-bounded'
+  | 'maglev'
+
+export interface Panic {
+  /** Share of the pool's weight that is usable, 0 to 1, below which it panics. */
+  readonly below: number
+  /** Send to all of its origins as if they were well, or to none of them. */
+  readonly mode: 'all' | 'none'
+}
 
 export interface Pool {
   readonly id: string
@@ -26,143 +47,104 @@ export interface Pool {
   readonly connectTimeoutMs: number
   readonly firstByteTimeoutMs: number
   readonly idleTimeoutMs: number
+  /** Time in which an origin that came back gets its full share; 0 is at once. */
+  readonly slowStartMs: Millis
+  readonly panic: Panic | undefined
   readonly budget: RetryBudget
+  readonly hedges: HedgeBudget
+  /** Time to the response header, over all origins. */
+  readonly latency: LatencySketch
+  /** Share of each origin in the choice under way, by index; 0 may not be chosen. Scratch. */
+  readonly shares: Float64Array
+  /** Lookup table of `maglev`. */
+  readonly table: Uint16Array | undefined
   /** Position of round robin. */
   turn: number
 }
 
-/** What the balancer must know of health; `health/` implements it. */
+/** How gladly an origin is chosen; balancing takes the best kind that is there. */
+export const OUT = 0
+/** Back from an ejection: one request at a time, and only such as could fail over. */
+export const TRIAL = 1
+/** Its first check is still to come. */
+export const UNKNOWN = 2
+export const UP = 3
+export type Standing = typeof OUT | typeof TRIAL | typeof UNKNOWN | typeof UP
+
+/** What balancing must know of health; `health/` implements it. Origins by `Origin.health`. */
 export interface OriginHealth {
-  /** @param origin `Origin.health` */
   isUp(origin: number): boolean
+  standing(origin: number): Standing
+  /** Share of its weight that an origin gets, 0.1 to 1: less while it comes back. */
+  slowStart(origin: number, windowMs: Millis, now: Millis): number
+  /** Share of a pool's weight that is usable, 0 to 1. */
+  usableShare(pool: string): number
 }
 
-/** Origins already tried for this request; small, so a list. */
-export type Tried = readonly Origin[]
+/** Which origins of a pool come into question. */
+export type Scope =
+  /** Those that are well. */
+  | 'healthy'
+  /** All that were not tried: failing open is better than refusing. */
+  | 'any'
+
+/** Whether less of the pool is usable than it needs. */
+export function isInPanic(pool: Pool, health: OriginHealth, below: number): boolean {
+  return health.usableShare(pool.id) < below
+}
+
+/** Whether the origin may get a request now, were it the only one. */
+export function isAvailable(origin: Origin, health: OriginHealth, now: Millis): boolean {
+  return origin.weight > 0 && origin.restUntil <= now && health.isUp(origin.health)
+}
 
 /**
- * The next origin to try.
- * @param mustBeUp  false when nothing healthy is left and failing open is better than refusing
- * @param key       for `ip-hash`: the client's address
- * @returns undefined when every origin has been tried, or none may be used
+ * Writes each origin's share into `pool.shares`.
+ * @param tried     origins that this request has been to
+ * @param mayTrial  whether the request could fail over from an origin on trial
+ * @returns the sum; 0 when none may be chosen
  */
-export function chooseOrigin(
+export function weigh(
   pool: Pool,
   health: OriginHealth,
-  tried: Tried,
-  mustBeUp: boolean,
-  key: string,
-  random: Random,
-): Origin | undefined {
-  const { origins } = pool
-  if (origins.length === 1) {
-    const only = origins[0] as Origin
-    return isUsable(only, health, tried, mustBeUp) ? only : undefined
-  }
-  switch (pool.balance) {
-    case 'least-request':
-      return leastRequest(pool, health, tried, mustBeUp, random)
-    case 'round-robin':
-      return roundRobin(pool, health, tried, mustBeUp)
-    case 'random':
-      return weightedRandom(origins, health, tried, mustBeUp, random)
-    case 'ip-hash':
-      return rendezvous(origins, health, tried, mustBeUp, key)
-  }
-}
-
-function isUsable(origin: Origin, health: OriginHealth, tried: Tried, mustBeUp: boolean): boolean {
-  return origin.weight > 0 && !tried.includes(origin) && (!mustBeUp || health.isUp(origin.health))
-}
-
-/** The less busy of two drawn by weight ("power of two choices", Mitzenmacher 2001). */
-function leastRequest(
-  pool: Pool,
-  health: OriginHealth,
-  tried: Tried,
-  mustBeUp: boolean,
-  random: Random,
-): Origin | undefined {
-  const first = weightedRandom(pool.origins, health, tried, mustBeUp, random)
-  if (first === undefined) return undefined
-  const second = weightedRandom(pool.origins, health, tried, mustBeUp, random) ?? first
-  return (second.inFlight + 1) / second.weight < (first.inFlight + 1) / first.weight
-    ? second
-    : first
-}
-
-function weightedRandom(
-  origins: readonly Origin[],
-  health: OriginHealth,
-  tried: Tried,
-  mustBeUp: boolean,
-  random: Random,
-): Origin | undefined {
+  tried: readonly Origin[],
+  scope: Scope,
+  mayTrial: boolean,
+  now: Millis,
+): number {
+  const { origins, shares, panic } = pool
+  const isPanic = panic !== undefined && isInPanic(pool, health, panic.below)
+  if (isPanic && panic.mode === 'none') return 0
+  const ignoresHealth = scope === 'any' || isPanic
+  const best = ignoresHealth ? OUT : bestStanding(pool, health, tried, now)
+  if (best === OUT && !ignoresHealth) return 0
   let total = 0
-  let chosen: Origin | undefined
-  // Reservoir sampling by weight: one pass, nothing allocated.
-  for (const origin of origins) {
-    if (!isUsable(origin, health, tried, mustBeUp)) continue
-    total += origin.weight
-    if (random.next() * total < origin.weight) chosen = origin
-  }
-  return chosen
-}
-
-/** Each origin in turn, `weight` shares of a cycle each, spread by a golden-ratio stride. */
-function roundRobin(
-  pool: Pool,
-  health: OriginHealth,
-  tried: Tried,
-  mustBeUp: boolean,
-): Origin | undefined {
-  const { origins } = pool
-  let total = 0
-  for (const origin of origins) {
-    if (isUsable(origin, health, tried, mustBeUp)) total += origin.weight
-  }
-  if (total === 0) return undefined
-  pool.turn = (pool.turn + 0.618_033_988_749_895) % 1
-  let point = pool.turn * total
-  for (const origin of origins) {
-    if (!isUsable(origin, health, tried, mustBeUp)) continue
-    point -= origin.weight
-    if (point < 0) return origin
-  }
-  return origins.find((origin) => isUsable(origin, health, tried, mustBeUp))
-}
-
-/** Highest random weight (Thaler and Ravishankar 1998): a client keeps its origin while that is up. */
-function rendezvous(
-  origins: readonly Origin[],
-  health: OriginHealth,
-  tried: Tried,
-  mustBeUp: boolean,
-  key: string,
-): Origin | undefined {
-  let best: Origin | undefined
-  let bestScore = Number.NEGATIVE_INFINITY
-  for (const origin of origins) {
-    if (!isUsable(origin, health, tried, mustBeUp)) continue
-    const unit = (hash32(origin.id, hash32(key, 0x811c9dc5)) + 0.5) / 4294967296
-    const score = -origin.weight / Math.log(unit)
-    if (score > bestScore) {
-      bestScore = score
-      best = origin
+  for (let i = 0; i < origins.length; i++) {
+    const origin = origins[i] as Origin
+    let share = tried.includes(origin) ? 0 : origin.weight
+    if (share > 0 && !ignoresHealth) {
+      const standing = origin.restUntil > now ? OUT : health.standing(origin.health)
+      const isChosen = standing === best || (standing === TRIAL && mayTrial)
+      share = isChosen ? share * health.slowStart(origin.health, pool.slowStartMs, now) : 0
     }
+    shares[i] = share
+    total += share
+  }
+  return total
+}
+
+function bestStanding(
+  pool: Pool,
+  health: OriginHealth,
+  tried: readonly Origin[],
+  now: Millis,
+): Standing {
+  let best: Standing = OUT
+  for (const origin of pool.origins) {
+    if (origin.weight === 0 || origin.restUntil > now || tried.includes(origin)) continue
+    const standing = health.standing(origin.health)
+    if (standing > best) best = standing
+    if (best === UP) return UP
   }
   return best
-}
-
-/** FNV-1a with a final mix; for spreading only. */
-export function hash32(text: string, seed: number): number {
-  let hash = seed
-  for (let i = 0; i < text.length; i++) {
-    hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
-  }
-  hash ^= hash >>> 16
-  hash = Math.imul(hash, 0x85ebca6b)
-  hash ^= hash >>> 13
-  hash = Math.imul(hash, 0xc2b2ae35)
-  return (hash ^ (hash >>> 16)) >>> 0
 }

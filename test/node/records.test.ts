@@ -91,7 +91,7 @@ describe('the record of a request', () => {
     {
       name: 'failed',
       run: () => request('/down'),
-      line: { status: 502, outcome: 'origin-connect', route: 'down', attempts: 1 },
+      line: { status: 502, outcome: 'origin-connect', route: 'down', attempts: 2 },
       counted: { status_class: '5xx', route: 'down' },
     },
     {

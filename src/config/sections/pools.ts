@@ -1,7 +1,7 @@
 /** Origins, grouped into pools that answer for one another (`pools`). */
 import * as v from 'valibot'
 import { filePath, originUrl, parseOriginUrl } from '../paths.ts'
-import { duration, identifier, nonNegativeInteger, positiveInteger } from '../values.ts'
+import { duration, identifier, nonNegativeInteger, percent, positiveInteger } from '../values.ts'
 import { HealthSection, OutlierSection } from './health.ts'
 
 const hostHeader = v.pipe(
@@ -87,11 +87,44 @@ export const PoolSection = v.pipe(
     ),
     balance: v.pipe(
       v.optional(
-        v.picklist(['least-request', 'round-robin', 'random', 'ip-hash']),
+        v.picklist([
+          'least-request',
+          'peak-ewma',
+          'round-robin',
+          'random',
+          'ip-hash',
+          'ip-hash-bounded',
+          'maglev',
+        ]),
         'least-request',
       ),
       v.description(
-        'How an origin is chosen among the healthy ones: the less busy of two drawn ones, in turn, at random, or by the client’s address.',
+        'How an origin is chosen among the healthy ones: of two drawn ones the less busy, or the one that answers sooner (`peak-ewma`); in turn; at random; by the client’s address: its first choice, the first that has no more than 125 % of its share of the load (`ip-hash-bounded`), or by a table for large pools (`maglev`).',
+      ),
+    ),
+    slowStart: v.pipe(
+      v.optional(duration, '30s'),
+      v.description(
+        'Time in which an origin that came back goes from a tenth of its weight to all of it; 0 is at once. Not at the start of the gateway.',
+      ),
+    ),
+    panic: v.pipe(
+      v.optional(
+        v.strictObject({
+          below: v.pipe(
+            v.optional(percent, 50),
+            v.description('Share of the pool’s weight that is up, per cent.'),
+          ),
+          mode: v.pipe(
+            v.picklist(['all', 'none']),
+            v.description(
+              'Use all of its origins as if they were well, so that the few are not buried; or none, so that other pools take over at once.',
+            ),
+          ),
+        }),
+      ),
+      v.description(
+        'What to do when little of the pool is up. Left out: those that are up get everything.',
       ),
     ),
     health: v.pipe(

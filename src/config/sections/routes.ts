@@ -137,7 +137,31 @@ const Retry = v.strictObject({
   ),
   deadline: v.pipe(
     v.optional(duration, '30s'),
-    v.description('For all attempts together, until the response header.'),
+    v.description(
+      'For all attempts together, until the response header. A trusted proxy may shorten it by `x-request-timeout-ms`.',
+    ),
+  ),
+  perTry: v.pipe(
+    v.optional(duration),
+    v.description(
+      'For one attempt, connecting included, until the response header. Left out: `connect` and `firstByte` alone.',
+    ),
+  ),
+  adaptive: v.pipe(
+    v.optional(v.boolean(), false),
+    v.description(
+      'Let all attempts but the last wait no longer than three times the pool’s 99th percentile (300 ms at least) for a request that may be sent twice.',
+    ),
+  ),
+  announceDeadline: v.pipe(
+    v.optional(v.boolean(), false),
+    v.description('Tell origins how much time is left: `x-request-timeout-ms`.'),
+  ),
+  regions: v.pipe(
+    v.optional(v.pipe(positiveInteger, v.maxValue(10)), 2),
+    v.description(
+      'Most regions of one request, the first one counted, so that a request that fails everywhere does not travel the world. Pools that stand in no region count as one each.',
+    ),
   ),
   statuses: v.pipe(
     v.optional(
@@ -152,14 +176,43 @@ const Retry = v.strictObject({
     v.description('Response statuses that are tried again elsewhere.'),
   ),
   methods: v.pipe(
-    v.optional(v.array(methodName), () => ['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']),
+    v.optional(v.array(methodName), () => ['GET', 'HEAD', 'OPTIONS', 'QUERY', 'PUT', 'DELETE']),
     v.description(
       'Methods that may be sent twice. Others are retried only when nothing of them reached an origin.',
+    ),
+  ),
+  idempotencyKey: v.pipe(
+    v.optional(v.boolean(), false),
+    v.description(
+      'Whether a request with `Idempotency-Key` may be sent twice whatever its method: only if the origins know the key.',
     ),
   ),
   bodyLimit: v.pipe(
     v.optional(size, '64KiB'),
     v.description('Request bodies up to this size are kept for another attempt.'),
+  ),
+  hold: v.pipe(
+    v.optional(duration, '0s'),
+    v.description(
+      'How long a request that may be sent twice waits while no origin can be reached, for one to come up; 0 is off. At most 256 wait.',
+    ),
+  ),
+  hedge: v.pipe(
+    v.optional(
+      v.strictObject({
+        after: v.pipe(
+          v.optional(duration),
+          v.description('Left out: the pool’s 95th percentile, once it is known.'),
+        ),
+        percent: v.pipe(
+          v.optional(percent, 5),
+          v.description('Most second requests, as a share of all that could have one, per cent.'),
+        ),
+      }),
+    ),
+    v.description(
+      'Send a GET or HEAD that takes long to a second origin too, and take the first answer. Never while less than half of the pool is up.',
+    ),
   ),
 })
 

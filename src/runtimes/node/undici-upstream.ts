@@ -26,7 +26,8 @@ const QUEUE_BYTES = 64 * 1024
 interface OriginPool {
   readonly pool: Pool
   readonly key: string
-  readonly path: string
+  /** For requests that must not share a connection with earlier ones; made when one comes. */
+  fresh: Pool | undefined
 }
 
 export interface UndiciUpstreamOptions {
@@ -44,7 +45,11 @@ export class UndiciUpstream implements Upstream {
 
   send(origin: OriginAddress, request: UpstreamRequest): UpstreamCall {
     const call = new Call(request)
-    call.dispatch(this.#pool(origin), originUrl(origin))
+    const entry = this.#entry(origin)
+    if (request.fresh === true) {
+      entry.fresh ??= this.#make(origin)
+      call.dispatch(entry.fresh, originUrl(origin))
+    } else call.dispatch(entry.pool, originUrl(origin))
     return call
   }
 
@@ -53,22 +58,28 @@ export class UndiciUpstream implements Upstream {
     for (const [id, entry] of this.#pools) {
       if (wanted.has(id)) continue
       this.#pools.delete(id)
-      void entry.pool.close()
+      letGo(entry)
     }
   }
 
   async close(): Promise<void> {
     const pools = [...this.#pools.values()]
     this.#pools.clear()
-    await Promise.all(pools.map((entry) => entry.pool.destroy()))
+    await Promise.all(pools.flatMap(({ pool, fresh }) => [pool.destroy(), fresh?.destroy()]))
   }
 
-  #pool(origin: OriginAddress): Pool {
+  #entry(origin: OriginAddress): OriginPool {
     const known = this.#pools.get(origin.id)
-    if (known !== undefined && known.key === poolKey(origin)) return known.pool
-    if (known !== undefined) void known.pool.close()
+    if (known !== undefined && known.key === poolKey(origin)) return known
+    if (known !== undefined) letGo(known)
+    const entry = { pool: this.#make(origin), key: poolKey(origin), fresh: undefined }
+    this.#pools.set(origin.id, entry)
+    return entry
+  }
+
+  #make(origin: OriginAddress): Pool {
     const { tls } = origin
-    const pool = new Pool(originUrl(origin), {
+    return new Pool(originUrl(origin), {
       connections: origin.maxConnections,
       pipelining: 1,
       allowH2: origin.http2,
@@ -94,8 +105,6 @@ export class UndiciUpstream implements Upstream {
       keepAliveTimeout: 4000,
       keepAliveMaxTimeout: 60_000,
     })
-    this.#pools.set(origin.id, { pool, key: poolKey(origin), path: originUrl(origin) })
-    return pool
   }
 
   #connector(originId: string, options: buildConnector.BuildOptions): buildConnector.connector {
@@ -113,6 +122,12 @@ export class UndiciUpstream implements Upstream {
       return socket
     }
   }
+}
+
+/** Requests under way end first. */
+function letGo({ pool, fresh }: OriginPool): void {
+  void pool.close()
+  void fresh?.close()
 }
 
 function originUrl(origin: OriginAddress): string {
@@ -148,6 +163,7 @@ class Call implements UpstreamCall, ByteStream {
   #abort: ((error?: Error) => void) | undefined
   #resumeOrigin: (() => void) | undefined
   #timer: NodeJS.Timeout | undefined
+  #startedAt = 0
   #connected = false
   #answered = false
   #settled = false
@@ -171,6 +187,7 @@ class Call implements UpstreamCall, ByteStream {
 
   dispatch(pool: Pool, origin: string): void {
     const request = this.#request
+    if (request.totalTimeoutMs !== undefined) this.#startedAt = performance.now()
     this.#timer = setTimeout(onConnectTimeout, request.connectTimeoutMs, this)
     const { body } = request
     const options: Dispatcher.DispatchOptions = {
@@ -181,6 +198,8 @@ class Call implements UpstreamCall, ByteStream {
       headers: request.headers,
       body: body === null ? null : body instanceof Uint8Array ? body : readableFrom(body),
       bodyTimeout: request.idleTimeoutMs,
+      // On an HTTP/2 connection there is nothing to close: the connections of the fresh pool are young.
+      ...(request.fresh === true ? { reset: true } : {}),
       ...(request.upgrade === undefined ? {} : { upgrade: request.upgrade }),
     }
     try {
@@ -224,7 +243,15 @@ class Call implements UpstreamCall, ByteStream {
     this.#abort = abort
     this.#connected = true
     clearTimeout(this.#timer)
-    this.#timer = setTimeout(onFirstByteTimeout, this.#request.firstByteTimeoutMs, this)
+    const { firstByteTimeoutMs, totalTimeoutMs } = this.#request
+    const left =
+      totalTimeoutMs === undefined
+        ? firstByteTimeoutMs
+        : Math.min(
+            firstByteTimeoutMs,
+            Math.max(1, totalTimeoutMs - (performance.now() - this.#startedAt)),
+          )
+    this.#timer = setTimeout(onFirstByteTimeout, left, this)
   }
 
   onBodySent(): void {
@@ -244,7 +271,7 @@ class Call implements UpstreamCall, ByteStream {
 
   onHeaders(status: number, rawHeaders: Buffer[], resume: () => void): boolean {
     if (status < 200) {
-      this.#request.onInterim?.(status, decodeHeaders(rawHeaders))
+      this.#request.interim?.interim(status, decodeHeaders(rawHeaders))
       return true
     }
     clearTimeout(this.#timer)
@@ -309,7 +336,8 @@ class Call implements UpstreamCall, ByteStream {
     const detail = error.code === undefined ? error.message : `${error.code}: ${error.message}`
     let kind: UpstreamErrorClass
     if (error instanceof RequestBodyError) kind = 'request-body'
-    else if (!this.#connected) kind = 'connect'
+    // REFUSED_STREAM: the origin says that it has not begun (RFC 9113 §8.7). Node tells only in words.
+    else if (!this.#connected || detail.includes('NGHTTP2_REFUSED_STREAM')) kind = 'connect'
     else if (this.#answered) kind = 'truncated'
     else if (error.code?.startsWith('HPE_') || error.code === 'UND_ERR_HEADERS_OVERFLOW')
       kind = 'protocol'
