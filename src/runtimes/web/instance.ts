@@ -29,12 +29,15 @@ export interface ConfigTexts {
   readonly files?: Readonly<Record<string, string>> | undefined
 }
 
+/** Texts of `rules/NAME.json` by name, or what finds them. */
+export type Rulesets = Readonly<Record<string, string>> | ((name: string) => string | undefined)
+
 export interface WebGatewayOptions extends ConfigTexts {
   readonly name?: Platform['name'] | undefined
   /** Where `{"env": …}` secrets come from. */
   readonly env?: Readonly<Record<string, unknown>> | undefined
   /** Rulesets that come with the gateway (`rules/NAME.json`), by name. */
-  readonly rulesets?: Readonly<Record<string, string>> | undefined
+  readonly rulesets?: Rulesets | undefined
   readonly capabilities?: Capabilities | undefined
   readonly upstream?: Upstream | undefined
   readonly keys?: KeySource | undefined
@@ -201,7 +204,10 @@ export function compileOptions(
   return {
     platform,
     slots,
-    builtInRuleset: (name) => (Object.hasOwn(rulesets, name) ? rulesets[name] : undefined),
+    builtInRuleset:
+      typeof rulesets === 'function'
+        ? rulesets
+        : (name) => (Object.hasOwn(rulesets, name) ? rulesets[name] : undefined),
     onHealthEvent: (event) => {
       telemetry.metrics.healthTransitions.add([event.origin, event.from, event.to])
       telemetry.note('health', `${event.from} to ${event.to}`, {

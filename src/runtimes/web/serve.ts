@@ -22,6 +22,11 @@ export interface RequestInfo {
   readonly place?: PlatformPlace | undefined
 }
 
+export interface ServeOptions extends RespondOptions {
+  /** Told of the exchange before anything is decided about it. */
+  readonly onAdmitted?: ((x: Passage) => void) | undefined
+}
+
 /** How much of a request body is kept for another attempt. */
 const REPLAY_BYTES = 64 * 1024
 const NO_INFO: RequestInfo = Object.freeze({})
@@ -38,10 +43,11 @@ export function serve(
   gateway: Gateway,
   request: Request,
   info: RequestInfo = NO_INFO,
-  options: RespondOptions = {},
+  options: ServeOptions = {},
 ): Response | Promise<Response> {
   const serving: Serving = { gateway, request, body: null }
   const x = gateway.admit(rawRequest(request), peerOf(info), serving, openBody)
+  options.onAdmitted?.(x)
   const reply = gateway.handle(x)
   if (!(reply instanceof Promise)) return respond(x, serving, reply, options)
   // The client may leave while we wait; where the platform tells, what is under way is stopped.
