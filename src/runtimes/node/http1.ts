@@ -63,6 +63,9 @@ class Serving implements InterimSink {
   }
 }
 
+/** A new connection's first request may be on its way for so long when a drain begins. */
+const FRESH_MS = 500
+
 const CONNECTION = Symbol('connection')
 const SERVING = Symbol('serving')
 interface Marked {
@@ -76,6 +79,8 @@ export class Http1Front {
   readonly server: http.Server
   readonly #gateway: Gateway
   readonly #listen: ListenConfig
+  /** Connections without a request so far, and since when: Node does not count them as idle. */
+  readonly #fresh = new Map<Duplex, number>()
   #draining = false
 
   constructor(gateway: Gateway, listen: ListenConfig) {
@@ -100,6 +105,10 @@ export class Http1Front {
     this.server.timeout = 0
     this.server.maxRequestsPerSocket = limits.requestsPerConnection
     this.server.maxConnections = limits.connections
+    this.server.on('connection', (socket) => {
+      this.#fresh.set(socket, performance.now())
+      socket.on('close', () => this.#fresh.delete(socket))
+    })
     this.server.on('request', (request, response) => this.#onRequest(request, response, false))
     this.server.on('checkContinue', (request, response) => this.#onRequest(request, response, true))
     this.server.on('checkExpectation', (request, response) =>
@@ -114,10 +123,12 @@ export class Http1Front {
     this.server.emit('listening')
   }
 
-  /** Finish what is under way, take nothing new on kept-alive connections. */
+  /** Finish what is under way, take nothing new on kept-alive connections. To be called until all are gone. */
   drain(): void {
     this.#draining = true
     this.server.closeIdleConnections()
+    const longAgo = performance.now() - FRESH_MS
+    for (const [socket, since] of this.#fresh) if (since < longAgo) socket.destroy()
   }
 
   #connectionOf(socket: Duplex): Connection {
@@ -134,6 +145,7 @@ export class Http1Front {
       served: 0,
     }
     marked[CONNECTION] = connection
+    this.#fresh.delete(socket)
     // Before Node's own listeners, one of which would let the next waiting request begin.
     socket.prependListener('close', () => onConnectionClosed(connection))
     return connection

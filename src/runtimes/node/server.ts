@@ -125,12 +125,15 @@ export class NodeServer {
     this.#http2.drain()
     const deadline = performance.now() + drainMs
     while (this.#sockets.size > 0 && performance.now() < deadline) {
-      this.#http1.server.closeIdleConnections()
+      this.#http1.drain()
       await new Promise((resolve) => setTimeout(resolve, 25))
     }
     const cut = this.#sockets.size
     this.#http2.destroy()
     for (const socket of this.#sockets) socket.destroy()
+    // What was cut leaves its record when its connection is closed.
+    for (let i = 0; i < 100 && this.#sockets.size > 0; i++) await nextTurn()
+    await nextTurn()
     return cut
   }
 
@@ -138,6 +141,8 @@ export class NodeServer {
     for (const { certificates } of this.#listeners) certificates?.refresh()
   }
 }
+
+const nextTurn = () => new Promise<void>((resolve) => setImmediate(resolve))
 
 function bind(server: net.Server, config: ListenAddressConfig, index: number): Promise<void> {
   return new Promise((resolve, reject) => {
