@@ -64,8 +64,10 @@ export async function runWorker(file: ConfigFile, bundle: ConfigBundle): Promise
   try {
     instance = await Instance.start(bundle, { worker: workerNumber() })
   } catch (error) {
-    send({ failed: error instanceof Error ? error.message : String(error) })
-    throw error
+    // The primary says it; this process has nothing to add.
+    const failed = error instanceof Error ? error.message : String(error)
+    await new Promise((resolve) => process.send?.({ failed } satisfies FromWorker, resolve))
+    process.exit(1)
   }
   const stopWatching = watch(file, instance)
   const close = async () => {
