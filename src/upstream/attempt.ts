@@ -195,7 +195,7 @@ export class Attempts {
       pause = backoffMs(this.#repeats++, random.next())
     }
     if (target === undefined) return this.#hold(error)
-    if (!this.#retryIsPaid && !this.#mayRetry(clock.monotonic())) throw this.#failed(first)
+    if (!this.#retryIsPaid && !this.#mayRetry(clock.monotonic())) return this.#hold(first, true)
     this.#retryIsPaid = false
     if (pause !== undefined) await this.#pause(pause, error)
     return target
@@ -362,7 +362,9 @@ export class Attempts {
    */
   #mayRetry(now: Millis): boolean {
     const pool = this.#payer
-    if (pool === undefined || pool.budget.mayRetry(now)) return true
+    // Those who are sent ahead while all wait are few by themselves.
+    if (pool === undefined || this.#heldUntil !== undefined || pool.budget.mayRetry(now))
+      return true
     this.#ports.meter?.budgetEmpty(pool.id)
     return false
   }
@@ -381,16 +383,17 @@ export class Attempts {
   /**
    * Waits for an origin to come up, if that is what the route wants and nothing is up; then everything
    * begins anew.
+   * @param isSpent whether the budget does not even allow to find out what is up
    * @throws AttemptsFailed
    */
-  async #hold(error: UpstreamError | undefined): Promise<Target | undefined> {
+  async #hold(error: UpstreamError | undefined, isSpent = false): Promise<Target | undefined> {
     const { clock, hold, meter } = this.#ports
     const { holdMs } = this.#policy
     const now = clock.monotonic()
     const isPossible =
       hold !== undefined && holdMs > 0 && !this.#cancelled && this.#request.upgrade === undefined
     const isSafe = this.#isRepeatable && this.#bodyState !== 'spent' && this.#onlyConnects
-    if (!isPossible || !isSafe || this.#hasUntried(now)) throw this.#failed(error)
+    if (!isPossible || !isSafe || (!isSpent && this.#hasUntried(now))) throw this.#failed(error)
     const isFirst = this.#heldUntil === undefined
     this.#heldUntil ??= Math.min(now + holdMs, this.#deadline)
     if (hold.isFull && isFirst) {
