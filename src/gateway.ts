@@ -29,8 +29,9 @@ import { Passage, type Peer } from './passage.ts'
 import type { Platform } from './ports.ts'
 import type { Snapshot } from './snapshot.ts'
 import { accept } from './steps/accept.ts'
+import { NotAdmitted, watchAdmission } from './steps/admission.ts'
 import { forward } from './steps/forward.ts'
-import { guard, quota } from './steps/guard.ts'
+import { deny, guard, quota } from './steps/guard.ts'
 import { identify } from './steps/identify.ts'
 import { inspect } from './steps/inspect.ts'
 import { locate } from './steps/locate.ts'
@@ -88,6 +89,7 @@ export class Gateway {
     this.#platform = services.platform
     this.#nextId = requestIds(services.platform.random.bytes(5))
     this.#snapshot = snapshot
+    watchAdmission(services, () => this.#snapshot)
   }
 
   get snapshot(): Snapshot {
@@ -147,7 +149,7 @@ export class Gateway {
     const raw: RawRequest = { method: '', target: '', version: '1.1', headers: [], secure: false }
     const exchange = this.#refused(code, raw, peer, this.#snapshot)
     exchange.outcome = code
-    return { exchange, reply: settle(exchange, problem(code, exchange.id)) }
+    return { exchange, reply: settle(exchange, problem(code, exchange.id), this.services) }
   }
 
   #refused(code: ProblemCode, raw: RawRequest, peer: Peer, snapshot: Snapshot): Passage {
@@ -182,12 +184,12 @@ export class Gateway {
     try {
       reply = this.#walk(x, 0)
     } catch (error) {
-      return settle(x, this.#failure(x, error))
+      return settle(x, this.#failure(x, error), this.services)
     }
-    if (!(reply instanceof Promise)) return settle(x, reply ?? this.#unanswered(x))
+    if (!(reply instanceof Promise)) return settle(x, reply ?? this.#unanswered(x), this.services)
     return reply.then(
-      (answer) => settle(x, answer ?? this.#unanswered(x)),
-      (error: unknown) => settle(x, this.#failure(x, error)),
+      (answer) => settle(x, answer ?? this.#unanswered(x), this.services),
+      (error: unknown) => settle(x, this.#failure(x, error), this.services),
     )
   }
 
@@ -207,6 +209,9 @@ export class Gateway {
   }
 
   #failure(x: Passage, error: unknown): Reply {
+    if (error instanceof NotAdmitted && error.result !== undefined) {
+      return deny(x, error.result, this.services)
+    }
     let code: ProblemCode = 'internal'
     if (error instanceof AttemptsFailed) code = bodyProblem(error) ?? error.code
     else if (error instanceof RequestBodyError) code = error.problem

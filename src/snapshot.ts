@@ -12,7 +12,10 @@ import type { CidrSet } from './http/cidr.ts'
 import type { FrontLimits } from './http/front.ts'
 import type { Identity } from './iam/identity.ts'
 import type { RouteAuth } from './iam/route-auth.ts'
+import type { AdaptiveConcurrency, Priority } from './limits/adaptive.ts'
 import type { Limits, RouteLimits } from './limits/limits.ts'
+import type { Penalties } from './limits/penalty-box.ts'
+import type { WaitingRoom } from './limits/waiting-room.ts'
 import type { Passage } from './passage.ts'
 import type { Router } from './routing/router.ts'
 import type { SteeringTable } from './steering/compile.ts'
@@ -20,10 +23,10 @@ import type { RegionTable } from './steering/regions.ts'
 import type { StickyTokens } from './steering/sticky.ts'
 import type { DebugGate } from './telemetry/debug-headers.ts'
 import type { Place, RetryPolicy, RouteTimeouts } from './upstream/attempt.ts'
+import type { Hold } from './upstream/hold.ts'
 import type { Pool } from './upstream/pool.ts'
 import type { RouteWaf } from './waf/waf.ts'
 
-import type { Hold } from './upstream/hold.ts'
 export interface CompiledRoute {
   readonly ref: RouteRef
   readonly bodyLimit: number
@@ -62,6 +65,28 @@ export interface CompiledCache {
   readonly rules: readonly ((x: Passage) => boolean)[]
 }
 
+/** How many requests may be under way towards each pool. */
+export interface CompiledConcurrency {
+  readonly pools: ReadonlyMap<string, AdaptiveConcurrency>
+  /** Classes of requests; the first that matches. */
+  readonly classes: readonly {
+    readonly when: (x: Passage) => boolean
+    readonly priority: Priority
+  }[]
+}
+
+export interface CompiledRoom {
+  readonly id: string
+  readonly cookie: string
+  /** Undefined: every request. */
+  readonly when: ((x: Passage) => boolean) | undefined
+  /** Epoch milliseconds; 0 and infinity when always open and never closed. */
+  readonly opensAt: number
+  readonly closesAt: number
+  readonly sessionSeconds: number
+  readonly room: WaitingRoom
+}
+
 export interface Snapshot {
   readonly config: MeridianConfig
   readonly front: FrontLimits
@@ -73,6 +98,8 @@ export interface Snapshot {
   readonly routes: readonly CompiledRoute[]
   readonly pools: ReadonlyMap<string, Pool>
   readonly health: HealthBoard
+  /** Where requests wait while nothing is up. */
+  readonly hold: Hold
   readonly locator: GeoLocator
   readonly regions: RegionTable
   /** Pools of each region, by its index, in order of preference. */
@@ -82,6 +109,11 @@ export interface Snapshot {
   readonly steering: SteeringTable<Passage>
   readonly sticky: ReadonlyMap<SteeringConfig, StickyTokens>
   readonly limits: Limits
+  /** Undefined when the config has no `penaltyBox`. */
+  readonly penaltyBox: Penalties | undefined
+  /** Undefined when it is off. */
+  readonly concurrency: CompiledConcurrency | undefined
+  readonly rooms: readonly CompiledRoom[]
   /** Undefined when the config has no `iam`. */
   readonly identity: Identity | undefined
   readonly debug: DebugGate
@@ -91,5 +123,3 @@ export interface Snapshot {
   readonly start: () => void
   readonly stop: () => void
 }
-  /** Where requests wait while nothing is up. */
-  readonly hold: Hold

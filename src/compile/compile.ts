@@ -8,9 +8,10 @@ import type { GeoSlots } from '../geo/place.ts'
 import type { HealthBoard, HealthEvent } from '../health/board.ts'
 import type { Prober } from '../health/probe.ts'
 import { CidrSet } from '../http/cidr.ts'
-import { DEFAULT_METHODS } from '../http/front.ts'
+import { frontMethods } from '../http/front.ts'
 import { Identity } from '../iam/identity.ts'
 import { Limits } from '../limits/limits.ts'
+import type { Penalties } from '../limits/penalty-box.ts'
 import type { Passage } from '../passage.ts'
 import type { Platform } from '../ports.ts'
 import { Router } from '../routing/router.ts'
@@ -23,13 +24,14 @@ import { StickyTokens } from '../steering/sticky.ts'
 import { steeringRequest } from '../steps/steer.ts'
 import { DebugGate } from '../telemetry/debug-headers.ts'
 import type { Place } from '../upstream/attempt.ts'
-import type { Pool } from '../upstream/pool.ts'
 import { Hold } from '../upstream/hold.ts'
+import type { Pool } from '../upstream/pool.ts'
 import { scoreSubject } from '../waf/detect/score-subject.ts'
 import { DETECTORS } from '../waf/detectors.ts'
 import { Waf } from '../waf/waf.ts'
 import { Expressions } from './expressions.ts'
 import { compileHealth, compileProbes } from './health.ts'
+import { compileConcurrency, compilePenaltyBox, compileRooms } from './limits.ts'
 import { compilePools } from './pools.ts'
 import { compileMatch, compileRoute, type RouteContext } from './routes.ts'
 
@@ -38,7 +40,9 @@ export interface CompileOptions {
   /** Geo slots, shared with the database's source. */
   readonly slots: GeoSlots
   /** For explanations: no background work, and the health of a running gateway if there is one. */
-  readonly rehearsal?: { readonly health: HealthBoard | undefined } | undefined
+  readonly rehearsal?:
+    | { readonly health: HealthBoard | undefined; readonly penaltyBox?: Penalties | undefined }
+    | undefined
   /** Text of a ruleset that comes with the gateway; undefined when there is none of that name. */
   readonly builtInRuleset?: ((name: string) => string | undefined) | undefined
   /** Checks one origin; without it there are no active checks. */
@@ -134,6 +138,7 @@ export async function compileSnapshot(
     expressions,
     report,
   }
+  const trusted = CidrSet.of(config.trustedProxies)
   const debugToken = config.telemetry.debugHeaders.token
   const scheduler = compileProbes(loaded, pools, board, options)
   ejected = (origin) => scheduler?.hurry(origin)
@@ -147,25 +152,28 @@ export async function compileSnapshot(
         (most, route) => Math.max(most, route.bodyLimit ?? 0),
         config.listen.limits.body,
       ),
-      methods: DEFAULT_METHODS,
+      methods: frontMethods(config.listen.methods),
     },
     pseudonym: 'meridian',
     via: '1.1 meridian',
-    trusted: CidrSet.of(config.trustedProxies),
+    trusted,
     router: new Router(
       config.routes.map((route, index) => compileMatch(route, `routes[${index}]`, context)),
     ),
     routes: config.routes.map((route, index) => compileRoute(route, index, context)),
     pools,
     health: board,
+    hold: holdFor(board, platform),
     locator: new GeoLocator(config.geo.providers, config.geo.headers, platform.geo, options.slots),
     regions,
     placesByRegion,
     regionOfOrigin: regionOfOrigin(placesByRegion),
     steering,
-    hold: holdFor(board, platform),
     sticky,
     limits,
+    penaltyBox: compilePenaltyBox(config.penaltyBox, trusted, options),
+    concurrency: compileConcurrency(config, expressions, previous?.concurrency, report),
+    rooms: compileRooms(loaded, expressions, options, report),
     identity,
     debug: new DebugGate(
       config.telemetry.debugHeaders,
@@ -184,14 +192,6 @@ export async function compileSnapshot(
   return snapshot
 }
 
-function regionPlaces(
-  regions: RegionTable,
-  configs: LoadedConfig['config']['regions'],
-  pools: ReadonlyMap<string, Pool>,
-): Place[][] {
-  const places: Place[][] = regions.ids().map(() => [])
-  for (const { id, pools: names } of configs) {
-    const index = regions.indexOf(id)
 /** Requests that wait for an origin are woken when one comes up. */
 function holdFor(board: HealthBoard, platform: Platform): Hold {
   const hold = new Hold(platform.clock, platform.random)
@@ -202,6 +202,14 @@ function holdFor(board: HealthBoard, platform: Platform): Hold {
   return hold
 }
 
+function regionPlaces(
+  regions: RegionTable,
+  configs: LoadedConfig['config']['regions'],
+  pools: ReadonlyMap<string, Pool>,
+): Place[][] {
+  const places: Place[][] = regions.ids().map(() => [])
+  for (const { id, pools: names } of configs) {
+    const index = regions.indexOf(id)
     if (index === undefined) continue
     for (const name of names) {
       const pool = pools.get(name)

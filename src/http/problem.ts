@@ -123,6 +123,18 @@ export const PROBLEMS = {
     fault: 'gateway',
   },
   'rate-limited': { status: 429, title: 'Too many requests.', fault: 'client' },
+  penalized: {
+    status: 429,
+    title: 'Too many refused requests: this client is shut out for a while.',
+    proxyStatus: 'http_request_denied',
+    fault: 'client',
+  },
+  'waiting-room': {
+    status: 503,
+    title: 'Many want in at once: wait for your turn.',
+    proxyStatus: 'http_request_denied',
+    fault: 'gateway',
+  },
   overloaded: {
     status: 503,
     title: 'The service is at its capacity.',
@@ -214,6 +226,10 @@ export interface ProblemOptions {
   readonly headers?: readonly string[]
   /** Safe for the client: it says what to do, never what happened inside. */
   readonly detail?: string
+  /** Instead of our own: a registered problem type. */
+  readonly type?: string
+  /** Extension members (RFC 9457 §3.2); not to be named like the standard ones. */
+  readonly members?: Readonly<Record<string, number | readonly string[]>>
 }
 
 /** RFC 9457 answer with `code` as the last part of its type, and the request id. */
@@ -221,8 +237,13 @@ export function problem(code: ProblemCode, requestId: string, options: ProblemOp
   const spec: ProblemSpec = PROBLEMS[code]
   const status = options.status ?? spec.status
   const detail = options.detail === undefined ? '' : `,"detail":${JSON.stringify(options.detail)}`
+  const type = options.type ?? `urn:meridian:problem:${code}`
+  let members = ''
+  for (const name in options.members) {
+    members += `,${JSON.stringify(name)}:${JSON.stringify(options.members[name])}`
+  }
   const body = encoder.encode(
-    `{"type":"urn:meridian:problem:${code}","title":${JSON.stringify(spec.title)},"status":${status}${detail},"requestId":"${requestId}"}\n`,
+    `{"type":"${type}","title":${JSON.stringify(spec.title)},"status":${status}${detail}${members},"requestId":"${requestId}"}\n`,
   )
   const headers = [
     'content-type',

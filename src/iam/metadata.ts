@@ -5,11 +5,17 @@ import { utf8 } from './encoding.ts'
 const WELL_KNOWN = '/.well-known/oauth-protected-resource'
 
 export class ResourceMetadata {
+  /** Host of the public origin, lower case, without a port: no other host has these documents. */
+  readonly host: string
   readonly #documents = new Map<string, Uint8Array>()
   /** Longest path first, so that the nearest resource is named. */
   readonly #resources: readonly { readonly path: string; readonly url: string }[]
 
   constructor(config: IamConfig, origin: string, dpopAlgorithms: readonly string[] | undefined) {
+    this.host = origin
+      .slice(origin.indexOf('//') + 2)
+      .replace(/:\d+$/, '')
+      .toLowerCase()
     const resources: { path: string; url: string }[] = []
     for (const entry of config.metadata) {
       const suffix = entry.path === '/' ? '' : entry.path

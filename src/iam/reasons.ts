@@ -81,6 +81,29 @@ export function reasonSpec(reason: AuthReason): ReasonSpec {
   return REASONS[reason]
 }
 
+/** What an honest client does not send: neither late, nor missing, nor meant for another service. */
+const SUSPICIOUS: ReadonlySet<AuthReason> = new Set<AuthReason>([
+  'multiple_credentials',
+  'token_malformed',
+  'token_too_large',
+  'issuer_unknown',
+  'alg_not_allowed',
+  'type_mismatch',
+  'signature_invalid',
+  'token_inactive',
+  'api_key_invalid',
+  'certificate_mismatch',
+  'proof_invalid',
+  'proof_replayed',
+  'url_signature_invalid',
+  'too_many_failures',
+])
+
+/** Whether the refusal is to be held against the client. */
+export function isSuspicious(reason: AuthReason): boolean {
+  return SUSPICIOUS.has(reason)
+}
+
 const PROBLEM_BY_STATUS: Readonly<Record<ReasonSpec['status'], ProblemCode>> = {
   400: 'bad-credentials-request',
   401: 'unauthenticated',

@@ -20,41 +20,81 @@ const ROUND_MS: Millis = 200
 /** Rounds that the long-term average remembers: two minutes under load. */
 const LONG_ROUNDS = 600
 
+/** What has been learnt; shared with the settings before a reload, whose requests are still under way. */
+interface Learnt {
+  limit: number
+  inFlight: number
+  longLatency: number
+  measurements: number
+  roundSum: number
+  roundCount: number
+  roundStart: Millis
+  peakInFlight: number
+  shed: number
+  shedAt: Millis
+}
+
+function nothing(limit: number): Learnt {
+  return {
+    limit,
+    inFlight: 0,
+    longLatency: 0,
+    measurements: 0,
+    roundSum: 0,
+    roundCount: 0,
+    roundStart: Number.NEGATIVE_INFINITY,
+    peakInFlight: 0,
+    shed: 0,
+    shedAt: Number.NEGATIVE_INFINITY,
+  }
+}
+
 export class AdaptiveConcurrency {
   readonly #config: ConcurrencyConfig
-  #limit: number
-  #inFlight = 0
-  #longLatency = 0
-  #measurements = 0
-  #roundSum = 0
-  #roundCount = 0
-  #roundStart = Number.NEGATIVE_INFINITY
-  #peakInFlight = 0
-  /** Requests that the limit refused, or would have in mode observe. */
-  shed = 0
+  readonly #learnt: Learnt
 
-  constructor(config: ConcurrencyConfig) {
+  /** @param previous of the same pool, before a reload */
+  constructor(config: ConcurrencyConfig, previous?: AdaptiveConcurrency) {
     this.#config = config
-    this.#limit = Math.min(config.maximum, Math.max(config.minimum, config.initial))
+    this.#learnt = previous === undefined ? nothing(config.initial) : previous.#learnt
   }
 
   get limit(): number {
     return Math.floor(this.#limit)
   }
 
+  /** What another config had made of it may lie outside of this one's range. */
+  get #limit(): number {
+    const { minimum, maximum } = this.#config
+    return Math.min(maximum, Math.max(minimum, this.#learnt.limit))
+  }
+
   get inFlight(): number {
-    return this.#inFlight
+    return this.#learnt.inFlight
+  }
+
+  /** Requests that the limit refused, or would have in mode observe. */
+  get shed(): number {
+    return this.#learnt.shed
+  }
+
+  /** After a refusal: whether it is the first in a minute, and so an event of its own. */
+  isNews(now: Millis): boolean {
+    const { shedAt } = this.#learnt
+    this.#learnt.shedAt = now
+    return now - shedAt >= 60_000
   }
 
   /** Whether a request may start now. True must be followed by one `finish`. */
   start(priority: Priority = 'default'): boolean {
+    const learnt = this.#learnt
     const room = Math.max(1, Math.floor(this.#limit * PRIORITY_SHARES[priority]))
-    if (this.#config.mode !== 'off' && this.#inFlight >= room) {
-      this.shed++
+    if (this.#config.mode !== 'off' && learnt.inFlight >= room) {
+      learnt.shed++
       if (this.#config.mode === 'enforce') return false
     }
-    this.#inFlight++
-    if (this.#inFlight > this.#peakInFlight) this.#peakInFlight = this.#inFlight
+    learnt.inFlight++
+    if (learnt.inFlight > learnt.peakInFlight) learnt.peakInFlight = learnt.inFlight
     return true
   }
 
@@ -64,32 +104,35 @@ export class AdaptiveConcurrency {
    * @param now monotonic
    */
   finish(latencyMs: Millis | undefined, now: Millis): void {
-    this.#inFlight--
+    const learnt = this.#learnt
+    learnt.inFlight--
     if (latencyMs === undefined || this.#config.mode === 'off') return
-    this.#roundSum += latencyMs
-    if (++this.#roundCount < ROUND_ANSWERS || now - this.#roundStart < ROUND_MS) return
-    this.#roundStart = now
-    this.#measure(this.#roundSum / this.#roundCount)
-    this.#roundSum = 0
-    this.#roundCount = 0
+    learnt.roundSum += latencyMs
+    if (++learnt.roundCount < ROUND_ANSWERS || now - learnt.roundStart < ROUND_MS) return
+    learnt.roundStart = now
+    this.#measure(learnt.roundSum / learnt.roundCount)
+    learnt.roundSum = 0
+    learnt.roundCount = 0
   }
 
   #measure(latency: Millis): void {
+    const learnt = this.#learnt
+    const limit = this.#limit
     const short = Math.max(0.001, latency)
-    this.#measurements++
-    const weight = Math.max(1 / this.#measurements, 1 / LONG_ROUNDS)
-    this.#longLatency += (short - this.#longLatency) * weight
+    learnt.measurements++
+    const weight = Math.max(1 / learnt.measurements, 1 / LONG_ROUNDS)
+    learnt.longLatency += (short - learnt.longLatency) * weight
     // After a slow spell the average would excuse the next one: it comes down faster than it went up.
-    if (this.#longLatency > 2 * short) this.#longLatency *= 0.95
-    const peak = this.#peakInFlight
-    this.#peakInFlight = this.#inFlight
+    if (learnt.longLatency > 2 * short) learnt.longLatency *= 0.95
+    const peak = learnt.peakInFlight
+    learnt.peakInFlight = learnt.inFlight
     const { tolerance, minimum, maximum } = this.#config
-    const gradient = Math.max(0.5, Math.min(1, (tolerance * this.#longLatency) / short))
+    const gradient = Math.max(0.5, Math.min(1, (tolerance * learnt.longLatency) / short))
     // Light traffic says nothing about where the limit is; only a fall may be believed.
-    if (gradient === 1 && peak < this.#limit / 2) return
-    const estimate = this.#limit * gradient + QUEUE
-    const next = this.#limit * (1 - SMOOTHING) + estimate * SMOOTHING
-    this.#limit = Math.max(minimum, Math.min(maximum, next))
+    if (gradient === 1 && peak < limit / 2) return
+    const estimate = limit * gradient + QUEUE
+    const next = limit * (1 - SMOOTHING) + estimate * SMOOTHING
+    learnt.limit = Math.max(minimum, Math.min(maximum, next))
   }
 }
 

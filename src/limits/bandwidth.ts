@@ -12,15 +12,28 @@ import { UntilTable } from './until-table.ts'
 
 const DEFAULT_SLOTS = 16_384
 
+/** How long one piece may keep the line, and its bounds in bytes. */
+const PIECE_MS: Millis = 50
+const LEAST_PIECE = 1024
+const MOST_PIECE = 65_536
+
 /** Paces one response. */
 export interface BandwidthMeter {
-  /** Charges `bytes` that are about to be sent. @returns milliseconds to wait before sending more */
+  /** Of the policy. */
+  readonly id: string
+  /** Bytes to take at a time, 1 KiB to 64 KiB: about 50 ms of the rate. */
+  readonly piece: number
+  /** Whether so many bytes may be sent at once, without a wait. */
+  fits(bytes: number): boolean
+  /** Charges `bytes`. @returns milliseconds to wait before they are sent */
   take(bytes: number): Millis
 }
 
 export class BandwidthPolicy {
   readonly id: string
   readonly scope: 'global' | 'route'
+  /** Equal for policies whose state may be carried over a reload. */
+  readonly identity: string
   readonly #key: readonly KeyPart[]
   readonly #when: ((x: Exchange) => boolean) | undefined
   /** Milliseconds a byte takes. */
@@ -38,6 +51,7 @@ export class BandwidthPolicy {
   ) {
     this.id = config.id
     this.scope = config.scope
+    this.identity = `${config.id} ${JSON.stringify(config.key)}`
     this.#key = key
     this.#when = when
     this.#msPerByte = windowMs / config.limit
@@ -51,13 +65,29 @@ export class BandwidthPolicy {
     for (const part of this.#key) if (!part(x, hasher)) return undefined
     hasher.hash()
     const { high, low } = hasher
-    return { take: (bytes) => this.#take(high, low, clock.monotonic(), bytes) }
+    const piece = Math.floor(PIECE_MS / this.#msPerByte)
+    return {
+      id: this.id,
+      piece: Math.min(MOST_PIECE, Math.max(LEAST_PIECE, piece)),
+      fits: (bytes) => this.#wait(high, low, clock.monotonic(), bytes) <= 0,
+      take: (bytes) => {
+        const now = clock.monotonic()
+        const wait = this.#wait(high, low, now, bytes)
+        this.#paid.set(high, low, now, now + wait + this.#burstMs)
+        return Math.max(0, wait)
+      },
+    }
   }
 
-  #take(high: number, low: number, now: Millis, bytes: number): Millis {
+  /** Negative while there is room in the burst. */
+  #wait(high: number, low: number, now: Millis, bytes: number): Millis {
     const paid = Math.max(now, this.#paid.get(high, low)) + bytes * this.#msPerByte
-    this.#paid.set(high, low, now, paid)
-    return Math.max(0, paid - now - this.#burstMs)
+    return paid - now - this.#burstMs
+  }
+
+  /** Takes over what is owed, from the same policy before a reload. */
+  adopt(previous: BandwidthPolicy, now: Millis): void {
+    this.#paid.adopt(previous.#paid, now)
   }
 }
 

@@ -49,6 +49,8 @@ export interface RouteLimits {
   readonly origin: readonly Policy[]
   /** Charged by status when the response is there. */
   readonly response: readonly Policy[]
+  /** Whether a policy reads its cost from the response's fields. */
+  readonly readsCost: boolean
   readonly bandwidth: readonly BandwidthPolicy[]
 }
 
@@ -121,6 +123,10 @@ export class Limits {
   }
 
   #adopt(previous: Limits): void {
+    for (const policy of this.bandwidthPolicies) {
+      const before = previous.bandwidthPolicies.find((other) => other.identity === policy.identity)
+      if (before !== undefined) policy.adopt(before, this.#clock.monotonic())
+    }
     for (const policy of this.policies) {
       const before = previous.policies.find((other) => other.identity === policy.identity)
       if (before === undefined) continue
@@ -156,6 +162,7 @@ export class Limits {
       identity: during('identity'),
       origin: during('origin'),
       response: mine.filter((policy) => policy.countsResponses),
+      readsCost: mine.some((policy) => policy.costHeader !== undefined),
       bandwidth,
     }
   }
@@ -320,6 +327,15 @@ export class Limits {
       const { high, low } = this.#hasher
       policy.algorithm.settle?.(high, low, this.#now(policy), costOf(policy, x))
     }
+    this.correct(results, status, headers)
+  }
+
+  /** The part of `settle` that is about what has been charged already. */
+  correct(
+    results: readonly (LimitResult | undefined)[],
+    status: number,
+    headers: HeaderList | undefined,
+  ): void {
     for (const result of results) {
       if (result === undefined) continue
       for (const { policy, high, low, cost } of result.charges) {
@@ -352,6 +368,13 @@ export class Limits {
       if (meter !== undefined) meters.push(meter)
     }
     return meters
+  }
+
+  /** The ids among `ids` whose limits are announced to clients. */
+  announced(ids: readonly string[]): readonly string[] {
+    return ids.filter((id) =>
+      this.policies.some((policy) => policy.id === id && policy.policyItem !== undefined),
+    )
   }
 
   /** For metrics: how full each table is. Walks the tables; not for every request. */

@@ -12,6 +12,9 @@ import { SlotTable } from './slot-table.ts'
 
 export type PenaltyEvent = keyof PenaltyBoxConfig['weights']
 
+/** What the gateway does with it; an explanation has one that only looks. */
+export type Penalties = Pick<PenaltyBox, 'blockedFor' | 'record' | 'size'>
+
 /** Half-lives without an offence, outside the box, that make a client a first offender again. */
 const FORGIVENESS = 10
 
@@ -27,22 +30,40 @@ export class PenaltyBox extends SlotTable {
   /** Times in the box. */
   readonly #terms: Uint8Array
 
-  /** @param isExempt clients that are never shut out */
+  /**
+   * @param isExempt clients that are never shut out
+   * @param previous the box before a reload: scores and terms are taken over
+   */
   constructor(
     config: PenaltyBoxConfig,
     clock: Clock,
     seed: Uint8Array,
     isExempt: (ip: IpAddress) => boolean = () => false,
+    previous?: PenaltyBox,
   ) {
     super(config.slots)
     this.#config = config
     this.#clock = clock
-    this.#hasher = new KeyHasher(seed)
+    // The same hash key, or nobody would be found again.
+    this.#hasher = previous === undefined ? new KeyHasher(seed) : previous.#hasher
     this.#isExempt = isExempt
     this.#score = new Float64Array(this.slots)
     this.#scoredAt = new Float64Array(this.slots)
     this.#until = new Float64Array(this.slots)
     this.#terms = new Uint8Array(this.slots)
+    if (previous !== undefined) this.#adopt(previous)
+  }
+
+  #adopt(previous: PenaltyBox): void {
+    const now = this.#clock.monotonic()
+    previous.each((high, low, from) => {
+      if (previous.debt(from, now) <= 0) return
+      const slot = this.claim(high, low, now)
+      this.#score[slot] = previous.#score[from] as number
+      this.#scoredAt[slot] = previous.#scoredAt[from] as number
+      this.#until[slot] = previous.#until[from] as number
+      this.#terms[slot] = previous.#terms[from] as number
+    })
   }
 
   /** Seconds for which the client is still shut out; 0 when it is not. IPv6 clients count by /64. */
@@ -51,7 +72,8 @@ export class PenaltyBox extends SlotTable {
     const slot = this.find(this.#hasher.high, this.#hasher.low)
     if (slot < 0) return 0
     const left = (this.#until[slot] as number) - this.#clock.monotonic()
-    return left <= 0 ? 0 : Math.ceil(left / 1000)
+    // A reload may have exempted somebody who was in the box.
+    return left <= 0 || ip === undefined || this.#isExempt(ip) ? 0 : Math.ceil(left / 1000)
   }
 
   /** Adds to the client's score. @returns whether this shut it out */

@@ -41,6 +41,8 @@ export interface Policy {
   readonly refundOnError: boolean
   readonly enforced: boolean
   readonly status: 403 | 429 | 503
+  /** Whether a key is one client's or caller's own: what it does over the limit is its doing. */
+  readonly isPersonal: boolean
   readonly mitigationMs: Millis
   readonly mitigations: UntilTable | undefined
   /** Whether the charge has to be kept: a release, a refund or a difference may follow. */
@@ -133,6 +135,9 @@ export function compilePolicy(
     refundOnError: config.refundOnError,
     enforced: config.action === 'block',
     status: config.status,
+    isPersonal: config.key.some(
+      (part) => typeof part === 'string' && (part === 'principal' || /^ip(\/|$)/.test(part)),
+    ),
     mitigationMs,
     mitigations:
       mitigationMs === 0 ? undefined : new UntilTable(config.slots ?? DEFAULT_EXACT_SLOTS),

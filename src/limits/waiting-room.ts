@@ -42,24 +42,44 @@ export type WaitingRoomVerdict =
 /** Unused admissions that may pile up while nobody comes, in seconds of the rate. */
 const BURST_SECONDS = 1
 
+/** The two numbers, and what they are worth when; shared with the room's settings before a reload. */
+interface Queue {
+  /** Tickets given since the opening. */
+  given: number
+  /** Tickets given before it; positions among them are drawn. */
+  early: number
+  /** Highest ticket admitted at `advancedAt`. */
+  admitted: number
+  advancedAt: Millis | undefined
+  /** When somebody had to wait last. */
+  heldAt: Millis
+}
+
 export class WaitingRoom {
   readonly #options: WaitingRoomOptions
-  /** Tickets given since the opening. */
-  #given = 0
-  /** Tickets given before it; positions among them are drawn. */
-  #early = 0
-  /** Highest ticket admitted at `#advancedAt`. */
-  #admitted = 0
-  #advancedAt: Millis | undefined
+  readonly #queue: Queue
 
-  constructor(options: WaitingRoomOptions) {
+  /** @param previous the same room before a reload */
+  constructor(options: WaitingRoomOptions, previous?: WaitingRoom) {
     this.#options = options
+    this.#queue =
+      previous === undefined
+        ? { given: 0, early: 0, admitted: 0, advancedAt: undefined, heldAt: 0 }
+        : previous.#queue
+  }
+
+  /** After a visitor has been told to wait: whether nobody had to for a minute, which is an event. */
+  isNews(now: Millis): boolean {
+    const { heldAt } = this.#queue
+    this.#queue.heldAt = now
+    return now - heldAt >= 60_000
   }
 
   /** Visitors in the queue. */
   queued(now: Millis): number {
     this.#advance(now)
-    return Math.max(0, Math.ceil(this.#early + this.#given - this.#admitted))
+    const { given, early, admitted } = this.#queue
+    return Math.max(0, Math.ceil(early + given - admitted))
   }
 
   /** @param now wall clock: cookies outlive the process */
@@ -73,31 +93,37 @@ export class WaitingRoom {
     if (pass?.kind === 'early' && now >= opensAt)
       return this.#answer(this.#drawn(pass.value), visitor, now)
     if (pass?.kind === 'early') return this.#waitForOpening(pass.value, visitor, now)
-    if (pass?.kind === 'ticket') return this.#answer(pass.value, visitor, now)
+    const queue = this.#queue
+    if (pass?.kind === 'ticket') {
+      // Given before a restart, or by another process: the line is at least that long.
+      queue.given = Math.max(queue.given, Math.ceil(pass.value) - queue.early)
+      return this.#answer(pass.value, visitor, now)
+    }
     if (now < opensAt) {
-      this.#early++
+      queue.early++
       return this.#waitForOpening(this.#options.random(), visitor, now)
     }
-    return this.#answer(this.#early + ++this.#given, visitor, now)
+    return this.#answer(queue.early + ++queue.given, visitor, now)
   }
 
   #answer(ticket: number, visitor: Visitor, now: Millis): WaitingRoomVerdict {
     const { admitPerSecond, sessionMs } = this.#options
-    if (ticket <= this.#admitted) {
+    const { admitted } = this.#queue
+    if (ticket <= admitted) {
       return { admitted: true, cookie: this.#write('session', now + sessionMs, visitor) }
     }
-    const position = Math.ceil(ticket - this.#admitted)
+    const position = Math.ceil(ticket - admitted)
     return {
       admitted: false,
       cookie: this.#write('ticket', ticket, visitor),
       position,
-      waitSeconds: Math.ceil((ticket - this.#admitted) / admitPerSecond),
+      waitSeconds: Math.ceil((ticket - admitted) / admitPerSecond),
     }
   }
 
   #waitForOpening(draw: number, visitor: Visitor, now: Millis): WaitingRoomVerdict {
     const { admitPerSecond, opensAt } = this.#options
-    const position = Math.max(1, Math.ceil(draw * this.#early))
+    const position = Math.max(1, Math.ceil(draw * this.#queue.early))
     return {
       admitted: false,
       cookie: this.#write('early', draw, visitor),
@@ -108,20 +134,24 @@ export class WaitingRoom {
 
   /** A draw in [0, 1) becomes a place among all who came early, known only at the opening. */
   #drawn(draw: number): number {
-    return draw * this.#early
+    return draw * this.#queue.early
   }
 
   #advance(now: Millis): void {
     const { admitPerSecond, opensAt } = this.#options
-    const from = this.#advancedAt
-    this.#advancedAt = Math.max(now, from ?? now, opensAt)
+    const queue = this.#queue
+    const from = queue.advancedAt
+    const at = Math.max(now, from ?? now, opensAt)
+    queue.advancedAt = at
     if (from === undefined) {
-      this.#admitted = opensAt === 0 ? admitPerSecond * BURST_SECONDS : 0
+      // At least one, or a slow room would let nobody in who comes when it is empty.
+      queue.admitted = opensAt === 0 ? Math.max(1, admitPerSecond * BURST_SECONDS) : 0
       return
     }
-    const grown = this.#admitted + ((this.#advancedAt - from) / 1000) * admitPerSecond
+    const grown = queue.admitted + ((at - from) / 1000) * admitPerSecond
     // Admissions that nobody used do not pile up for the crowd that comes later.
-    this.#admitted = Math.min(grown, this.#early + this.#given + admitPerSecond * BURST_SECONDS)
+    const most = queue.early + queue.given + Math.max(1, admitPerSecond * BURST_SECONDS)
+    queue.admitted = Math.min(grown, most)
   }
 
   #write(kind: Pass['kind'], value: number, visitor: Visitor): string {

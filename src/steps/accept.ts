@@ -1,8 +1,12 @@
-/** Step 1: what the front refused is answered here, so that it is recorded like everything else. */
+/**
+ * Step 1: what the front refused is answered here, so that it is recorded like everything else. So is who is
+ * shut out, and what needs no route.
+ */
 import type { Reply, StepResult } from '../exchange.ts'
 import { loops } from '../http/hygiene.ts'
 import { isProblemCode, problem } from '../http/problem.ts'
 import type { Passage } from '../passage.ts'
+import { shutOut } from './penalty.ts'
 
 export function accept(x: Passage): StepResult {
   if (x.refusal !== undefined) {
@@ -10,11 +14,33 @@ export function accept(x: Passage): StepResult {
     x.outcome = code
     return problem(code, x.id)
   }
+  const refused = shutOut(x)
+  if (refused !== undefined) return refused
   if (loops(x.headers, x.snapshot.pseudonym)) {
     x.outcome = 'loop-detected'
     return problem('loop-detected', x.id)
   }
-  return x.answerLocally ? allowed(x) : undefined
+  return x.answerLocally ? allowed(x) : published(x)
+}
+
+/** What the gateway publishes itself (RFC 9728): clients read it to learn how to identify. */
+function published(x: Passage): Reply | undefined {
+  const metadata = x.snapshot.identity?.metadata
+  if (metadata === undefined || (x.method !== 'GET' && x.method !== 'HEAD')) return undefined
+  const document = metadata.document(x.target.path)
+  if (document === undefined || x.host !== metadata.host) return undefined
+  return {
+    status: 200,
+    headers: [
+      'content-type',
+      'application/json',
+      'cache-control',
+      'public, max-age=3600',
+      'access-control-allow-origin',
+      '*',
+    ],
+    body: document,
+  }
 }
 
 /** `OPTIONS *` and a spent Max-Forwards end at the gateway (RFC 9110 §7.6.2, §9.3.7). */

@@ -11,6 +11,7 @@ import { requestFields, responseFields } from '../http/hygiene.ts'
 import type { Passage } from '../passage.ts'
 import type { UpstreamReply } from '../ports.ts'
 import { Attempts, AttemptsFailed } from '../upstream/attempt.ts'
+import { admitToOrigin } from './admission.ts'
 
 /** What the cache asks of the origin, when it is the cache that asks. */
 export interface OriginRequest {
@@ -31,7 +32,7 @@ export function forward(x: Passage, services: Services): StepResult {
 /**
  * Sends the request to an origin.
  * @param asked  undefined: the client's own request as it is
- * @throws AttemptsFailed when none answered, RequestBodyError when the client's body failed
+ * @throws AttemptsFailed when none answered or may be asked, RequestBodyError when the client's body failed
  */
 export async function fetchOrigin(
   x: Passage,
@@ -68,6 +69,8 @@ export async function fetchOrigin(
       meter: services.telemetry.metrics.upstream,
     },
   )
+  const admitted = admitToOrigin(x, services)
+  const seat = admitted instanceof Promise ? await admitted : admitted
   const control = asked?.control ?? x
   control.onAbort = attempts
   if (control.aborted) attempts.cancel()
@@ -75,12 +78,16 @@ export async function fetchOrigin(
   const region = x.decision === undefined ? undefined : snapshot.regions.indexOf(x.decision.region)
   if (region !== undefined) load.begin(region)
   try {
-    return clientReply(await attempts.run())
+    const reply = await attempts.run()
+    if (x.isDetached) settleDetached(x, reply)
+    return clientReply(reply)
   } catch (error) {
     throw x.unavailable !== undefined && error instanceof AttemptsFailed && !control.aborted
       ? new AttemptsFailed(x.unavailable, { cause: error })
       : error
   } finally {
+    seat?.leave(attempts.log)
+    if (x.isDetached && x.limitResults !== undefined) snapshot.limits.release(x.limitResults)
     if (region !== undefined) load.end(region)
     control.onAbort = undefined
     x.attempts = x.attempts.length === 0 ? attempts.log : [...x.attempts, ...attempts.log]
@@ -91,6 +98,13 @@ export async function fetchOrigin(
 function timeLeft(headers: HeaderList): number | undefined {
   const text = headers.get('x-request-timeout-ms')
   return text !== undefined && /^[0-9]{1,9}$/.test(text) ? Number(text) : undefined
+}
+
+/** What no client asks for never comes to `settle`. */
+function settleDetached(x: Passage, { status, headers }: UpstreamReply): void {
+  if (x.limitResults === undefined || x.plan === undefined) return
+  const list = x.plan.limits.readsCost ? new HeaderList(headers) : undefined
+  x.snapshot.limits.correct(x.limitResults, status, list)
 }
 
 /**

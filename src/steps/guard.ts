@@ -2,31 +2,45 @@
 import type { Reply, StepResult } from '../exchange.ts'
 import type { Services } from '../gateway.ts'
 import { problem } from '../http/problem.ts'
-import { addRateLimitFields } from '../limits/fields.ts'
+import { addRateLimitFields, QUOTA_EXCEEDED, REDUCED_CAPACITY } from '../limits/fields.ts'
 import type { LimitResult } from '../limits/limits.ts'
 import type { Phase } from '../limits/policy.ts'
 import type { Passage } from '../passage.ts'
+import { waitingRoom } from './waiting.ts'
 
 export function guard(x: Passage, services: Services): StepResult {
-  return check(x, 'address', services)
+  const denied = check(x, 'address', services)
+  if (denied instanceof Promise) {
+    return denied.then((late) => (late ? deny(x, late, services) : waitingRoom(x, services)))
+  }
+  return denied === undefined ? waitingRoom(x, services) : deny(x, denied, services)
 }
 
 export function quota(x: Passage, services: Services): StepResult {
-  return check(x, 'identity', services)
+  const denied = check(x, 'identity', services)
+  if (denied instanceof Promise) return denied.then((late) => late && deny(x, late, services))
+  return denied && deny(x, denied, services)
 }
 
-function check(x: Passage, phase: Phase, services: Services): StepResult {
+/** @returns the denial, if any; what was charged is kept in `x.limitResults` */
+export function check(
+  x: Passage,
+  phase: Phase,
+  services: Services,
+): LimitResult | undefined | Promise<LimitResult | undefined> {
   const { plan, snapshot } = x
-  const result = snapshot.limits.check(x, phase, plan?.limits)
+  // Nothing has waited before the first phase: the clock was read when the request came.
+  const time = phase === 'address' ? x.monotonicStart : undefined
+  const result = snapshot.limits.check(x, phase, plan?.limits, time)
   if (result === undefined) return undefined
-  const answer = conclude(x, result, services)
-  if (answer !== undefined) return answer
+  const denied = note(x, result, services)
+  if (denied !== undefined) return denied
   const shared = services.shared?.check(x, phase)
-  if (shared instanceof Promise) return shared.then((late) => late && conclude(x, late, services))
-  return shared && conclude(x, shared, services)
+  if (shared instanceof Promise) return shared.then((late) => late && note(x, late, services))
+  return shared && note(x, shared, services)
 }
 
-function conclude(x: Passage, result: LimitResult, services: Services): Reply | undefined {
+function note(x: Passage, result: LimitResult, services: Services): LimitResult | undefined {
   const { limitDecisions } = services.telemetry.metrics
   for (const id of result.logged) limitDecisions.add([id, 'logged'])
   if (result.allowed) {
@@ -35,13 +49,34 @@ function conclude(x: Passage, result: LimitResult, services: Services): Reply | 
     return undefined
   }
   for (const id of result.violated) limitDecisions.add([id, 'denied'])
-  return deny(x, result)
+  return result
 }
 
-function deny(x: Passage, result: LimitResult): Reply {
-  const code = result.status === 503 ? 'overloaded' : 'rate-limited'
+/** The answer to a request that a limit denied: 429, or the policy's own status. */
+export function deny(x: Passage, result: LimitResult, services: Services): Reply {
+  const isOverload = result.status === 503
+  const code = isOverload ? 'overloaded' : 'rate-limited'
   x.outcome = code
+  x.isLimited = true
+  const { policy } = result
+  // A limit that many share is not exceeded by the one who comes last.
+  if (policy.isPersonal) x.offence = 'limit'
+  x.why = `Limit ${policy.id} denied it: ${reasonOf(result)}.`
   const headers: string[] = []
-  addRateLimitFields(headers, [result])
-  return problem(code, x.id, { status: result.status, headers })
+  addRateLimitFields(headers, [result], services.platform.random.next())
+  const violated = x.snapshot.limits.announced(result.violated)
+  return problem(code, x.id, {
+    status: result.status,
+    type: isOverload ? REDUCED_CAPACITY : QUOTA_EXCEEDED,
+    ...(violated.length > 0 && { members: { 'violated-policies': violated } }),
+    headers,
+  })
+}
+
+function reasonOf({ reason, remaining, limit, retryAfter }: LimitResult): string {
+  if (reason === 'key') return 'a part of its key is missing'
+  const rest = retryAfter === 0 ? 'it can never pass' : `${retryAfter} s to wait`
+  return reason === 'mitigation'
+    ? `its key is shut out, ${rest}`
+    : `${remaining} of ${limit} left, ${rest}`
 }

@@ -2,6 +2,7 @@
 import type { Principal, StepResult } from '../exchange.ts'
 import { problem } from '../http/problem.ts'
 import { Denied } from '../iam/denied.ts'
+import { isSuspicious } from '../iam/reasons.ts'
 import type { RouteAuth } from '../iam/route-auth.ts'
 import type { Passage } from '../passage.ts'
 
@@ -17,6 +18,8 @@ export function identify(x: Passage): StepResult {
 function admit(x: Passage, auth: RouteAuth, found: Principal | Denied): StepResult {
   if (found instanceof Denied) {
     x.outcome = found.code
+    x.why = `Refused: ${found.reason}.`
+    if (isSuspicious(found.reason)) x.offence = 'auth'
     x.principal = undefined
     return problem(found.code, x.id, { status: found.status, headers: found.headers })
   }

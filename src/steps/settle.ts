@@ -1,27 +1,39 @@
 /** After the path: what every answer gets, whoever made it. */
 import { HeaderList, type Reply } from '../exchange.ts'
+import type { Services } from '../gateway.ts'
 import { addRateLimitFields } from '../limits/fields.ts'
+import type { LimitResult } from '../limits/limits.ts'
 import type { Passage } from '../passage.ts'
+import type { CompiledRoute } from '../snapshot.ts'
 import { debugHeaders } from '../telemetry/debug-headers.ts'
 import { blocked } from './inspect.ts'
+import { pace } from './pace.ts'
+import { penalize } from './penalty.ts'
 
-export function settle(x: Passage, answer: Reply): Reply {
+const NO_RESULTS: readonly LimitResult[] = []
+
+export function settle(x: Passage, answer: Reply, services: Services): Reply {
   const reply = inspectResponse(x, answer)
   const { headers } = reply
-  const { snapshot, limitResults, plan } = x
-  if (limitResults !== undefined) {
-    addRateLimitFields(headers, limitResults)
-    if (plan !== undefined) {
-      const list = plan.limits.response.length > 0 ? new HeaderList(headers) : undefined
-      snapshot.limits.settle(x, plan.limits, limitResults, reply.status, list)
-    }
-  }
+  const { snapshot, plan } = x
+  if (plan !== undefined) settleLimits(x, plan, reply)
+  if (snapshot.penaltyBox !== undefined) penalize(x, reply.status, services)
   plan?.responseFields?.(x, headers)
   if (x.replyFields !== undefined) headers.push(...x.replyFields)
   headers.push('via', snapshot.via, 'x-request-id', x.id)
   if (snapshot.debug.allows(x)) headers.push(...debugHeaders(x))
   if (reply.body instanceof Uint8Array) ensureLength(reply, reply.body.length)
+  if (plan !== undefined && plan.limits.bandwidth.length > 0) pace(x, reply, services)
   return reply
+}
+
+/** What was denied has its fields already, and is counted by no limit but those that let it pass. */
+function settleLimits(x: Passage, { limits }: CompiledRoute, reply: Reply): void {
+  const { limitResults, isLimited } = x
+  if (limitResults === undefined && (isLimited || limits.response.length === 0)) return
+  const list = limits.readsCost ? new HeaderList(reply.headers) : undefined
+  x.snapshot.limits.settle(x, limits, limitResults ?? NO_RESULTS, reply.status, list)
+  if (limitResults !== undefined && !isLimited) addRateLimitFields(reply.headers, limitResults)
 }
 
 /** The WAF's look at the response head; only at what an origin or the cache answered. */

@@ -80,6 +80,8 @@ const ANSWERED_BY = {
   forbidden: 'identify',
   'identity-unavailable': 'identify',
   'rate-limited': 'guard',
+  penalized: 'accept',
+  'waiting-room': 'guard',
   overloaded: 'guard',
   'residency-unavailable': 'steer',
   'residency-denied': 'steer',
@@ -99,7 +101,11 @@ function answeringStep(x: Exchange): StepName {
   if (x.refusal !== undefined) return 'accept'
   const known: Readonly<Record<string, StepName>> = ANSWERED_BY
   const step = known[x.outcome]
-  if (x.outcome === 'rate-limited' && x.principal !== undefined) return 'quota'
+  if (x.outcome === 'rate-limited' || x.outcome === 'overloaded') {
+    // Once a region is chosen, it is what counts only at the origin that refused.
+    if (x.decision !== undefined) return 'forward'
+    if (x.principal !== undefined) return 'quota'
+  }
   if (step !== undefined) return step
   return x.attempts.length === 0 && x.cacheStatus !== undefined && servesStored(x)
     ? 'recall'
@@ -128,6 +134,7 @@ function acceptText(x: Exchange): StepText {
     viaTrustedProxy: x.client.viaTrustedProxy,
     tls: x.client.tls?.version ?? null,
   }
+  if (x.outcome === 'penalized') return [whyOf(x), detail]
   return x.refusal === undefined
     ? ['The request is well formed.', detail]
     : [`The front refused it: ${titleOf(x.refusal)}`, { ...detail, problem: x.refusal }]
@@ -161,7 +168,7 @@ function inspectText(x: Exchange, mask: Mask): StepText {
 
 function identifyText(x: Exchange, mask: Mask): StepText {
   const { principal } = x
-  if (x.outcome === 'forbidden' || x.outcome === 'unauthenticated') return [titleOf(x.outcome), {}]
+  if (x.outcome === 'forbidden' || x.outcome === 'unauthenticated') return [whyOf(x), {}]
   if (principal === undefined) return ['No identity was asked for.', {}]
   const { kind, issuer, scopes } = principal
   return [
@@ -194,8 +201,7 @@ function steerText(x: Exchange, candidates: readonly CandidateVerdict[]): StepTe
 
 function forwardText(x: Exchange): StepText {
   const last = x.attempts.at(-1)
-  if (last === undefined)
-    return [x.outcome === 'served' ? 'Nothing was sent.' : titleOf(x.outcome), {}]
+  if (last === undefined) return [x.outcome === 'served' ? 'Nothing was sent.' : whyOf(x), {}]
   const attempts = x.attempts.map((one) => ({ ...one }))
   const ended = last.status === null ? last.outcome : `status ${last.status}`
   return [`${last.origin} in ${last.region}: ${ended}, try ${attempts.length}.`, { attempts }]
@@ -228,6 +234,10 @@ function textOf(step: StepName, x: Exchange, mask: Mask, facts: ExplainFacts): S
   }
 }
 
+function whyOf(x: Exchange): string {
+  return x.why ?? titleOf(x.outcome)
+}
+
 function titleOf(outcome: string): string {
   return isProblemCode(outcome) ? PROBLEMS[outcome].title : outcome
 }
@@ -244,7 +254,7 @@ export function explain(x: Exchange, facts: ExplainFacts, mask: Mask): Explanati
     return {
       step,
       outcome: index === last ? 'answered' : 'passed',
-      why: isLimit ? titleOf(x.outcome) : why,
+      why: isLimit ? whyOf(x) : why,
       detail,
     }
   })

@@ -84,6 +84,17 @@ export class GatewayMetrics {
 
   readonly inFlight
   readonly limitDecisions
+  readonly limitKeys
+  readonly limitDisplaced
+  readonly bandwidthWait
+  readonly penaltyEvents
+  readonly penaltyTerms
+  readonly penaltyClients
+  readonly concurrencyLimit
+  readonly concurrencyInFlight
+  readonly concurrencyShed
+  readonly roomVisits
+  readonly roomQueue
   readonly healthTransitions
   readonly originHealthy
   readonly regionHealthy
@@ -117,8 +128,25 @@ export class GatewayMetrics {
     this.#attempts = registry.scalar(CATALOGUE.attempts)
     this.#attemptDuration = registry.histogram(CATALOGUE.attemptDuration)
     this.#failovers = registry.scalar(CATALOGUE.failovers)
+    this.#retryBudgetEmpty = registry.scalar(CATALOGUE.retryBudgetEmpty)
+    this.#heldRequests = registry.scalar(CATALOGUE.heldRequests)
+    this.#hedges = registry.scalar(CATALOGUE.hedges)
+    this.mirrored = registry.scalar(CATALOGUE.mirrored)
+    this.rolloutRequests = registry.scalar(CATALOGUE.rolloutRequests)
+    this.rolloutPercent = registry.scalar(CATALOGUE.rolloutPercent)
     this.#wafMatches = registry.scalar(CATALOGUE.wafMatches)
     this.limitDecisions = registry.scalar(CATALOGUE.limitDecisions)
+    this.limitKeys = registry.scalar(CATALOGUE.limitKeys)
+    this.limitDisplaced = registry.scalar(CATALOGUE.limitDisplaced)
+    this.bandwidthWait = registry.scalar(CATALOGUE.bandwidthWait)
+    this.penaltyEvents = registry.scalar(CATALOGUE.penaltyEvents)
+    this.penaltyTerms = registry.scalar(CATALOGUE.penaltyTerms)
+    this.penaltyClients = registry.scalar(CATALOGUE.penaltyClients)
+    this.concurrencyLimit = registry.scalar(CATALOGUE.concurrencyLimit)
+    this.concurrencyInFlight = registry.scalar(CATALOGUE.concurrencyInFlight)
+    this.concurrencyShed = registry.scalar(CATALOGUE.concurrencyShed)
+    this.roomVisits = registry.scalar(CATALOGUE.roomVisits)
+    this.roomQueue = registry.scalar(CATALOGUE.roomQueue)
     this.healthTransitions = registry.scalar(CATALOGUE.healthTransitions)
     this.originHealthy = registry.scalar(CATALOGUE.originHealthy)
     this.regionHealthy = registry.scalar(CATALOGUE.regionHealthy)
@@ -128,12 +156,6 @@ export class GatewayMetrics {
       evictions: registry.scalar(CATALOGUE.cacheEvictions),
       rejections: registry.scalar(CATALOGUE.cacheRejections),
       collapsed: registry.scalar(CATALOGUE.cacheCollapsed),
-    this.#retryBudgetEmpty = registry.scalar(CATALOGUE.retryBudgetEmpty)
-    this.#heldRequests = registry.scalar(CATALOGUE.heldRequests)
-    this.#hedges = registry.scalar(CATALOGUE.hedges)
-    this.mirrored = registry.scalar(CATALOGUE.mirrored)
-    this.rolloutRequests = registry.scalar(CATALOGUE.rolloutRequests)
-    this.rolloutPercent = registry.scalar(CATALOGUE.rolloutPercent)
       fills: registry.scalar(CATALOGUE.cacheFills),
       fillsFailed: registry.scalar(CATALOGUE.cacheFillsFailed),
       filling: registry.scalar(CATALOGUE.cacheFilling),
@@ -164,6 +186,13 @@ export class GatewayMetrics {
     if (process !== undefined) this.#collectProcess(process)
   }
 
+  /** What attempts count besides themselves. */
+  readonly upstream = {
+    budgetEmpty: (pool: string): void => this.#retryBudgetEmpty.add([pool]),
+    held: (outcome: 'served' | 'failed' | 'full'): void => this.#heldRequests.add([outcome]),
+    hedged: (outcome: 'won' | 'lost' | 'refused'): void => this.#hedges.add([outcome]),
+  }
+
   #collectProcess(read: () => ProcessFacts): void {
     const { registry } = this
     const cpu = registry.scalar(CATALOGUE.processCpu)
@@ -186,13 +215,6 @@ export class GatewayMetrics {
   /** Counts one finished request. */
   observe(record: RequestRecord): void {
     const route = orNone(record.route)
-  /** What attempts count besides themselves. */
-  readonly upstream = {
-    budgetEmpty: (pool: string): void => this.#retryBudgetEmpty.add([pool]),
-    held: (outcome: 'served' | 'failed' | 'full'): void => this.#heldRequests.add([outcome]),
-    hedged: (outcome: 'won' | 'lost' | 'refused'): void => this.#hedges.add([outcome]),
-  }
-
     const five = this.#labels5
     five[0] = route
     five[1] = METHODS.has(record.method) ? record.method : '_OTHER'

@@ -14,9 +14,12 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
   'upgrade',
 ])
 
+/** How much one client has left: nobody else's business. */
+const OF_ONE_CLIENT = /^(x-)?ratelimit(-|$)/
+
 /**
  * What is kept of a response (RFC 9111 §3.1): connection fields, fields that Connection names, Age (made
- * anew for each reuse) and the fields in `drop` are left out.
+ * anew for each reuse), RateLimit fields and the fields in `drop` are left out.
  */
 export function storableFields(headers: HeaderList, drop: readonly string[]): string[] {
   const names = headers.names()
@@ -25,6 +28,7 @@ export function storableFields(headers: HeaderList, drop: readonly string[]): st
   for (let i = 0; i < names.length; i++) {
     const name = names[i] as string
     if (name === 'age' || HOP_BY_HOP.has(name) || drop.includes(name)) continue
+    if (OF_ONE_CLIENT.test(name)) continue
     if (listed?.includes(name)) continue
     kept.push(headers.flat[i * 2] as string, headers.flat[i * 2 + 1] as string)
   }

@@ -3,7 +3,7 @@
  * concurrency and waiting rooms.
  */
 import * as v from 'valibot'
-import { duration, expression, identifier, positiveInteger, secret } from '../values.ts'
+import { cidr, duration, expression, identifier, positiveInteger, secret } from '../values.ts'
 
 const KEY_PART =
   'a key part is "ip", "ip/<bits>" (IPv6 prefix 32 to 128), "network", "principal", "issuer", "client", "tenant", "route", "host", "method", "country", "asn", "header:<name>", "cookie:<name>", "query:<name>", "claim:<name>" or {"expression": "…"}'
@@ -200,6 +200,10 @@ export const PenaltyBoxSection = v.pipe(
       ),
       v.description('What each event adds to the score.'),
     ),
+    exempt: v.pipe(
+      v.optional(v.array(cidr), []),
+      v.description('Networks that are never shut out. Trusted proxies never are.'),
+    ),
     slots: v.pipe(
       v.optional(v.pipe(positiveInteger, v.maxValue(2 ** 24)), 65_536),
       v.description('Clients held in memory.'),
@@ -208,6 +212,8 @@ export const PenaltyBoxSection = v.pipe(
   v.description('Shuts out clients whose refused requests add up. IPv6 clients count by /64.'),
 )
 export type PenaltyBoxConfig = v.InferOutput<typeof PenaltyBoxSection>
+
+const priority = v.picklist(['critical', 'default', 'sheddable', 'batch'])
 
 /** `concurrency`: a limit on requests under way towards an origin that finds its own height. */
 export const ConcurrencySection = v.pipe(
@@ -226,8 +232,28 @@ export const ConcurrencySection = v.pipe(
       v.optional(v.pipe(v.number(), v.minValue(1), v.maxValue(10)), 1.5),
       v.description('How much slower than usual answers may get before the limit falls, 1 to 10.'),
     ),
+    priorities: v.pipe(
+      v.optional(
+        v.pipe(
+          v.array(
+            v.strictObject({
+              when: v.pipe(expression, v.description('Requests of this class.')),
+              priority: v.pipe(
+                priority,
+                v.description(
+                  'Share of the limit that they may fill: critical all of it, default 90 %, sheddable 70 %, batch 50 %.',
+                ),
+              ),
+            }),
+          ),
+          v.maxLength(64, 'at most 64 classes'),
+        ),
+        [],
+      ),
+      v.description('Classes of requests, the first that matches; without one `default`.'),
+    ),
   }),
-  v.description('Adaptive concurrency: sheds load when an origin slows down.'),
+  v.description('Adaptive concurrency for each pool: sheds load when its origins slow down.'),
 )
 export type ConcurrencyConfig = v.InferOutput<typeof ConcurrencySection>
 
@@ -254,9 +280,13 @@ export const WaitingRoomsSection = v.pipe(
         v.optional(v.pipe(v.string(), v.isoTimestamp('an ISO 8601 time with zone is expected'))),
         v.description('Those who come before are admitted in random order.'),
       ),
+      closesAt: v.pipe(
+        v.optional(v.pipe(v.string(), v.isoTimestamp('an ISO 8601 time with zone is expected'))),
+        v.description('From then on nobody waits. Left out: the room stays.'),
+      ),
       secret: v.pipe(secret, v.description('Signs tickets; at least 32 bytes.')),
     }),
   ),
-  v.description('Waiting rooms.'),
+  v.description('Waiting rooms, in order; a visitor has to be let in by each that applies.'),
 )
 export type WaitingRoomsConfig = v.InferOutput<typeof WaitingRoomsSection>

@@ -95,7 +95,7 @@ async function run(
     platform,
     slots,
     builtInRuleset,
-    rehearsal: { health: live?.snapshot.health },
+    rehearsal: { health: live?.snapshot.health, penaltyBox: live?.snapshot.penaltyBox },
   })
   const gateway = new Gateway({ platform, telemetry, cache: undefined }, snapshot)
   const ip = query.ip === undefined ? undefined : parseIp(query.ip)

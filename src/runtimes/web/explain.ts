@@ -49,7 +49,7 @@ export async function explainRequest(
   )
   const snapshot = await compileSnapshot(loaded, {
     ...compileOptions({ ...options, onHealthEvent: undefined }, platform, slots, telemetry),
-    rehearsal: { health: web.snapshot.health },
+    rehearsal: { health: web.snapshot.health, penaltyBox: web.snapshot.penaltyBox },
   })
   const gateway = new Gateway({ platform, telemetry, cache: undefined }, snapshot)
   const peer = {
