@@ -133,6 +133,7 @@ async function answer(instance: Instance, question: Question): Promise<unknown> 
 class Workers {
   readonly #pending = new Map<number, (answer: unknown) => void>()
   readonly #count: number
+  readonly #ready = new Set<Worker>()
   /** Purges that a worker has missed, by its number, while there was none. */
   readonly #missed = new Map<number, CacheQuestion[]>()
   #nextId = 1
@@ -145,10 +146,9 @@ class Workers {
     this.#count = count
   }
 
+  /** Those that serve: one that is still starting hears neither questions nor commands. */
   get live(): Worker[] {
-    return Object.values(cluster.workers ?? {}).filter(
-      (worker): worker is Worker => worker?.isConnected() === true,
-    )
+    return [...this.#ready].filter((worker) => worker.isConnected())
   }
 
   get isStopping(): boolean {
@@ -173,6 +173,7 @@ class Workers {
       worker.on('message', (message: FromWorker) => {
         if ('ready' in message) {
           isReady = true
+          this.#ready.add(worker)
           if (this.ports.length === 0) this.ports = message.ready
           for (const question of this.#missed.get(number) ?? []) void this.ask(worker, question)
           this.#missed.delete(number)
@@ -186,6 +187,7 @@ class Workers {
         }
       })
       worker.on('exit', (code, signal) => {
+        this.#ready.delete(worker)
         if (this.#isStopping) return
         if (!this.#missed.has(number)) this.#missed.set(number, [])
         if (isFirst && !isReady) {
@@ -275,11 +277,12 @@ class Workers {
 
   async stop(): Promise<void> {
     this.#isStopping = true
-    const workers = this.live
+    const workers = Object.values(cluster.workers ?? {}).filter((worker) => worker !== undefined)
     const ended = workers.map(
       (worker) => new Promise<void>((resolve) => worker.once('exit', () => resolve())),
     )
     this.tell('stop')
+    for (const worker of workers) if (!this.#ready.has(worker)) worker.process.kill('SIGKILL')
     await Promise.all(ended)
   }
 }
