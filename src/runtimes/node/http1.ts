@@ -220,8 +220,8 @@ export class Http1Front {
       if (body !== null) discardBody(reply)
     } else if (body instanceof Uint8Array) {
       serving.bytesOut = body.length
-      endWithBytes(response, body)
-      if (response.writableLength > 0) this.#guard(serving)
+      response.end(body)
+      if (request.socket.writableLength > 0) this.#guard(serving)
     } else {
       const guard = this.#guard(serving)
       body.pipe({
@@ -454,21 +454,6 @@ function writeHints(response: ServerResponse, status: number, fields: readonly s
   } catch {
     // The response itself is still to come.
   }
-}
-
-/** Up to this size a body leaves in one piece with its head. */
-const ONE_WRITE_BYTES = 16 * 1024
-
-/** Node joins head and body into one write only when the body is a string; latin1 keeps every byte. */
-function endWithBytes(response: ServerResponse, body: Uint8Array): void {
-  if (body.length > ONE_WRITE_BYTES) {
-    response.end(body)
-    return
-  }
-  const buffer = Buffer.isBuffer(body)
-    ? body
-    : Buffer.from(body.buffer, body.byteOffset, body.length)
-  response.end(buffer.toString('latin1'), 'latin1')
 }
 
 /** Says that nothing more comes, and lets go of the socket even if the client does not. */
