@@ -149,6 +149,25 @@ export interface Logger {
   error(message: string, fields?: Readonly<Record<string, unknown>>): void
 }
 
+/** What came out of a content coding. */
+export interface DecodedBytes {
+  readonly bytes: Uint8Array
+  /** Bytes of the input that it took, give or take a piece. */
+  readonly consumed: number
+  /** `complete`: all of it; `cut`: the input ends early; `full`: there is more; `broken`: it is not this coding. */
+  readonly end: 'complete' | 'cut' | 'full' | 'broken'
+}
+
+/** Takes content codings off, for inspection only. */
+export interface Decoder {
+  /**
+   * @param coding lower case, such as `gzip`
+   * @param most   bytes of output that are wanted
+   * @returns undefined for a coding that the runtime does not know; never rejects
+   */
+  decode(coding: string, bytes: Uint8Array, most: number): Promise<DecodedBytes> | undefined
+}
+
 /** Everything that a runtime brings. */
 export interface Platform {
   readonly name: 'node' | 'workers' | 'web' | 'test'
@@ -159,4 +178,6 @@ export interface Platform {
   readonly keys: KeySource
   readonly access: RecordSink
   readonly log: Logger
+  /** Without it, compressed request bodies cannot be looked into. */
+  readonly decoder?: Decoder | undefined
 }

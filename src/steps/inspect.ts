@@ -1,10 +1,12 @@
 /** Step 5: the WAF's request phase: the head, then as much of the body as the rules want. */
 import type { BodyPrefix, Reply, StepResult } from '../exchange.ts'
+import type { Services } from '../gateway.ts'
 import { problem } from '../http/problem.ts'
 import type { Passage } from '../passage.ts'
+import type { Decoder } from '../ports.ts'
 import type { WafBlock, WafPass } from '../waf/pass.ts'
 
-export function inspect(x: Passage): StepResult {
+export function inspect(x: Passage, { platform }: Services): StepResult {
   const route = x.plan?.waf
   if (route === undefined) return undefined
   const pass = route.begin(x.subject)
@@ -14,12 +16,22 @@ export function inspect(x: Passage): StepResult {
   const wanted = pass.bodyBytes
   if (wanted === 0) return concluded(x, pass, pass.body(undefined))
   const prefix = x.body.prefix(wanted)
-  if (prefix instanceof Promise) return prefix.then((late) => inspectBody(x, pass, late))
-  return inspectBody(x, pass, prefix)
+  const { decoder } = platform
+  if (prefix instanceof Promise) return prefix.then((late) => inspectBody(x, pass, late, decoder))
+  return inspectBody(x, pass, prefix, decoder)
 }
 
-function inspectBody(x: Passage, pass: WafPass, prefix: BodyPrefix): Reply | undefined {
-  return concluded(x, pass, pass.body(prefix))
+/** A compressed body is looked into; the origin gets it as it came. */
+function inspectBody(
+  x: Passage,
+  pass: WafPass,
+  prefix: BodyPrefix,
+  decoder: Decoder | undefined,
+): StepResult {
+  const { coding } = pass
+  const decoded = coding === '' ? undefined : decoder?.decode(coding, prefix.bytes, pass.bodyBytes)
+  if (decoded === undefined) return concluded(x, pass, pass.body(prefix))
+  return decoded.then((plain) => concluded(x, pass, pass.body(prefix, plain)))
 }
 
 function concluded(x: Passage, pass: WafPass, block: WafBlock | undefined): Reply | undefined {

@@ -4,6 +4,8 @@
  */
 import type { BodyPrefix, HeaderList, Verdict } from '../exchange.ts'
 import type { Subject } from '../expression/expression.ts'
+import type { DecodedBytes } from '../ports.ts'
+import { invalidity, isJudged } from './body/validity.ts'
 import { InspectedBody } from './body/view.ts'
 import { bytesToString } from './bytes.ts'
 import type { Interruption, RuleMatch, Transaction } from './engine/transaction.ts'
@@ -27,6 +29,8 @@ export interface WafBlock {
 const NO_VERDICTS: readonly Verdict[] = Object.freeze([])
 /** A request that sets off everything must not fill the log. */
 const MAX_VERDICTS = 64
+/** A few bytes may become this many whatever the ratio: empty rows and spaces compress well. */
+const MIN_EXPANDED = 16 * 1024
 
 export class WafPass {
   readonly #route: RouteWaf
@@ -108,42 +112,80 @@ export class WafPass {
     const hasBody = exchange.body !== null && exchange.body.length !== 0
     if (!hasBody || this.#isAllowed || this.#block !== undefined) return 0
     const route = this.#route
-    const isWanted = this.#transaction !== undefined || this.#next < route.request.length
+    const isWanted =
+      this.#transaction !== undefined || this.#next < route.request.length || this.#judgesBody
     if (!isWanted) return 0
     const length = exchange.body?.length ?? null
     if (length !== null && length > route.inspectBytes && route.oversize === 'skip') return 0
     return route.inspectBytes
   }
 
+  /** Whether an invalid body is blocked, and this one claims to be something that can be judged. */
+  get #judgesBody(): boolean {
+    if (this.#route.waf.config.bodies.invalid !== 'block') return false
+    return this.coding !== '' || isJudged(this.#subject.exchange.headers.all('content-type'))
+  }
+
+  /** The body's content coding, lower case; empty for none. `body` wants what is left without it. */
+  get coding(): string {
+    const coding = this.#subject.exchange.headers.joined('content-encoding')?.toLowerCase() ?? ''
+    return coding === 'identity' ? '' : coding
+  }
+
   /**
    * Inspects the body.
    * @param prefix what was read; undefined when `bodyBytes` was 0
+   * @param decoded `prefix` without its `coding`; undefined when it has none, or one that is not known
    */
-  body(prefix: BodyPrefix | undefined): WafBlock | undefined {
+  body(prefix: BodyPrefix | undefined, decoded?: DecodedBytes): WafBlock | undefined {
     if (this.#block !== undefined || this.#isAllowed) return this.#block
     const { exchange } = this.#subject
     const route = this.#route
-    const isTooLong = prefix?.truncated ?? false
+    const isTooLong = prefix?.truncated === true || decoded?.end === 'full'
     if (isTooLong && route.oversize === 'block') {
       return this.#own('body-too-long', 413, 'The body is longer than what is inspected.')
     }
-    const isSkipped = isTooLong && route.oversize === 'skip'
-    const bytes = prefix === undefined || isSkipped ? '' : bytesToString(prefix.bytes)
+    const isSkipped = prefix === undefined || (isTooLong && route.oversize === 'skip')
+    const bytes = isSkipped ? '' : bytesToString(decoded?.bytes ?? prefix.bytes)
+    const length = decoded === undefined ? (exchange.body?.length ?? null) : null
+    const fault = isSkipped ? undefined : this.#codingFault(prefix, decoded)
+    if (!isSkipped && this.#judgesBody) {
+      const contentTypes = exchange.headers.all('content-type')
+      const isTruncated = isTooLong
+      const why = fault ?? invalidity({ contentTypes, bytes, isTruncated }, route.waf.limits)
+      if (why !== undefined && this.#own('invalid-body', 400, `The body is not valid: ${why}.`)) {
+        return this.#block
+      }
+    }
     this.#subject.body = new InspectedBody(
       bytes,
       isTooLong,
-      exchange.body?.length ?? null,
+      length,
       exchange.headers.get('content-type') ?? '',
       route.waf.limits,
     )
     this.#runNative(false)
     if (this.#block !== undefined || this.#isAllowed) return this.#block
     if (this.#transaction !== undefined) {
-      this.#transaction.message.setBody(bytes, isTooLong, exchange.body?.length ?? bytes.length)
+      this.#transaction.message.setBody(bytes, isTooLong, length ?? bytes.length, fault)
       this.#transaction.refresh()
     }
     this.#endRequest()
     return this.#block
+  }
+
+  /** What is wrong with the content coding; a body without one has nothing wrong. */
+  #codingFault(prefix: BodyPrefix, decoded: DecodedBytes | undefined): string | undefined {
+    const { coding } = this
+    if (coding === '') return undefined
+    const name = coding.slice(0, 40)
+    if (decoded === undefined) return `its content coding "${name}" cannot be taken off`
+    if (decoded.end === 'broken') return `it is not the ${name} that its Content-Encoding says`
+    if (decoded.end === 'cut' && !prefix.truncated) return `its ${name} ends early`
+    const { ratio } = this.#route.waf.config.bodies
+    return decoded.bytes.length > Math.max(MIN_EXPANDED, decoded.consumed * ratio)
+      ? `it becomes more than ${ratio} times as long without its ${name}`
+      : undefined
   }
 
   /** Whether `response` would look at anything. */
@@ -339,9 +381,14 @@ export class WafPass {
   }
 
   /** A block that is the WAF's own decision, no rule's. */
-  #own(rule: string, status: number, description: string): WafBlock | undefined {
+  #own(
+    rule: string,
+    status: number,
+    description: string,
+    phase: Verdict['phase'] = 'request',
+  ): WafBlock | undefined {
     const enforced = !this.#isSimulated
-    this.#add({ rule, ruleset: 'waf', action: 'block', enforced, phase: 'request', description })
+    this.#add({ rule, ruleset: 'waf', action: 'block', enforced, phase, description })
     if (enforced) this.#block ??= { kind: 'block', status, rule, ruleset: 'waf' }
     return this.#block
   }

@@ -126,7 +126,13 @@ const Bodies = v.strictObject({
   invalid: v.pipe(
     v.optional(v.picklist(['flag', 'block']), 'flag'),
     v.description(
-      'A body that is not what its Content-Type says, or that parsers read differently: leave it to the rules, or block it with 400.',
+      'A body that is not what its Content-Type says, that parsers read differently, or whose content coding cannot be taken off: leave it to the rules, or block it with 400.',
+    ),
+  ),
+  ratio: v.pipe(
+    v.optional(positiveInteger, 100),
+    v.description(
+      'Bytes that one byte of a compressed body may become on average; a body above it is invalid. The origin gets the body as it came.',
     ),
   ),
 })
@@ -140,6 +146,12 @@ const Responses = v.strictObject({
     v.optional(v.boolean(), false),
     v.description(
       'Whether they see bodies of text types. Event streams, upgrades, ranges and gRPC never are held.',
+    ),
+  ),
+  leaks: v.pipe(
+    v.optional(v.picklist(['off', 'log', 'block']), 'block'),
+    v.description(
+      'Where bodies are inspected: error messages of databases and runtimes, source code, private keys, credentials, card numbers.',
     ),
   ),
   limit: v.pipe(

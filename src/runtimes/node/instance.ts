@@ -17,6 +17,7 @@ import { Telemetry, type TelemetrySecrets } from '../../telemetry/telemetry.ts'
 import { type DiskTier, openDiskTier } from './cache-tiers.ts'
 import { nodeClock, nodeRandom } from './clock.ts'
 import type { ConfigBundle } from './config-file.ts'
+import { nodeDecoder } from './decoder.ts'
 import { GeoFileWatcher, oldest } from './geo-file.ts'
 import { nodeKeySource } from './key-source.ts'
 import { LogFile } from './log-file.ts'
@@ -120,6 +121,7 @@ export class Instance {
       keys: nodeKeySource,
       access,
       log,
+      decoder: nodeDecoder,
     }
     let server: NodeServer | undefined
     const telemetry = new Telemetry(config.telemetry, telemetrySecrets(bundle), {

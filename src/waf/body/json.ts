@@ -13,6 +13,8 @@ export interface FlatJson {
   readonly pairs: readonly Pair[]
   /** What is wrong, with its offset; the pairs before it are there. */
   readonly error: string | undefined
+  /** How far the text was read until the error; its length when there is none. */
+  readonly errorAt: number
   /** A key came twice in one object: parsers disagree on which one counts. */
   readonly hasDuplicateKeys: boolean
 }
@@ -35,6 +37,7 @@ export function flattenJson(text: string, limits: BodyLimits, root = 'json'): Fl
   let hasDuplicateKeys = false
   let at = 0
   let error: string | undefined
+  let reached = 0
 
   function fail(message: string): never {
     throw new JsonSyntaxError(`${message} at offset ${at}`)
@@ -114,6 +117,7 @@ export function flattenJson(text: string, limits: BodyLimits, root = 'json'): Fl
     const start = at
     while (at < text.length && !/[\s,\]}]/.test(text.charAt(at))) at++
     const word = text.slice(start, at)
+    reached = at
     if (word === 'null') return ''
     if (word === 'true' || word === 'false') return word
     if (/^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/.test(word)) return word
@@ -171,7 +175,8 @@ export function flattenJson(text: string, limits: BodyLimits, root = 'json'): Fl
     if (!(thrown instanceof JsonSyntaxError)) throw thrown
     error = thrown.message
   }
-  return { pairs, error, hasDuplicateKeys }
+  const errorAt = error === undefined ? text.length : Math.max(at, reached)
+  return { pairs, error, errorAt, hasDuplicateKeys }
 }
 
 const ESCAPES: Readonly<Record<string, number>> = {

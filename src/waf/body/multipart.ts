@@ -189,7 +189,7 @@ function dispositionOf(
       } else {
         while (at < text.length && !/[;\s]/.test(text.charAt(at))) value += text.charAt(at++)
       }
-      if (at < text.length && !/[;\s]/.test(text.charAt(at))) flags.add('missing-semicolon')
+      if (/^\s*[^;\s]/.test(text.slice(at))) flags.add('missing-semicolon')
     }
     const lower = key.toLowerCase()
     if (lower === 'name') name ??= value

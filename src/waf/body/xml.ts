@@ -16,7 +16,19 @@ export interface FlatXml {
 
 class XmlLimit extends Error {}
 
-export function flattenXml(body: string, limits: BodyLimits): FlatXml {
+/** Why a body is no XML that rules can vouch for. @param isTruncated it may end anywhere */
+export function xmlInvalidity(
+  body: string,
+  isTruncated: boolean,
+  limits: BodyLimits,
+): string | undefined {
+  const { error, hasDoctype } = flattenXml(body, limits, !isTruncated)
+  if (hasDoctype) return 'its XML has a document type'
+  return error === undefined ? undefined : `it is not the XML that its type says: ${error}`
+}
+
+/** @param isWhole false for a beginning, whose open elements are no error */
+export function flattenXml(body: string, limits: BodyLimits, isWhole = true): FlatXml {
   const texts: string[] = []
   const attributes: Pair[] = []
   let hasDoctype = false
@@ -48,7 +60,8 @@ export function flattenXml(body: string, limits: BodyLimits): FlatXml {
     depth--
   })
   try {
-    parser.write(bytesToUtf8(body)).close()
+    parser.write(bytesToUtf8(body))
+    if (isWhole) parser.close()
   } catch (thrown) {
     if (!(thrown instanceof Error)) throw thrown
     error ??= thrown.message

@@ -74,29 +74,34 @@ export class Message {
     return undefined
   }
 
-  /** Takes the body apart with the processor that is set by now. */
-  setBody(bytes: string, truncated: boolean, length = bytes.length): void {
+  /**
+   * Takes the body apart with the processor that is set by now.
+   * @param error what was wrong with it before that, for REQBODY_ERROR
+   */
+  setBody(bytes: string, truncated: boolean, length = bytes.length, error = ''): void {
     // Headers, path and query stay as they are, with what is known of them.
     for (const name of this.#values.keys()) if (BODY_DEPENDENT.test(name)) this.#values.delete(name)
     this.#bodyBytes = bytes
     this.#bodyLength = length
     this.#isTruncated = truncated
+    this.#bodyError = error
     switch (this.processor) {
       case 'URLENCODED':
         this.#post = decodedPairs(bytes, this.limits.arguments)
         break
       case 'JSON': {
         if (bytes === '') break
-        const { pairs, error } = flattenJson(bytes, this.limits)
+        const { pairs, error: fault } = flattenJson(bytes, this.limits)
         this.#post = pairs
-        this.#bodyError = error ?? ''
+        if (fault !== undefined) this.#bodyError = fault
         break
       }
       case 'XML': {
         if (bytes === '') break
         const xml = flattenXml(bytes, this.limits)
         this.#xml = xml
-        this.#bodyError = xml.error ?? (xml.hasDoctype ? 'a document type is not allowed' : '')
+        const fault = xml.error ?? (xml.hasDoctype ? 'a document type is not allowed' : undefined)
+        if (fault !== undefined) this.#bodyError = fault
         break
       }
       case 'MULTIPART': {
@@ -105,7 +110,7 @@ export class Message {
         this.#post = body.parts
           .filter((part) => part.filename === undefined)
           .map((part) => ({ name: part.name, value: part.content }))
-        this.#bodyError = body.error === undefined ? '' : `Multipart parsing error: ${body.error}`
+        if (body.error !== undefined) this.#bodyError = `Multipart parsing error: ${body.error}`
         break
       }
       case '':
