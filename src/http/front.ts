@@ -60,6 +60,11 @@ export const DEFAULT_METHODS: ReadonlySet<string> = new Set([
   'QUERY',
 ])
 
+/** The methods that are let in, with those that a config adds. */
+export function frontMethods(more: readonly string[]): ReadonlySet<string> {
+  return more.length === 0 ? DEFAULT_METHODS : new Set([...DEFAULT_METHODS, ...more])
+}
+
 const refuse = (refusal: ProblemCode): Refused => ({ refusal })
 
 export function vet(raw: RawRequest, limits: FrontLimits): Vetted | Refused {

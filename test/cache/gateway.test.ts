@@ -70,6 +70,44 @@ describe('work in the background', () => {
   })
 })
 
+it('interim responses pass on a miss and are never stored', async () => {
+  const w = world()
+  const origin = await w.origin((_, response) => {
+    response.writeProcessing()
+    response.writeEarlyHints({ link: '</style.css>; rel=preload' })
+    setTimeout(() => {
+      response.writeHead(200, { 'cache-control': 'max-age=60' })
+      response.end('x')
+    }, 20)
+  })
+  const gateway = await w.gateway(cached(origin))
+  const miss = await ask(`${gateway.url}/a`)
+  expect(miss.interim.map((one) => one.status)).toEqual([102, 103])
+  const hit = await ask(`${gateway.url}/a`)
+  expect([hit.text, status(hit.get('cache-status')), hit.interim]).toEqual(['x', 'hit', []])
+  expect(hit.get('link')).toBeUndefined()
+})
+
+it('lets methods in that the config adds, and caches around them', async () => {
+  const w = world()
+  const origin = await w.origin((request, response) => {
+    response.writeHead(200, request.method === 'GET' ? { 'cache-control': 'max-age=60' } : {})
+    response.end(request.method)
+  })
+  const plain = await w.gateway(cached(origin))
+  expect((await ask(`${plain.url}/a`, { method: 'M-SEARCH' })).status).toBe(405)
+  const listen = { methods: ['M-SEARCH', 'PROPFIND'] }
+  const more = await w.gateway(cached(origin, { listen }))
+  await ask(`${more.url}/a`)
+  for (const [method, then] of [
+    ['PROPFIND', 'hit'],
+    ['M-SEARCH', 'fwd=uri-miss'],
+  ] as const) {
+    expect((await ask(`${more.url}/a`, { method })).text).toBe(method)
+    expect(status((await ask(`${more.url}/a`)).get('cache-status'))).toBe(then)
+  }
+})
+
 it('counts what it did, by route', async () => {
   const w = world()
   const origin = await w.origin((request, response) => {

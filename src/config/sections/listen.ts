@@ -19,6 +19,12 @@ const serverName = v.pipe(
   ),
 )
 
+const extraMethod = v.pipe(
+  v.string(),
+  v.regex(/^[A-Z][A-Z0-9-]{0,31}$/, 'an upper-case method is expected, such as "PROPFIND"'),
+  v.notValues(['CONNECT', 'TRACE'], 'CONNECT and TRACE are never let in'),
+)
+
 const Certificate = v.strictObject({
   cert: v.pipe(
     filePath,
@@ -174,6 +180,12 @@ export const ListenSection = v.pipe(
     limits: v.pipe(
       v.optional(ListenLimits, {}),
       v.description('What one connection, request or process may use.'),
+    ),
+    methods: v.pipe(
+      v.optional(v.array(extraMethod), []),
+      v.description(
+        'Request methods let in besides GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS and QUERY, such as `PROPFIND`. CONNECT and TRACE are not among those that can be added.',
+      ),
     ),
   }),
   v.description('Where clients connect, and what a connection may cost.'),

@@ -439,11 +439,12 @@ function cut(response: ServerResponse): void {
 }
 
 /**
- * 103 with its links (RFC 8297). Other interim responses mean nothing behind a proxy, and a hint that
- * `node:http` finds malformed is left out.
+ * 102, and 103 with its links (RFC 8297). A hint that `node:http` finds malformed is left out.
  */
 function writeHints(response: ServerResponse, status: number, fields: readonly string[]): void {
-  if (status !== 103 || response.headersSent || response.destroyed) return
+  if (response.headersSent || response.destroyed) return
+  if (status === 102) response.writeProcessing()
+  if (status !== 103) return
   const links: string[] = []
   for (let i = 0; i < fields.length; i += 2) {
     if (fields[i]?.toLowerCase() === 'link') links.push(...(fields[i + 1] ?? '').split(/,\s*(?=<)/))

@@ -1,0 +1,279 @@
+/**
+ * Grades the cache with the public suite, npm `http-cache-tests`, through a gateway over sockets:
+ *
+ *   npm run conformance:cache [PROFILE…]     profiles: rfc9111, safe
+ *
+ * The suite is looked for in `node_modules`, then in the folder that HTTP_CACHE_TESTS names (it is no
+ * dependency of ours, since it brings all of npm along):
+ *   npm install --ignore-scripts --prefix DIR http-cache-tests@0.4.5
+ *   HTTP_CACHE_TESTS=DIR/node_modules/http-cache-tests npm run conformance:cache
+ *
+ * Prints a line for each test that failed, a table by suite, and `required P/T, optimal P/T`; fails when a
+ * test is lost that is not in the lists below.
+ */
+import { fork, spawn } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import http from 'node:http'
+import net from 'node:net'
+import { tmpdir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+
+const PROFILES = ['rfc9111', 'safe']
+/** How many tests run at a time; each waits for seconds between its requests. */
+const AT_ONCE = 25
+
+const AGE =
+  'a broken or repeated Age no longer makes a response stale: it is ignored (RFC 9111 §5.1)'
+const CLOSED = 'an error page of the cache itself is counted as a stored response'
+/** What version 0.4.5 demands and the suite's present version does not. */
+const SUPERSEDED = {
+  'age-parse-nonnumeric': AGE,
+  'age-parse-negative': AGE,
+  'age-parse-float': AGE,
+  'age-parse-prefix-twoline': AGE,
+  'age-parse-dup-0': AGE,
+  'age-parse-dup-0-twoline': AGE,
+  'age-parse-dup-old': AGE,
+  'age-parse-parameter': AGE,
+  'age-parse-numeric-parameter': AGE,
+  'stale-close-must-revalidate': CLOSED,
+  'stale-close-proxy-revalidate': CLOSED,
+  'stale-close-no-cache': CLOSED,
+  'stale-close-s-maxage=2': CLOSED,
+}
+
+const CONTRADICTS =
+  'the 206 has 5 bytes and says 6: it contradicts itself, and nobody can tell which bytes are missing'
+const EVERYWHERE = {
+  'conditional-lm-fresh-no-lm':
+    'without Last-Modified nothing is known about If-Modified-Since (RFC 9111 §4.3.2 compares with it)',
+  'partial-store-partial-reuse-partial': CONTRADICTS,
+  'partial-store-partial-reuse-partial-byterange': CONTRADICTS,
+  'partial-store-partial-reuse-partial-absent': CONTRADICTS,
+  'partial-store-partial-reuse-partial-suffix': CONTRADICTS,
+}
+const COOKIES = 'a response with Set-Cookie and max-age alone is not for everybody'
+/** What each profile gives up, and why. */
+const LOST = {
+  rfc9111: EVERYWHERE,
+  safe: {
+    ...EVERYWHERE,
+    'headers-store-Set-Cookie': COOKIES,
+    '304-etag-update-response-Set-Cookie': COOKIES,
+    'other-set-cookie': COOKIES,
+  },
+}
+
+const suite = suiteFolder()
+if (suite === undefined) {
+  console.log(
+    'skipped: http-cache-tests is not installed, and HTTP_CACHE_TESTS names no folder of it',
+  )
+  process.exit(0)
+}
+if (process.send !== undefined) await gradeInChild(process.argv[2])
+else await gradeAll(process.argv.slice(2))
+
+function suiteFolder() {
+  const named = process.env.HTTP_CACHE_TESTS
+  const own = fileURLToPath(new URL('../../node_modules/http-cache-tests', import.meta.url))
+  const folder = existsSync(own) ? own : named === undefined ? undefined : resolve(named)
+  return folder !== undefined && existsSync(join(folder, 'tests/index.mjs')) ? folder : undefined
+}
+
+// One profile, in a process of its own: the suite keeps its results in a module ---------------------
+
+async function gradeInChild(profile) {
+  const load = (file) => import(pathToFileURL(join(suite, file)).href)
+  const { default: suites } = await load('tests/index.mjs')
+  const { runTests, getResults } = await load('client/runner.mjs')
+  const { default: fetch } = await import(
+    pathToFileURL(join(modulesOf(suite), 'node-fetch/lib/index.js')).href
+  )
+  const originPort = await freePort()
+  const origin = spawn(process.execPath, ['server/server.mjs'], {
+    cwd: suite,
+    stdio: 'ignore',
+    env: {
+      ...process.env,
+      npm_config_protocol: 'http',
+      npm_config_port: String(originPort),
+      npm_config_pidfile: '/dev/null',
+    },
+  })
+  const folder = mkdtempSync(join(tmpdir(), 'meridian-cache-suite-'))
+  let gateway
+  try {
+    await until(() => answers(originPort))
+    gateway = await startGatewayFor(originPort, profile, folder)
+    const base = `http://127.0.0.1:${gateway.instance.ports[0]}`
+    await runTests(suites, fetch, false, base, AT_ONCE)
+    const tests = suites.flatMap((one) =>
+      one.tests.map(({ id, kind, depends_on, browser_only }) => ({
+        suite: one.id,
+        id,
+        kind: kind ?? 'required',
+        dependsOn: depends_on ?? [],
+        isForBrowsers: browser_only === true,
+      })),
+    )
+    process.send({ tests, results: getResults() })
+  } finally {
+    origin.kill()
+    await gateway?.close()
+    rmSync(folder, { recursive: true, force: true })
+    process.disconnect()
+  }
+}
+
+async function startGatewayFor(originPort, profile, folder) {
+  const { ConfigFile } = await import('../../dist/runtimes/node/config-file.js')
+  const { startGateway } = await import('../../dist/runtimes/node/start.js')
+  const file = join(folder, 'meridian.json')
+  writeFileSync(
+    file,
+    JSON.stringify({
+      listen: { addresses: [{ address: '127.0.0.1', port: 0 }], methods: ['M-SEARCH'] },
+      admin: { enabled: false },
+      waf: { mode: 'off' },
+      shutdown: { drain: '100ms' },
+      telemetry: { access: { enabled: false } },
+      cache: { profile },
+      pools: {
+        suite: {
+          // One origin, many errors on purpose: nobody else could take its place.
+          origins: [{ id: 'suite', url: `http://127.0.0.1:${originPort}` }],
+        },
+      },
+      routes: [{ id: 'suite', pools: ['suite'], cache: {}, retry: { tries: 1 } }],
+    }),
+  )
+  const config = new ConfigFile(file, { pollMs: 0 })
+  const quiet = { info: () => {}, warn: () => {}, error: (text, more) => console.error(text, more) }
+  return startGateway(config, await config.load(), { log: quiet })
+}
+
+function modulesOf(folder) {
+  const inside = join(folder, 'node_modules')
+  return existsSync(join(inside, 'node-fetch')) ? inside : dirname(folder)
+}
+
+function freePort() {
+  return new Promise((done) => {
+    const server = net.createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address()
+      server.close(() => done(port))
+    })
+  })
+}
+
+function answers(port) {
+  return new Promise((done) => {
+    const request = http.get({ host: '127.0.0.1', port, path: '/' }, (response) => {
+      response.resume()
+      done(true)
+    })
+    request.on('error', () => done(false))
+  })
+}
+
+async function until(holds) {
+  for (let i = 0; i < 200; i++) {
+    if (await holds()) return
+    await new Promise((done) => setTimeout(done, 50))
+  }
+  throw new Error('the origin of the suite does not answer')
+}
+
+// All profiles, and the table -------------------------------------------------------------------------
+
+async function gradeAll(asked) {
+  const profiles = asked.length > 0 ? asked : PROFILES
+  const { version } = JSON.parse(readFileSync(join(suite, 'package.json'), 'utf8'))
+  console.log(`http-cache-tests ${version}`)
+  const tables = new Map()
+  let unlisted = 0
+  for (const profile of profiles) {
+    const graded = grade(await runChild(profile))
+    tables.set(profile, graded)
+    for (const { id, kind, why, reason } of graded.lost) {
+      console.log(`${profile} ${kind} ${id}: ${why}`)
+      console.log(`  ${reason ?? 'NOT LISTED'}`)
+      if (reason === undefined) unlisted++
+    }
+  }
+  console.log(table(tables))
+  for (const [profile, { sums }] of tables) {
+    console.log(
+      `${profile}: ${Object.entries(sums)
+        .map(([k, s]) => `${k} ${text(s)}`)
+        .join(', ')}`,
+    )
+  }
+  process.exitCode = unlisted === 0 ? 0 : 1
+}
+
+function runChild(profile) {
+  return new Promise((done, failed) => {
+    const child = fork(fileURLToPath(import.meta.url), [profile], { execArgv: ['--no-warnings'] })
+    let outcome
+    child.on('message', (message) => {
+      outcome = message
+    })
+    child.on('exit', (code) => {
+      if (outcome === undefined) failed(new Error(`profile ${profile}: ended with ${code}`))
+      else done({ profile, ...outcome })
+    })
+  })
+}
+
+function grade({ profile, tests, results }) {
+  const byId = new Map(tests.map((test) => [test.id, test]))
+  /** A test counts when it and all that it rests on passed. */
+  const passed = (id) => results[id] === true && (byId.get(id)?.dependsOn ?? []).every(passed)
+  const suites = new Map()
+  const sums = {}
+  const lost = []
+  for (const { suite: name, id, kind, isForBrowsers } of tests) {
+    if (isForBrowsers) continue
+    if (!suites.has(name)) suites.set(name, {})
+    const reason = SUPERSEDED[id] ?? LOST[profile]?.[id]
+    for (const into of [suites.get(name), sums]) {
+      into[kind] ??= { passed: 0, total: 0, superseded: 0 }
+      into[kind].total++
+      if (passed(id)) into[kind].passed++
+      else if (id in SUPERSEDED) into[kind].superseded++
+    }
+    if (passed(id) || kind === 'check') continue
+    const result = results[id]
+    lost.push({
+      id,
+      kind,
+      reason,
+      why: Array.isArray(result) ? result[1] : 'what it rests on failed',
+    })
+  }
+  return { suites, sums, lost }
+}
+
+function table(tables) {
+  const [first] = tables.values()
+  const head = ['suite', ...[...tables.keys()].map((name) => `${name}: required, optimal, check`)]
+  const rows = [...first.suites.keys()].map((name) => [
+    name,
+    ...[...tables.values()].map(({ suites }) =>
+      ['required', 'optimal', 'check'].map((kind) => text(suites.get(name)[kind])).join(', '),
+    ),
+  ])
+  const widths = head.map((_, at) => Math.max(...[head, ...rows].map((row) => row[at].length)))
+  return [head, ...rows]
+    .map((row) => row.map((cell, at) => cell.padEnd(widths[at])).join('  '))
+    .join('\n')
+}
+
+function text(count) {
+  if (count === undefined) return '–'
+  const { passed, total, superseded } = count
+  return superseded > 0 ? `${passed}+${superseded}/${total}` : `${passed}/${total}`
+}
