@@ -37,7 +37,7 @@ import { inspect } from './steps/inspect.ts'
 import { locate } from './steps/locate.ts'
 import { recall } from './steps/recall.ts'
 import { route } from './steps/route.ts'
-import { settle } from './steps/settle.ts'
+import { conclude, settle } from './steps/settle.ts'
 import { steer, unavailable } from './steps/steer.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
 import { AttemptsFailed } from './upstream/attempt.ts'
@@ -186,9 +186,9 @@ export class Gateway {
     } catch (error) {
       return settle(x, this.#failure(x, error), this.services)
     }
-    if (!(reply instanceof Promise)) return settle(x, reply ?? this.#unanswered(x), this.services)
+    if (!(reply instanceof Promise)) return conclude(x, reply ?? this.#unanswered(x), this.services)
     return reply.then(
-      (answer) => settle(x, answer ?? this.#unanswered(x), this.services),
+      (answer) => conclude(x, answer ?? this.#unanswered(x), this.services),
       (error: unknown) => settle(x, this.#failure(x, error), this.services),
     )
   }
@@ -263,6 +263,12 @@ function clientOf(peer: Peer, headers: HeaderList, snapshot: Snapshot): Client {
     }
     return peer.client
   }
-  const { ip, viaTrustedProxy } = clientAddress(peer.ip, headers, snapshot.trusted)
-  return { ip, port: peer.port, peer: peer.ip, viaTrustedProxy, tls: peer.tls }
+  const { trusted } = snapshot
+  const chain = headers.joined('x-forwarded-for')
+  const known = peer.forwarded
+  if (known !== undefined && known.chain === chain && known.trusted === trusted) return known.client
+  const { ip, viaTrustedProxy } = clientAddress(peer.ip, headers, trusted)
+  const client = { ip, port: peer.port, peer: peer.ip, viaTrustedProxy, tls: peer.tls }
+  if (chain !== undefined) peer.forwarded = { chain, trusted, client }
+  return client
 }

@@ -43,6 +43,11 @@ export class GeoLocator {
     this.#places = new PlaceInterner(slots)
   }
 
+  /** Whether a trusted proxy's header may decide, so that two requests of one address may differ. */
+  get readsHeaders(): boolean {
+    return this.#headers !== undefined && this.#providers.includes('headers')
+  }
+
   /**
    * Never throws. Headers count only when the direct peer is a trusted proxy: anybody else could choose a
    * country by sending one.

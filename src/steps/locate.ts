@@ -1,20 +1,29 @@
-/** Step 2: where the client is. Kept on the connection, since most connections are one client's. */
+/** Step 2: where the client is. Kept on the connection, since its next request is often the same client's. */
 import type { StepResult } from '../exchange.ts'
 import type { Services } from '../gateway.ts'
-import type { Passage } from '../passage.ts'
+import type { ForwardedClient, Passage, Peer } from '../passage.ts'
 
 export function locate(x: Passage, services: Services): StepResult {
   const { locator } = x.snapshot
-  const { peer } = x
-  if (x.client !== peer.client) {
-    x.geo = locator.locate(x.client, x.headers, peer.place)
+  const known = knownClient(x)
+  if (known === undefined) {
+    x.geo = locator.locate(x.client, x.headers, x.peer.place)
     return undefined
   }
   const { version } = services.platform.geo
-  if (peer.geo === undefined || peer.geoVersion !== version) {
-    peer.geo = locator.locate(x.client, x.headers, peer.place)
-    peer.geoVersion = version
+  if (known.geo === undefined || known.geoVersion !== version) {
+    known.geo = locator.locate(x.client, x.headers, x.peer.place)
+    known.geoVersion = version
   }
-  x.geo = peer.geo
+  x.geo = known.geo
   return undefined
+}
+
+/** What the connection remembers of this client; nothing where a header may place it differently each time. */
+function knownClient(x: Passage): Peer | ForwardedClient | undefined {
+  const { peer } = x
+  if (x.client === peer.client) return peer
+  const { forwarded } = peer
+  if (forwarded?.client !== x.client || x.snapshot.locator.readsHeaders) return undefined
+  return forwarded
 }
