@@ -15,7 +15,7 @@ const AMERICAN = '8.8.8.8'
 function regional(
   europe: string,
   america: string,
-  more: Partial<MeridianConfigInput> = {},
+  more: Partial<Omit<MeridianConfigInput, 'listen'>> = {},
   poolOptions: Parameters<typeof pool>[1] = {},
 ): TestConfig {
   return {
