@@ -6,14 +6,20 @@ import type { LimitResult } from '../limits/limits.ts'
 import type { Passage } from '../passage.ts'
 import type { CompiledRoute } from '../snapshot.ts'
 import { debugHeaders } from '../telemetry/debug-headers.ts'
-import { blocked } from './inspect.ts'
+import { inspectResponse } from './inspect-response.ts'
 import { pace } from './pace.ts'
 import { penalize } from './penalty.ts'
 
 const NO_RESULTS: readonly LimitResult[] = []
 
-export function settle(x: Passage, answer: Reply, services: Services): Reply {
+/** As `settle`, after the WAF has seen what an origin or the cache answered. */
+export function conclude(x: Passage, answer: Reply, services: Services): Reply | Promise<Reply> {
   const reply = inspectResponse(x, answer)
+  if (!(reply instanceof Promise)) return settle(x, reply, services)
+  return reply.then((seen) => settle(x, seen, services))
+}
+
+export function settle(x: Passage, reply: Reply, services: Services): Reply {
   const { headers } = reply
   const { snapshot, plan } = x
   if (plan !== undefined) settleLimits(x, plan, reply)
@@ -34,18 +40,6 @@ function settleLimits(x: Passage, { limits }: CompiledRoute, reply: Reply): void
   const list = limits.readsCost ? new HeaderList(reply.headers) : undefined
   x.snapshot.limits.settle(x, limits, limitResults ?? NO_RESULTS, reply.status, list)
   if (limitResults !== undefined && !isLimited) addRateLimitFields(reply.headers, limitResults)
-}
-
-/** The WAF's look at the response head; only at what an origin or the cache answered. */
-function inspectResponse(x: Passage, reply: Reply): Reply {
-  const { waf } = x
-  if (waf === undefined || x.outcome !== 'served' || !waf.wantsResponse) return reply
-  const block = waf.response(reply.status, new HeaderList(reply.headers))
-  x.verdicts = waf.verdicts
-  if (block === undefined) return reply
-  const { body } = reply
-  if (body !== null && !(body instanceof Uint8Array)) body.cancel()
-  return blocked(x, block)
 }
 
 /** Bytes in memory have a known length; without the field they would go out chunked. */

@@ -8,6 +8,7 @@ import type { DecodedBytes } from '../ports.ts'
 import { invalidity, isJudged } from './body/validity.ts'
 import { InspectedBody } from './body/view.ts'
 import { bytesToString } from './bytes.ts'
+import { findLeaks } from './detect/leak.ts'
 import type { Interruption, RuleMatch, Transaction } from './engine/transaction.ts'
 import { maskedMatch } from './mask.ts'
 import { isInspectable, ResponseWindow } from './response-window.ts'
@@ -48,6 +49,7 @@ export class WafPass {
   #skipsResponse = false
   #isAllowed = false
   #isScored = false
+  #hasLeak = false
   #block: WafBlock | undefined
 
   constructor(
@@ -188,10 +190,11 @@ export class WafPass {
       : undefined
   }
 
-  /** Whether `response` would look at anything. */
+  /** Whether `response` or `responseBody` would look at anything. */
   get wantsResponse(): boolean {
-    if (!this.#route.waf.config.responses.headers) return false
-    return this.#transaction !== undefined || this.#route.response.length > 0
+    const { headers, body } = this.#route.waf.config.responses
+    if (body) return true
+    return headers && (this.#transaction !== undefined || this.#route.response.length > 0)
   }
 
   /** Inspects the head of the response. */
@@ -212,25 +215,39 @@ export class WafPass {
   }
 
   /**
-   * A scan for the response's body; undefined when its rules are not asked: no CRS, the config does not
-   * want it, or the body is one that must not be held (event streams, gRPC, ranges, upgrades, encoded or
-   * binary bodies). Call `response` first.
+   * A scan for the response's body; undefined when nothing asks about it: the config does not want it, or
+   * it is one that must not be held (event streams, gRPC, ranges, upgrades, encoded or binary bodies). Call
+   * `response` first.
    */
   responseBody(status: number, headers: HeaderList): ResponseWindow | undefined {
-    const { config } = this.#route.waf
-    if (!config.responses.body || this.#transaction === undefined) return undefined
-    if (this.#isAllowed || this.#block !== undefined) return undefined
+    const { body, leaks, limit, window } = this.#route.waf.config.responses
+    if (!body || (leaks === 'off' && this.#transaction === undefined)) return undefined
+    if (this.#isAllowed || this.#skipsResponse || this.#block !== undefined) return undefined
     if (!isInspectable(status, headers)) return undefined
-    const { limit, window } = config.responses
     return new ResponseWindow(limit, window, (text) => this.#inspectWindow(text))
   }
 
   #inspectWindow(text: string): WafBlock | undefined {
-    const transaction = this.#transaction as Transaction
-    transaction.message.setResponseBody(text)
-    transaction.refresh()
-    this.#phase(4)
+    this.#findLeak(text)
+    const transaction = this.#transaction
+    if (this.#block === undefined && transaction !== undefined) {
+      transaction.message.setResponseBody(text)
+      transaction.refresh()
+      this.#phase(4)
+    }
     return this.#block
+  }
+
+  #findLeak(text: string): void {
+    const { config } = this.#route.waf
+    const { leaks } = config.responses
+    if (leaks === 'off' || this.#hasLeak) return
+    const [leak] = findLeaks(text)
+    if (leak === undefined) return
+    this.#hasLeak = true
+    const description = `The response holds what should not leave: ${leak.evidence}.`
+    const isEnforced = leaks === 'block'
+    this.#own('data-leak', config.status, description, 'response', isEnforced)
   }
 
   /** Ends the inspection: the CRS's last phase, and its memory goes back. Verdicts stay readable. */
@@ -386,8 +403,9 @@ export class WafPass {
     status: number,
     description: string,
     phase: Verdict['phase'] = 'request',
+    isEnforced = true,
   ): WafBlock | undefined {
-    const enforced = !this.#isSimulated
+    const enforced = isEnforced && !this.#isSimulated
     this.#add({ rule, ruleset: 'waf', action: 'block', enforced, phase, description })
     if (enforced) this.#block ??= { kind: 'block', status, rule, ruleset: 'waf' }
     return this.#block

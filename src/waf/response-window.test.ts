@@ -21,7 +21,7 @@ function windowOf(headers: string[], settings: object = {}) {
     files: { 'crs.json': ruleset },
     waf: {
       rulesets: [{ file: 'crs.json' }],
-      responses: { body: true, window: '16B', limit: '1KiB', ...settings },
+      responses: { body: true, leaks: 'off', window: '16B', limit: '1KiB', ...settings },
     },
   })
   expect(problems).toEqual([])
@@ -42,6 +42,9 @@ describe('the response phase', () => {
   it.each([
     [['Content-Type', 'text/event-stream'], 200],
     [['Content-Type', 'application/grpc'], 200],
+    [['Content-Type', 'application/stream+json'], 200],
+    [['Content-Type', 'application/x-ndjson'], 200],
+    [['Content-Type', 'application/json-seq'], 200],
     [['Content-Type', 'image/png'], 200],
     [[...HTML, 'Content-Encoding', 'gzip'], 200],
     [HTML, 206],

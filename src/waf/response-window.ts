@@ -12,7 +12,7 @@ import type { WafBlock } from './pass.ts'
 const OVERLAP = 512
 
 const TEXT =
-  /^(?:text\/(?!event-stream)|application\/(?:[^;]*\+)?(?:json|xml|javascript|xhtml|problem))/i
+  /^(?:text\/(?!event-stream)[^;]+|application\/(?:(?!stream\+)[^;]*\+)?(?:json|xml|javascript))\s*(?:;|$)/i
 
 /** Whether a body may be held and is text: never streams, upgrades, ranges, gRPC, encoded bodies. */
 export function isInspectable(status: number, headers: HeaderList): boolean {
@@ -56,6 +56,13 @@ export class ResponseWindow {
   /** True once something was released: the head is on its way and a block can only cut. */
   get hasReleased(): boolean {
     return this.#hasReleased
+  }
+
+  /** A body that is in memory: seen at once, as far as the limit. */
+  whole(body: Uint8Array): WafBlock | undefined {
+    return body.length === 0
+      ? undefined
+      : this.#inspect(bytesToString(body, 0, Math.min(body.length, this.#limit)))
   }
 
   push(chunk: Uint8Array): WindowStep {
