@@ -3,12 +3,14 @@
  * fill under way or leads one; when the response header shows that it cannot be shared, everybody is
  * released at once and the key is remembered for a while.
  */
-import type { Reply } from '../exchange.ts'
+import { HeaderList, type Reply } from '../exchange.ts'
 import { UpstreamError } from '../ports.ts'
 import { type CacheCore, isLive, type Pending, selectWhole } from './core.ts'
 import type { Fill, FillOutcome } from './fill/fill-table.ts'
+import { isStrongTag } from './http/entity-tag.ts'
 import { selectingSignature } from './http/vary.ts'
 import type { OriginExchange } from './origin-exchange.ts'
+import { fieldOf } from './policy/serve.ts'
 import type { StoredResponse } from './policy/stored-response.ts'
 import { isClientCurrent, replyFrom, statusOf } from './replies.ts'
 import { RANGE } from './request-flags.ts'
@@ -112,7 +114,35 @@ export class Coalescer {
     if (body === undefined) return replyFrom(core, p, response, status)
     if (!body.canJoin) return undefined
     if (isClientCurrent(p, response, core.clock.now())) return replyFrom(core, p, response, status)
-    return replyFrom(core, p, response, status, body.reader())
+    const again = p.isSecond === true ? undefined : () => this.#again(p, response)
+    return replyFrom(core, p, response, status, body.reader(true, again))
+  }
+
+  /**
+   * The body of a fill that died, for one whose client has the header already and nothing else: only the
+   * same representation can stand in, told by a strong tag.
+   */
+  async #again(
+    p: Pending,
+    response: StoredResponse,
+  ): Promise<Exclude<Reply['body'], null> | undefined> {
+    if (!isStrongTag(response.etag) || p.request.aborted) return undefined
+    const own = {
+      ...p,
+      request: detachedRequest(p.request),
+      stored: undefined,
+      variants: undefined,
+      isSecond: true,
+    }
+    const reply = await this.obtain(own)
+    const sent = new HeaderList(reply.headers)
+    const isSame =
+      reply.status === response.status &&
+      sent.get('etag') === response.etag &&
+      sent.get('content-length') === fieldOf(response.fields, 'content-length')
+    if (isSame && reply.body !== null) return reply.body
+    discard(reply)
+    return undefined
   }
 
   #lookAgain(p: Pending): void {

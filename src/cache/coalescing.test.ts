@@ -213,6 +213,36 @@ describe('dying', () => {
     expect((await world.ask('/')).text).toBe('whole')
   })
 
+  it.each([
+    { name: 'the same', etag: '"1"', again: '"1"', served: true },
+    { name: 'another version', etag: '"1"', again: '"2"', served: false },
+    { name: 'only weakly the same', etag: 'W/"1"', again: 'W/"1"', served: false },
+  ])('who got nothing yet gets it once more, when it is $name', async ({ etag, again, served }) => {
+    const world = new World()
+    const stream = new FedStream(4)
+    world.origin = () => reply(200, { ...FRESH, ETag: etag, 'Content-Length': '4' }, stream)
+    const leader = drain((await world.ask('/')).reply)
+    const early = drain((await world.ask('/')).reply)
+    stream.write('bo')
+    const none = new World()
+    const dead = new FedStream(4)
+    none.origin = () => reply(200, { ...FRESH, ETag: etag, 'Content-Length': '4' }, dead)
+    drain((await none.ask('/')).reply)
+    const joiners = [drain((await none.ask('/')).reply), drain((await none.ask('/')).reply)]
+    none.origin = () => reply(200, { ...FRESH, ETag: again, 'Content-Length': '4' }, 'body')
+    dead.sink?.fail(new Error('cut'))
+    stream.sink?.fail(new Error('cut'))
+    await settle()
+    await settle()
+    // These had a part of it: nothing can make that good.
+    for (const sink of [leader, early]) expect(sink).toMatchObject({ text: 'bo', ended: false })
+    for (const sink of joiners) {
+      expect(sink).toMatchObject({ text: served ? 'body' : '', ended: served })
+      expect(sink.failed === undefined).toBe(served)
+    }
+    expect(none.asked.length).toBeLessThanOrEqual(3)
+  })
+
   it('a reader that has stopped taking hears of it, too', async () => {
     const world = new World()
     const stream = new FedStream()

@@ -71,6 +71,8 @@ export interface Pending {
   key: RequestKey
   readonly forward: Forward
   readonly isAuthenticated: boolean
+  /** The client has the header of a body that broke off: this asks for the same once more. */
+  readonly isSecond?: boolean
   /** All that is stored under the key. */
   variants: StoredVariants | undefined
   /** What matches the request, fresh or not. */

@@ -77,9 +77,12 @@ export class BodyFill implements ByteSink {
     return this.#firstIndex === 0 && this.#state !== 'failed'
   }
 
-  /** @param isClient false for a reader that stores: it does not keep a fill going by itself */
-  reader(isClient = true): FillReader {
-    const reader = new FillReader(this, isClient)
+  /**
+   * @param isClient false for a reader that stores: it does not keep a fill going by itself
+   * @param again    where a reader that got nothing may have the same body when this one dies
+   */
+  reader(isClient = true, again?: SecondSource): FillReader {
+    const reader = new FillReader(this, isClient, again)
     this.#readers.add(reader)
     return reader
   }
@@ -200,6 +203,9 @@ export class BodyFill implements ByteSink {
   }
 }
 
+/** The body once more, byte for byte; undefined when it cannot be had. */
+export type SecondSource = () => Promise<Uint8Array | ByteStream | undefined>
+
 /** One client's view of a fill. */
 export class FillReader implements ByteStream {
   readonly #fill: BodyFill
@@ -211,10 +217,14 @@ export class FillReader implements ByteStream {
   position = 0
 
   readonly isClient: boolean
+  #again: SecondSource | undefined
+  /** What it reads since the fill died. */
+  #second: ByteStream | undefined
 
-  constructor(fill: BodyFill, isClient: boolean) {
+  constructor(fill: BodyFill, isClient: boolean, again?: SecondSource) {
     this.#fill = fill
     this.isClient = isClient
+    this.#again = again
   }
 
   get length(): number | null {
@@ -228,11 +238,17 @@ export class FillReader implements ByteStream {
 
   resume(): void {
     this.#isPaused = false
-    this.pump()
+    if (this.#second !== undefined) this.#second.resume()
+    else this.pump()
   }
 
   cancel(): void {
-    if (this.#isDone) return
+    this.#again = undefined
+    this.#second?.cancel()
+    if (this.#isDone) {
+      this.#sink = undefined
+      return
+    }
     this.#isDone = true
     this.#sink = undefined
     this.#fill.left(this)
@@ -255,15 +271,41 @@ export class FillReader implements ByteStream {
       if (state === 'open') break
       this.#finish()
       if (state === 'ended') sink.end(trailers)
-      else sink.fail(error ?? new TruncatedBody('the body was cut'))
+      else this.#died(sink, error ?? new TruncatedBody('the body was cut'))
     }
     // A paused reader still hears at once that the body is dead.
     if (this.#isPaused && !this.#isDone && this.#fill.outcome().state === 'failed') {
       this.#finish()
-      sink.fail(this.#fill.outcome().error ?? new TruncatedBody('the body was cut'))
+      this.#died(sink, this.#fill.outcome().error ?? new TruncatedBody('the body was cut'))
     }
     this.#isPumping = false
     if (this.index !== before && !this.#isDone) this.#fill.advanced()
+  }
+
+  /** The fill is dead: who got nothing yet may have the body from elsewhere, the others see it cut. */
+  #died(sink: ByteSink, error: Error): void {
+    const again = this.position === 0 ? this.#again : undefined
+    if (again === undefined) {
+      sink.fail(error)
+      return
+    }
+    this.#again = undefined
+    again().then(
+      (body) => {
+        // Its client may have left meanwhile.
+        if (this.#sink === undefined) {
+          if (body !== undefined && 'cancel' in body) body.cancel()
+        } else if (body === undefined) sink.fail(error)
+        else if ('byteLength' in body) {
+          if (body.byteLength > 0) sink.write(body)
+          sink.end()
+        } else {
+          this.#second = body
+          body.pipe(sink)
+        }
+      },
+      () => sink.fail(error),
+    )
   }
 
   #finish(): void {

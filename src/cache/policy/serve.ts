@@ -2,6 +2,8 @@
  * What a stored response becomes for one request: 200, 304 (RFC 9110 §13), 206 or 416 (§14).
  */
 import type { HeaderList, Reply } from '../../exchange.ts'
+import { join } from '../fill/body-fill.ts'
+import { JoinedStream, type Piece } from '../fill/joined-stream.ts'
 import { parseHttpDate } from '../http/date.ts'
 import { matchesAny, strongMatch } from '../http/entity-tag.ts'
 import { planRange, type Span } from '../http/range.ts'
@@ -85,44 +87,45 @@ export function rangeReply(
     const body = stored.source === undefined ? slice(stored, first) : stored.source.open(first)
     return { status: 206, headers, body }
   }
-  // Several ranges are put together in memory only.
-  if (stored.source !== undefined) return undefined
   const mark = boundary()
   const body = multipart(stored, plan.spans, total, contentType, mark)
   const rest = withoutNames(headers, ['content-type'])
   rest.push('Content-Type', `multipart/byteranges; boundary=${mark}`)
-  rest.push('Content-Length', String(body.byteLength))
+  rest.push('Content-Length', String(body.length))
   return { status: 206, headers: rest, body }
 }
 
+/** Several spans as one body (RFC 9110 §14.6): bytes when they are in memory, else a stream. */
 function multipart(
   stored: StoredResponse,
   spans: readonly Span[],
   total: number,
   contentType: string | undefined,
   mark: string,
-): Uint8Array {
+): Uint8Array | JoinedStream {
   const encoder = new TextEncoder()
-  const parts: Uint8Array[] = []
+  const { source } = stored
+  const pieces: Piece[] = []
+  const inMemory: Uint8Array[] = []
   let size = 0
-  const add = (part: Uint8Array) => {
-    parts.push(part)
-    size += part.byteLength
+  const add = (bytes: Uint8Array) => {
+    pieces.push(bytes)
+    inMemory.push(bytes)
+    size += bytes.byteLength
   }
   const type = contentType === undefined ? '' : `Content-Type: ${contentType}\r\n`
   for (const span of spans) {
     const head = `\r\n--${mark}\r\n${type}Content-Range: bytes ${span.first}-${span.last}/${total}\r\n\r\n`
     add(encoder.encode(head))
-    add(slice(stored, span))
+    if (source === undefined) add(slice(stored, span))
+    else {
+      // Each part is opened when its turn comes: files stay closed while others are sent.
+      pieces.push(() => source.open(span))
+      size += span.last - span.first + 1
+    }
   }
   add(encoder.encode(`\r\n--${mark}--\r\n`))
-  const body = new Uint8Array(size)
-  let at = 0
-  for (const part of parts) {
-    body.set(part, at)
-    at += part.byteLength
-  }
-  return body
+  return source === undefined ? join(inMemory, size) : new JoinedStream(pieces, size)
 }
 
 export function fieldOf(fields: readonly string[], name: string): string | undefined {

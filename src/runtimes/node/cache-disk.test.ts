@@ -229,6 +229,15 @@ describe('behind the cache', () => {
     const part = await world.ask('/large', { headers: { Range: 'bytes=500000-500009' } })
     expect(part.status).toBe(206)
     expect(await collect(part.reply.body as ByteStream)).toBe('0123456789')
+    const parts = await world.ask('/large', { headers: { Range: 'bytes=0-4,700000-700009,-3' } })
+    expect([parts.status, parts.outcome]).toEqual([206, 'hit'])
+    const sent = await collect(parts.reply.body as ByteStream)
+    expect(sent.length).toBe(Number(parts.headers.get('content-length')))
+    expect(sent.match(/Content-Range: (\S+ \S+)\r\n\r\n\d+/g)).toEqual([
+      'Content-Range: bytes 0-4/1000000\r\n\r\n01234',
+      'Content-Range: bytes 700000-700009/1000000\r\n\r\n0123456789',
+      'Content-Range: bytes 999997-999999/1000000\r\n\r\n789',
+    ])
     expect(world.asked).toHaveLength(1)
 
     world.origin = () => reply(200, FRESH, 'small')
