@@ -36,6 +36,7 @@ import { identify } from './steps/identify.ts'
 import { inspect } from './steps/inspect.ts'
 import { locate } from './steps/locate.ts'
 import { recall } from './steps/recall.ts'
+import { watchRollouts } from './steps/rollout-control.ts'
 import { route } from './steps/route.ts'
 import { conclude, settle } from './steps/settle.ts'
 import { steer, unavailable } from './steps/steer.ts'
@@ -90,6 +91,7 @@ export class Gateway {
     this.#nextId = requestIds(services.platform.random.bytes(5))
     this.#snapshot = snapshot
     watchAdmission(services, () => this.#snapshot)
+    watchRollouts(services, () => this.#snapshot)
   }
 
   get snapshot(): Snapshot {

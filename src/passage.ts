@@ -20,6 +20,7 @@ import type { LimitResult } from './limits/limits.ts'
 import type { PenaltyEvent } from './limits/penalty-box.ts'
 import type { CompiledRoute, Snapshot } from './snapshot.ts'
 import type { Place } from './upstream/attempt.ts'
+import type { Arm } from './steering/rollouts.ts'
 import type { WafPass } from './waf/pass.ts'
 
 const NO_PLACES: readonly Place[] = []
@@ -71,6 +72,8 @@ export class Passage extends Exchange {
   /** A fetch in the background, of no client. */
   isDetached = false
   /** Fields to add to whatever is answered: challenges, limits, cookies. */
+  /** In which arm of the route's rollout it is. */
+  arm: Arm | undefined
   replyFields: string[] | undefined
   /** Sends 102 and 103 on; set by runtimes that can. */
   interim: InterimSink | undefined

@@ -20,10 +20,12 @@ import type { Passage } from './passage.ts'
 import type { Router } from './routing/router.ts'
 import type { SteeringTable } from './steering/compile.ts'
 import type { RegionTable } from './steering/regions.ts'
+import type { Rollout, Rollouts } from './steering/rollouts.ts'
 import type { StickyTokens } from './steering/sticky.ts'
 import type { DebugGate } from './telemetry/debug-headers.ts'
 import type { Place, RetryPolicy, RouteTimeouts } from './upstream/attempt.ts'
 import type { Hold } from './upstream/hold.ts'
+import type { Mirror } from './upstream/mirror.ts'
 import type { Pool } from './upstream/pool.ts'
 import type { RouteWaf } from './waf/waf.ts'
 
@@ -55,8 +57,28 @@ export interface CompiledRoute {
   /** Name and lifetime of the cookie that keeps a client in its region. */
   readonly stickyCookie: string | undefined
   readonly stickySeconds: number
+  /** Whether clients are sent to their region by a redirect. */
+  readonly redirects: boolean
+  readonly rollout: CompiledRollout | undefined
+  readonly mirror: CompiledMirror | undefined
   /** A redirect or a fixed answer. */
   readonly respond: ((x: Passage) => Reply) | undefined
+}
+
+export interface CompiledRollout {
+  readonly rollout: Rollout
+  /** The new pool, in its region. */
+  readonly to: Place
+}
+
+export interface CompiledMirror {
+  readonly mirror: Mirror
+  readonly region: string
+  /** Share of clients whose requests are repeated. */
+  readonly percent: number
+  readonly salt: number
+  /** When a difference was noted last, monotonic. */
+  notedAt: number
 }
 
 export interface CompiledCache {
@@ -98,6 +120,9 @@ export interface Snapshot {
   readonly routes: readonly CompiledRoute[]
   readonly pools: ReadonlyMap<string, Pool>
   readonly health: HealthBoard
+  readonly rollouts: Rollouts
+  /** Public names of regions, by index. */
+  readonly regionHosts: readonly (string | undefined)[]
   /** Where requests wait while nothing is up. */
   readonly hold: Hold
   readonly locator: GeoLocator

@@ -20,8 +20,9 @@ import { compileSteering } from '../steering/compile.ts'
 import { explain } from '../steering/explain.ts'
 import { compileRegions, type RegionTable } from '../steering/regions.ts'
 import { compileResidency } from '../steering/residency.ts'
+import { type Rollout, Rollouts } from '../steering/rollouts.ts'
 import { StickyTokens } from '../steering/sticky.ts'
-import { steeringRequest } from '../steps/steer.ts'
+import { steeringRequest } from '../steps/steering-request.ts'
 import { DebugGate } from '../telemetry/debug-headers.ts'
 import type { Place } from '../upstream/attempt.ts'
 import { Hold } from '../upstream/hold.ts'
@@ -125,7 +126,11 @@ export async function compileSnapshot(
           previous: previous?.identity,
         })
   const waf = compileWaf(loaded, expressions, options, report)
+  const rollouts = new Map<string, Rollout>()
   const context: RouteContext = {
+    rollouts,
+    previousRollouts: previous?.rollouts,
+    now: platform.clock.monotonic(),
     identity,
     waf,
     pools,
@@ -164,6 +169,8 @@ export async function compileSnapshot(
     pools,
     health: board,
     hold: holdFor(board, platform),
+    rollouts: new Rollouts(rollouts),
+    regionHosts: regionHosts(regions, config.regions),
     locator: new GeoLocator(config.geo.providers, config.geo.headers, platform.geo, options.slots),
     regions,
     placesByRegion,
@@ -190,6 +197,14 @@ export async function compileSnapshot(
   collector.throwIfAny()
   for (const warning of expressions.warnings) platform.log.warn(warning)
   return snapshot
+}
+
+/** Public names by region index. */
+function regionHosts(
+  regions: RegionTable,
+  configs: LoadedConfig['config']['regions'],
+): (string | undefined)[] {
+  return regions.ids().map((id) => configs.find((region) => region.id === id)?.hostname)
 }
 
 /** Requests that wait for an origin are woken when one comes up. */

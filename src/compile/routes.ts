@@ -9,7 +9,10 @@ import type { Limits } from '../limits/limits.ts'
 import type { Passage } from '../passage.ts'
 import type { RouteCandidate } from '../routing/router.ts'
 import type { CompiledRoute } from '../snapshot.ts'
+import { rolloutSalt } from '../steering/rollout.ts'
+import { Rollout, type Rollouts } from '../steering/rollouts.ts'
 import type { Place } from '../upstream/attempt.ts'
+import { Mirror } from '../upstream/mirror.ts'
 import type { Pool } from '../upstream/pool.ts'
 import type { Waf } from '../waf/waf.ts'
 import type { Expressions } from './expressions.ts'
@@ -20,6 +23,11 @@ export interface RouteContext {
   readonly pools: ReadonlyMap<string, Pool>
   /** Region of a pool, for the record; its own name when no region has it. */
   readonly regionOf: (pool: string) => string
+  /** Filled as routes are compiled. */
+  readonly rollouts: Map<string, Rollout>
+  readonly previousRollouts: Rollouts | undefined
+  /** Monotonic. */
+  readonly now: number
   readonly limits: Limits
   readonly identity: Identity | undefined
   readonly waf: Waf | undefined
@@ -108,7 +116,51 @@ export function compileRoute(
     cache: compileCache(config, path, context),
     stickyCookie: sticky?.cookie,
     stickySeconds: Math.round((sticky?.ttl ?? 0) / 1000),
+    redirects:
+      (config.steering ?? context.steering).action === 'redirect' && config.pools === undefined,
+    rollout: compileRollout(config, context),
+    mirror: compileMirror(config, context),
     respond: compileResponse(config, path, expressions, report),
+  }
+}
+
+/** A rollout that was under way before a reload goes on where it was. */
+function compileRollout(config: RouteConfig, context: RouteContext): CompiledRoute['rollout'] {
+  const { rollout } = config
+  const pool = rollout === undefined ? undefined : context.pools.get(rollout.to)
+  if (rollout === undefined || pool === undefined) return undefined
+  const plan = {
+    id: config.id,
+    steps: rollout.steps,
+    bakeMs: rollout.bake,
+    gate: {
+      errorPoints: rollout.gates.errorPoints,
+      p95Ratio: rollout.gates.p95Ratio,
+      minSamples: rollout.gates.minSamples,
+    },
+  }
+  const before = context.previousRollouts?.get(config.id)
+  const compiled = new Rollout(plan, rollout.from, rollout.to, context.now, before)
+  context.rollouts.set(config.id, compiled)
+  return { rollout: compiled, to: { region: context.regionOf(rollout.to), pool } }
+}
+
+function compileMirror(config: RouteConfig, context: RouteContext): CompiledRoute['mirror'] {
+  const { mirror } = config
+  const pool = mirror === undefined ? undefined : context.pools.get(mirror.pool)
+  if (mirror === undefined || pool === undefined) return undefined
+  return {
+    mirror: new Mirror({
+      pool,
+      methods: new Set(mirror.methods),
+      credentials: mirror.credentials,
+      most: mirror.concurrency,
+      timeoutMs: mirror.timeout,
+    }),
+    region: context.regionOf(mirror.pool),
+    percent: mirror.percent,
+    salt: rolloutSalt(`mirror ${config.id}`),
+    notedAt: Number.NEGATIVE_INFINITY,
   }
 }
 

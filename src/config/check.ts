@@ -149,6 +149,9 @@ function checkRoutes(config: MeridianConfig, report: CheckReport): void {
     checkNames(route.regions, regions, 'region', [...path, 'regions'], report)
     checkName(route.residency, residency, 'residency rule', [...path, 'residency'], report)
     checkSteering(route.steering, regions, [...path, 'steering'], report)
+    checkName(route.rollout?.from, pools, 'pool', [...path, 'rollout', 'from'], report)
+    checkName(route.rollout?.to, pools, 'pool', [...path, 'rollout', 'to'], report)
+    checkName(route.mirror?.pool, pools, 'pool', [...path, 'mirror', 'pool'], report)
     checkNames(route.limits, limits, 'limit', [...path, 'limits'], report)
     checkAuth(config, index, report)
     const ends = route.redirect !== undefined || route.respond !== undefined

@@ -11,7 +11,9 @@ import { requestFields, responseFields } from '../http/hygiene.ts'
 import type { Passage } from '../passage.ts'
 import type { UpstreamReply } from '../ports.ts'
 import { Attempts, AttemptsFailed } from '../upstream/attempt.ts'
+import type { Comparison } from '../upstream/mirror.ts'
 import { admitToOrigin } from './admission.ts'
+import { beginMirror, leaveRollout } from './arms.ts'
 
 /** What the cache asks of the origin, when it is the cache that asks. */
 export interface OriginRequest {
@@ -74,14 +76,17 @@ export async function fetchOrigin(
   const control = asked?.control ?? x
   control.onAbort = attempts
   if (control.aborted) attempts.cancel()
+  const mirrored =
+    plan.mirror === undefined ? undefined : mirrorOf(x, services, asked, pathAndQuery)
   const { load } = snapshot.steering
   const region = x.decision === undefined ? undefined : snapshot.regions.indexOf(x.decision.region)
   if (region !== undefined) load.begin(region)
   try {
     const reply = await attempts.run()
     if (x.isDetached) settleDetached(x, reply)
-    return clientReply(reply)
+    return clientReply(mirrored === undefined ? reply : mirrored.mainAnswered(reply))
   } catch (error) {
+    mirrored?.mainFailed()
     throw x.unavailable !== undefined && error instanceof AttemptsFailed && !control.aborted
       ? new AttemptsFailed(x.unavailable, { cause: error })
       : error
@@ -90,8 +95,25 @@ export async function fetchOrigin(
     if (x.isDetached && x.limitResults !== undefined) snapshot.limits.release(x.limitResults)
     if (region !== undefined) load.end(region)
     control.onAbort = undefined
+    if (x.arm !== undefined) leaveRollout(x, attempts.log, services)
     x.attempts = x.attempts.length === 0 ? attempts.log : [...x.attempts, ...attempts.log]
   }
+}
+
+function mirrorOf(
+  x: Passage,
+  services: Services,
+  asked: OriginRequest | undefined,
+  pathAndQuery: string,
+): Comparison | undefined {
+  const path = x.plan?.targetOf === undefined ? pathAndQuery : x.plan.targetOf(x, pathAndQuery)
+  const request = {
+    method: asked?.method ?? x.method,
+    path,
+    fields: (host: string | undefined) => outgoingFields(x, host, asked),
+    withBody: asked?.withBody !== false,
+  }
+  return beginMirror(x, request, services)
 }
 
 /** What a trusted proxy says of the time that its own client has left, ms. */

@@ -13,6 +13,12 @@ export function recall(x: Passage, services: Services): StepResult {
   const { plan } = x
   if (plan === undefined) return undefined
   if (plan.respond !== undefined) return respond(x)
+  if (plan.redirects && plan.cache !== undefined) {
+    // What is in the cache must not keep clients from being sent to their region.
+    const moved = steer(x, services)
+    if (moved !== undefined && x.outcome === 'served') return moved
+    x.outcome = 'served'
+  }
   const { cache } = plan
   if (cache === undefined || services.cache === undefined || x.wantsWebSocket) return undefined
   const policy = cache.rules.length === 0 ? cache.route.base : cache.route.policy(matching(x))

@@ -4,11 +4,12 @@ import type { Services } from '../gateway.ts'
 import { PROBLEMS, type ProblemCode, problem } from '../http/problem.ts'
 import type { Passage } from '../passage.ts'
 import type { CompiledRoute } from '../snapshot.ts'
-import type { Steered, SteeringRequest } from '../steering/decision.ts'
-import { hashKey } from '../steering/hash.ts'
+import type { Steered } from '../steering/decision.ts'
 import type { SteeringPlan } from '../steering/plan.ts'
 import { isInMask } from '../steering/regions.ts'
 import type { Place } from '../upstream/attempt.ts'
+import { enterRollout } from './arms.ts'
+import { steeringRequest } from './steering-request.ts'
 
 /** Seconds after which a client that no permitted region could serve may ask again. */
 const RETRY_AFTER_SECONDS = '5'
@@ -18,13 +19,22 @@ export function steer(x: Passage, services: Services): StepResult {
   if (plan === undefined) return undefined
   snapshot.health.advance(services.platform.clock.monotonic())
   const steering = snapshot.steering.plan(plan.ref.index, x)
-  if (plan.fixed !== undefined) return fixedPools(x, plan.fixed, steering)
+  if (plan.fixed !== undefined) {
+    const refused = fixedPools(x, plan.fixed, steering)
+    if (refused === undefined) enterRollout(x, services)
+    return refused
+  }
   const request = steeringRequest(x)
   const result = steering.decide(x.geo, request, snapshot.health)
   if (result.outcome === 'steered') {
     x.decision = result
     x.places = placesOf(x, result.indexes)
     arrived(x, result, services)
+    if (plan.redirects) {
+      const moved = redirected(x, result.regionIndex)
+      if (moved !== undefined) return moved
+    }
+    enterRollout(x, services)
     return undefined
   }
   if (result.lastResort.length > 0) {
@@ -41,6 +51,28 @@ export function steer(x: Passage, services: Services): StepResult {
     return undefined
   }
   return refuse(x, result.code === 'region-unavailable' ? 'no-healthy-origin' : result.code)
+}
+
+/**
+ * Sends the client to the region's own name, so that its later requests go there directly. One that came by
+ * the name of a region has been sent already: it is served, wherever that has become.
+ */
+function redirected(x: Passage, region: number): Reply | undefined {
+  const { regionHosts } = x.snapshot
+  const host = regionHosts[region]
+  if (host === undefined || regionHosts.includes(x.authority)) return undefined
+  return {
+    status: 307,
+    headers: [
+      'location',
+      `${x.scheme}://${host}${x.target.pathAndQuery}`,
+      'cache-control',
+      'no-store',
+      'content-length',
+      '0',
+    ],
+    body: null,
+  }
 }
 
 /** A route that names its pools in order is bound by residency all the same. */
@@ -79,30 +111,6 @@ function refuse(
 export function unavailable(x: Passage, code: ProblemCode): Reply {
   const isTemporary = PROBLEMS[code].status === 503
   return problem(code, x.id, isTemporary ? { headers: ['retry-after', RETRY_AFTER_SECONDS] } : {})
-}
-
-/** What the choice depends on besides the client's place. */
-export function steeringRequest(x: Passage): SteeringRequest {
-  const { sticky } = x.snapshot
-  const token = sticky.size === 0 ? undefined : stickyToken(x)
-  return {
-    clientHash: hashKey(x.principal?.subject ?? x.client.ip?.text ?? ''),
-    claims: x.principal?.claims,
-    header: x.client.viaTrustedProxy ? (name) => x.headers.get(name) : undefined,
-    stickyToken: token,
-  }
-}
-
-/** The cookie of the route's sticky section, when it has one. */
-function stickyToken(x: Passage): string | undefined {
-  const name = x.plan?.stickyCookie
-  const cookies = name === undefined ? undefined : x.headers.joined('cookie')
-  if (name === undefined || cookies === undefined) return undefined
-  for (const pair of cookies.split(/[;,]/)) {
-    const equals = pair.indexOf('=')
-    if (equals >= 0 && pair.slice(0, equals).trim() === name) return pair.slice(equals + 1).trim()
-  }
-  return undefined
 }
 
 /** Counts demand, and sets the cookie of a client that was assigned a region. */

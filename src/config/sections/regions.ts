@@ -79,7 +79,15 @@ export const RegionSection = v.pipe(
       ),
     ),
     hostname: v.pipe(
-      v.optional(v.string()),
+      v.optional(
+        v.pipe(
+          v.string(),
+          v.regex(
+            /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?$/,
+            'a lower-case host is expected, such as "eu.example.com"',
+          ),
+        ),
+      ),
       v.description('Public name of the region, for steering by redirect.'),
     ),
   }),

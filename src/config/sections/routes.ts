@@ -6,6 +6,8 @@ import * as v from 'valibot'
 import { duration, expression, identifier, percent, positiveInteger, size } from '../values.ts'
 import { RouteCacheSection } from './cache.ts'
 import { RouteAuthSection } from './iam.ts'
+import { MirrorSection } from './mirror.ts'
+import { RolloutSection } from './rollout.ts'
 import { SteeringSection } from './steering.ts'
 import { RouteWafSection } from './waf.ts'
 
@@ -298,6 +300,14 @@ const Route = v.strictObject({
     ),
   ),
   retry: v.pipe(v.optional(Retry, {}), v.description('Another try at another origin or region.')),
+  rollout: v.pipe(
+    v.optional(RolloutSection),
+    v.description('Move clients from one pool to another in steps, and back when it is worse.'),
+  ),
+  mirror: v.pipe(
+    v.optional(MirrorSection),
+    v.description('Repeat requests to another pool and compare the answers.'),
+  ),
   timeouts: v.pipe(v.optional(RouteTimeouts, {}), v.description('Timeouts towards origins.')),
   bodyLimit: v.pipe(
     v.optional(size),

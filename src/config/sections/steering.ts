@@ -103,6 +103,12 @@ export type SteeringRuleConfig = v.InferOutput<typeof SteeringRule>
 
 export const SteeringSection = v.strictObject({
   ...policyEntries,
+  action: v.pipe(
+    v.optional(v.picklist(['proxy', 'redirect']), 'proxy'),
+    v.description(
+      'Pass requests on to the region, or send the client there: 307 to the region’s `hostname`. A client that came by such a name, or whose region has none, is passed on.',
+    ),
+  ),
   sticky: v.pipe(
     v.optional(StickySection),
     v.description('Keep a client in the region it was sent to first, by a signed cookie.'),
@@ -115,4 +121,4 @@ export const SteeringSection = v.strictObject({
   ),
 })
 export type SteeringConfig = v.InferOutput<typeof SteeringSection>
-export type SteeringPolicyConfig = Omit<SteeringConfig, 'sticky' | 'rules'>
+export type SteeringPolicyConfig = Omit<SteeringConfig, 'sticky' | 'rules' | 'action'>
