@@ -99,6 +99,10 @@ export class ConfigFile {
       })
       this.#hash = hash.digest('hex')
       return { ...loaded, path: this.path, hash: this.#hash }
+    } catch (error) {
+      // Whatever reads well next is news, even the same contents as before.
+      this.#hash = ''
+      throw error
     } finally {
       this.#signatures = signatures
     }
@@ -129,8 +133,6 @@ export class ConfigFile {
       const seen = new Map(this.#signatures)
       await pause(this.#debounceMs)
       if (!(await stillAs(seen))) return
-      // Whatever reads well next is news, even the same contents as before.
-      this.#hash = ''
       change = { error: error instanceof Error ? error : new Error(String(error)) }
     }
     if ('bundle' in change && change.bundle.hash === before) return
