@@ -49,10 +49,8 @@ describe('SIGTERM', () => {
     })
     const sockets = new WebSocketServer({ server: origin.server })
     w.onClose(() => sockets.close())
-    const { run, url, port, control } = await start(w, {
-      ...proxyTo([origin]),
-      shutdown: { delay: '300ms', drain: '1500ms' },
-    })
+    const shutdown = { delay: '300ms', drain: '1500ms' } as const
+    const { run, url, port, control } = await start(w, { ...proxyTo([origin]), shutdown })
     const slow = Array.from({ length: 10 }, () => ask(`${url}/slow`))
     await until('slow requests at the origin', () => release.length === 10)
     const idle = await Wire.open(port)
@@ -84,55 +82,60 @@ describe('SIGTERM', () => {
     expect(lines).toHaveLength(12)
   })
 
-  it.each(['SIGTERM', 'SIGINT'] as const)(
-    '%s with nothing to do exits 0 at once',
-    async (signal) => {
-      const w = world()
-      const { run, port } = await start(w, { ...answering('x'), shutdown: { drain: '30s' } })
-      const idle = await Wire.open(port)
-      const silent = await Wire.open(port)
-      idle.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
-      await idle.receive(/ 200 /)
-      run.kill(signal)
-      // A second one does no harm.
-      run.kill(signal)
-      expect(await run.exited()).toBe(0)
-      await silent.over()
-    },
-  )
-})
-
-describe('SIGHUP', { timeout: MANY_PROCESSES_MS }, () => {
-  it.each([1, 2])('reads the config again (%d workers)', async (workers) => {
+  it('with nothing to do exits 0 at once, as SIGINT does, even when sent twice, and SIGHUP reloads', async () => {
     const w = world()
-    const { run, file, url, control } = await start(w, { ...answering('one'), workers })
-    expect((await ask(url)).text).toBe('one')
-    writeFileSync(file, JSON.stringify(withDefaults({ ...answering('two'), workers }, w.folder)))
-    run.kill('SIGHUP')
-    await until('the new answer everywhere', async () => {
-      const texts = await Promise.all([1, 2, 3, 4].map(async () => (await ask(url)).text))
-      return texts.every((text) => text === 'two')
-    })
-    writeFileSync(file, '{')
-    run.kill('SIGHUP')
-    await until('the gauge', async () => {
-      return sumOf(await metrics(control), 'meridian_config_last_reload_successful') === 0
-    })
-    expect((await ask(url)).text).toBe('two')
+    const config = { ...answering('x'), shutdown: { drain: '30s' } } as const
+    const started = await start(w, config)
+    const { run, port } = started
+    await expectReload(started, config, w.folder)
+    const idle = await Wire.open(port)
+    const silent = await Wire.open(port)
+    idle.send('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+    await idle.receive(/ 200 /)
+    run.kill('SIGINT')
     run.kill('SIGTERM')
     expect(await run.exited()).toBe(0)
+    await silent.over()
   })
 })
 
+/** SIGHUP takes a good config over, and keeps it against a broken one. */
+async function expectReload(
+  { run, file, url, control }: Started,
+  config: TestConfig,
+  folder: string,
+) {
+  const next = withDefaults({ ...config, ...answering('reloaded') }, folder)
+  writeFileSync(file, JSON.stringify(next))
+  run.kill('SIGHUP')
+  await until('the new answer everywhere', async () => {
+    const texts = await Promise.all([1, 2, 3, 4].map(async () => (await ask(url)).text))
+    return texts.every((text) => text === 'reloaded')
+  })
+  writeFileSync(file, '{')
+  run.kill('SIGHUP')
+  await until('the gauge', async () => {
+    return sumOf(await metrics(control), 'meridian_config_last_reload_successful') === 0
+  })
+  expect((await ask(url)).text).toBe('reloaded')
+  writeFileSync(file, JSON.stringify(next))
+  await until('the gauge again', async () => {
+    return sumOf(await metrics(control), 'meridian_config_last_reload_successful') > 0
+  })
+}
+
 describe('worker processes', { timeout: MANY_PROCESSES_MS }, () => {
-  it('share a port, are replaced when they die, count together, and end together', async () => {
+  it('share a port, reload, are replaced when they die, count together, and end together', async () => {
     const w = world()
-    const { run, url, port, control } = await start(w, { ...answering('x'), workers: 2 })
+    const config = { ...answering('x'), workers: 2 }
+    const started = await start(w, config)
+    const { run, url, port, control } = started
     const status = async () => (await ask(`${control}/status`)).json<{ workers: number }>()
     expect((await status()).workers).toBe(2)
     const REQUESTS = 20
     for (let i = 0; i < REQUESTS; i++) expect((await ask(url)).status).toBe(200)
     expect(sumOf(await metrics(control), 'meridian_http_requests_total')).toBe(REQUESTS)
+    await expectReload(started, config, w.folder)
 
     const workers = () =>
       readFileSync(`/proc/${run.pid}/task/${run.pid}/children`, 'utf8')
