@@ -24,6 +24,7 @@ import { LogFile } from './log-file.ts'
 import { operationsLog } from './operations-log.ts'
 import { nodeProber } from './prober.ts'
 import { processFacts } from './process-facts.ts'
+import { Resolver } from './resolver.ts'
 import { builtInRuleset } from './rulesets.ts'
 import { NodeServer } from './server.ts'
 import { UndiciUpstream } from './undici-upstream.ts'
@@ -104,7 +105,11 @@ export class Instance {
       },
     )
     let current: Gateway | undefined
+    const resolver = new Resolver(nodeClock, nodeRandom, undefined, (name, addresses) =>
+      log.info('an origin has other addresses', { name, addresses: addresses.join(' ') }),
+    )
     const upstream = new UndiciUpstream({
+      resolver,
       onConnected: (originId, durationMs) => {
         const region = current?.snapshot.regionOfOrigin.get(originId)
         if (region === undefined) return

@@ -19,6 +19,7 @@ import {
   type UpstreamReply,
   type UpstreamRequest,
 } from '../../ports.ts'
+import type { Resolver } from './resolver.ts'
 
 /** Above this much queued for a slow reader, the origin is paused. */
 const QUEUE_BYTES = 64 * 1024
@@ -26,11 +27,15 @@ const QUEUE_BYTES = 64 * 1024
 interface OriginPool {
   readonly pool: Pool
   readonly key: string
+  /** Of the name's addresses: with other addresses, connections to the old ones are let go. */
+  version: number
   /** For requests that must not share a connection with earlier ones; made when one comes. */
   fresh: Pool | undefined
 }
 
 export interface UndiciUpstreamOptions {
+  /** Resolves names of origins; without it, Node does, once for each connection. */
+  readonly resolver?: Resolver | undefined
   /** Told how long each new TCP connection took, TLS not counted. */
   readonly onConnected?: ((originId: string, durationMs: number) => void) | undefined
 }
@@ -38,9 +43,11 @@ export interface UndiciUpstreamOptions {
 export class UndiciUpstream implements Upstream {
   readonly #pools = new Map<string, OriginPool>()
   readonly #onConnected: UndiciUpstreamOptions['onConnected']
+  readonly #resolver: Resolver | undefined
 
   constructor(options: UndiciUpstreamOptions = {}) {
     this.#onConnected = options.onConnected
+    this.#resolver = options.resolver
   }
 
   send(origin: OriginAddress, request: UpstreamRequest): UpstreamCall {
@@ -55,6 +62,7 @@ export class UndiciUpstream implements Upstream {
 
   retain(origins: readonly OriginAddress[]): void {
     const wanted = new Set(origins.map((origin) => origin.id))
+    this.#resolver?.retain(new Set(origins.map((origin) => origin.hostname)))
     for (const [id, entry] of this.#pools) {
       if (wanted.has(id)) continue
       this.#pools.delete(id)
@@ -65,16 +73,27 @@ export class UndiciUpstream implements Upstream {
   async close(): Promise<void> {
     const pools = [...this.#pools.values()]
     this.#pools.clear()
+    this.#resolver?.close()
     await Promise.all(pools.flatMap(({ pool, fresh }) => [pool.destroy(), fresh?.destroy()]))
   }
 
   #entry(origin: OriginAddress): OriginPool {
     const known = this.#pools.get(origin.id)
-    if (known !== undefined && known.key === poolKey(origin)) return known
+    const key = poolKey(origin)
+    const version = this.#resolver === undefined ? 0 : this.#versionOf(origin, this.#resolver)
+    if (known !== undefined && known.key === key) {
+      // The first answer comes after the first connection was begun, and is no change.
+      if (known.version === 0) known.version = version
+      if (known.version === version) return known
+    }
     if (known !== undefined) letGo(known)
-    const entry = { pool: this.#make(origin), key: poolKey(origin), fresh: undefined }
+    const entry: OriginPool = { pool: this.#make(origin), key, version, fresh: undefined }
     this.#pools.set(origin.id, entry)
     return entry
+  }
+
+  #versionOf({ hostname, socketPath }: OriginAddress, resolver: Resolver): number {
+    return socketPath === undefined ? resolver.version(hostname) : 0
   }
 
   #make(origin: OriginAddress): Pool {
@@ -90,6 +109,7 @@ export class UndiciUpstream implements Upstream {
         timeout: 30_000,
         autoSelectFamily: true,
         keepAlive: true,
+        ...(this.#resolver === undefined ? {} : { lookup: this.#resolver.lookup }),
         ...(origin.socketPath === undefined ? {} : { socketPath: origin.socketPath }),
         ...(tls === undefined
           ? {}
