@@ -7,6 +7,11 @@ const code = await run(process.argv.slice(2), {
   out: (text) => process.stdout.write(text),
   err: (text) => process.stderr.write(text),
   env: process.env,
+  input: async () => {
+    let text = ''
+    for await (const piece of process.stdin.setEncoding('utf8')) text += piece
+    return text
+  },
 })
 if (code === EXIT.ok) process.exitCode = code
 // A start that failed half way may have left a socket or a timer behind.

@@ -166,6 +166,32 @@ function buildProgram(terminal: Terminal, done: (code: ExitCode) => void): Comma
     done(await cacheGet(url, options, terminal))
   })
 
+  const key = verb('key', 'make API keys, and what the config holds of them', [
+    'key create partner1',
+    'key create partner1 --pepper KEY_PEPPER',
+    'key hash < key.txt',
+  ])
+  const pepper = ['--pepper <name>', 'environment variable with `iam.apiKeys.pepper`'] as const
+  key
+    .command('create <id>')
+    .description('make a key: print it once, and its entry for `iam.apiKeys.keys`')
+    .helpOption('-h, --help', 'print this help')
+    .option(...pepper)
+    .option('--json', 'print JSON')
+    .action(async (id, options) => {
+      const { createKey } = await import('./key.ts')
+      done(createKey(id, options, terminal))
+    })
+  key
+    .command('hash')
+    .description('read a key from the standard input and print its entry')
+    .helpOption('-h, --help', 'print this help')
+    .option(...pepper)
+    .action(async (options) => {
+      const { hashKey } = await import('./key.ts')
+      done(await hashKey(options, terminal))
+    })
+
   verb('schema', 'print the JSON Schema of the config', ['schema > meridian.schema.json']).action(
     async () => {
       const { schema } = await import('./schema.ts')

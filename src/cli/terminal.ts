@@ -4,6 +4,8 @@ export interface Terminal {
   out(text: string): void
   err(text: string): void
   readonly env: Readonly<Record<string, string | undefined>>
+  /** All of the standard input. */
+  readonly input?: () => Promise<string>
 }
 
 /** Exit codes: the promise to scripts. */

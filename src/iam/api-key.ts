@@ -90,6 +90,21 @@ function splitKey(key: string): { id: string; secret: string } | undefined {
   return rest.slice(SECRET_LENGTH) === check(id, secret) ? { id, secret } : undefined
 }
 
+/** A key's entry for the config, or undefined when the text is not a whole key. */
+export function apiKeyEntry(
+  key: string,
+  pepper?: string,
+): { readonly id: string; readonly hashes: string[] } | undefined {
+  const parts = splitKey(key)
+  return parts && { id: parts.id, hashes: [hashOf(parts.secret, pepper)] }
+}
+
+function hashOf(secret: string, pepper: string | undefined): string {
+  return pepper === undefined
+    ? `sha256:${encodeHex(sha256(utf8(secret)))}`
+    : `hmac-sha256:${encodeHex(hmacSha256(utf8(pepper), utf8(secret)))}`
+}
+
 /** What `meridian key create` shows: the key once, for its owner, and the entry for the config. */
 export function createApiKey(
   id: string,
@@ -99,11 +114,10 @@ export function createApiKey(
   if (!ID.test(id)) throw new RangeError('a key id has 4 to 32 letters and digits')
   if (random.length !== 32) throw new RangeError('a secret has 32 random bytes')
   const secret = encodeBase64Url(random)
-  const hash =
-    pepper === undefined
-      ? `sha256:${encodeHex(sha256(utf8(secret)))}`
-      : `hmac-sha256:${encodeHex(hmacSha256(utf8(pepper), utf8(secret)))}`
-  return { key: `${PREFIX}${id}_${secret}${check(id, secret)}`, entry: { id, hashes: [hash] } }
+  return {
+    key: `${PREFIX}${id}_${secret}${check(id, secret)}`,
+    entry: { id, hashes: [hashOf(secret, pepper)] },
+  }
 }
 
 /** CRC-32 (ISO 3309) of id and secret, in base64url. */

@@ -36,6 +36,10 @@ describe('a command line that cannot be understood', () => {
     { args: ['demo', '--port', '99999'], err: '--port takes a port' },
     { args: ['geo', '1.2.3'], err: '"1.2.3" is not an IP address' },
     { args: ['geo'], err: "missing required argument 'ip'" },
+    { args: ['key'], err: 'Usage: meridian key' },
+    { args: ['key', 'create'], err: "missing required argument 'id'" },
+    { args: ['key', 'create', 'a b'], err: 'a key id has 4 to 32 letters and digits' },
+    { args: ['key', 'create', 'abcd', '--pepper', 'NONE'], err: 'NONE is not set' },
     { args: ['--nonsense'], err: "unknown option '--nonsense'" },
   ])('meridian $args', async ({ args, err }) => {
     const result = await meridian(args)
@@ -47,7 +51,7 @@ describe('a command line that cannot be understood', () => {
 
 describe('help', () => {
   const verbs = [
-    ...['start', 'demo', 'check', 'explain', 'geo', 'schema', 'init'],
+    ...['start', 'demo', 'check', 'explain', 'geo', 'key', 'schema', 'init'],
     ...['purge', 'warm', 'cache'],
   ]
 
