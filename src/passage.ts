@@ -15,12 +15,13 @@ import {
 } from './exchange.ts'
 import { Subject } from './expression/subject.ts'
 import type { PlatformPlace } from './geo/locate.ts'
+import type { CidrSet } from './http/cidr.ts'
 import type { ProblemCode } from './http/problem.ts'
 import type { LimitResult } from './limits/limits.ts'
 import type { PenaltyEvent } from './limits/penalty-box.ts'
 import type { CompiledRoute, Snapshot } from './snapshot.ts'
-import type { Place } from './upstream/attempt.ts'
 import type { Arm } from './steering/rollouts.ts'
+import type { Place } from './upstream/attempt.ts'
 import type { WafPass } from './waf/pass.ts'
 
 const NO_PLACES: readonly Place[] = []
@@ -34,6 +35,18 @@ export interface Peer {
   client?: Client
   /** What the platform says of the client's place (`request.cf`). */
   readonly place?: PlatformPlace
+  geo?: Geo
+  geoVersion?: number
+  /** The last client that a trusted proxy sent over this connection. */
+  forwarded?: ForwardedClient
+}
+
+export interface ForwardedClient {
+  /** X-Forwarded-For, as it came. */
+  readonly chain: string
+  /** The proxies that were trusted when the chain was read. */
+  readonly trusted: CidrSet
+  readonly client: Client
   geo?: Geo
   geoVersion?: number
 }
@@ -59,6 +72,8 @@ export class Passage extends Exchange {
   waf: WafPass | undefined
   /** Where the request may be sent, in order; residency has been applied. */
   places: readonly Place[] = NO_PLACES
+  /** In which arm of the route's rollout it is. */
+  arm: Arm | undefined
   /** What to answer when the attempts at `places` fail: they are a last resort, known to be down. */
   unavailable: ProblemCode | undefined
   /** Results of the limit checks, to be settled and released. */
@@ -72,8 +87,6 @@ export class Passage extends Exchange {
   /** A fetch in the background, of no client. */
   isDetached = false
   /** Fields to add to whatever is answered: challenges, limits, cookies. */
-  /** In which arm of the route's rollout it is. */
-  arm: Arm | undefined
   replyFields: string[] | undefined
   /** Sends 102 and 103 on; set by runtimes that can. */
   interim: InterimSink | undefined
