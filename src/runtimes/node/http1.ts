@@ -231,7 +231,10 @@ export class Http1Front {
           if (!flowing) guard.stalled()
           return flowing
         },
-        end: () => response.end(),
+        end() {
+          response.end()
+          serving.body?.discard()
+        },
         // A cut body must look cut: destroy the connection, never end the response.
         fail: () => cut(response),
       })
@@ -241,6 +244,8 @@ export class Http1Front {
         guard.flowing()
         body.resume()
       })
+      // An origin may answer while it still takes the request's body.
+      return
     }
     serving.body?.discard()
   }

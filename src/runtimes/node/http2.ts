@@ -199,10 +199,12 @@ export class Http2Front {
           if (!flowing) guard.stalled()
           return flowing
         },
-        end: () =>
+        end() {
           stream.end(() => {
             serving.isWhole = true
-          }),
+          })
+          serving.body?.discard()
+        },
         // A cut body must look cut: `close` would end the stream before it resets it.
         fail: (error) => {
           serving.wasCutHere = true
@@ -213,6 +215,8 @@ export class Http2Front {
         guard.flowing()
         body.resume()
       })
+      // An origin may answer while it still takes the request's body.
+      return
     }
     serving.body?.discard()
   }
