@@ -115,6 +115,19 @@ export function gatewaySuite(makeHarness: MakeHarness): void {
       expect(await origins.hits(new URL(path, 'http://x').pathname)).toBe(0)
     })
 
+    it('blocks what hides in a compressed body', async () => {
+      const { fetch } = await start({ waf: {} })
+      const attack = new Blob([`{"id":"1' union select password from users--"}`])
+      const packed = attack.stream().pipeThrough(new CompressionStream('gzip'))
+      const response = await fetch('/echo', {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'content-encoding': 'gzip' },
+        body: await new Response(packed).arrayBuffer(),
+      })
+      expect(await statusOf(response)).toBe(403)
+      expect(await origins.hits('/echo')).toBe(0)
+    })
+
     it.each([
       { path: '/item?id=7&sort=price', ask: {} },
       { path: '/find?q=select+a+nice+table+from+our+union+of+shops', ask: {} },

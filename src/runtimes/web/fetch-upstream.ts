@@ -39,7 +39,10 @@ export interface FetchUpstreamOptions {
   readonly webSockets?: boolean | undefined
 }
 
-const DECODES: ReadonlySet<string> = new Set(['gzip', 'x-gzip', 'deflate', 'br'])
+/** Deno decodes only what it has asked for itself, and here it is the gateway that asks. */
+const DECODES: ReadonlySet<string> = new Set(
+  'Deno' in globalThis ? [] : ['gzip', 'x-gzip', 'deflate', 'br'],
+)
 const NULL_BODY: ReadonlySet<number> = new Set([101, 204, 205, 304])
 
 export class FetchUpstream implements Upstream {

@@ -17,6 +17,7 @@ import type { Snapshot } from '../../snapshot.ts'
 import { Telemetry, type TelemetrySecrets } from '../../telemetry/telemetry.ts'
 import { type Capabilities, checkCapabilities, WEB_CAPABILITIES } from './capabilities.ts'
 import { webClock, webRandom } from './clock.ts'
+import { webDecoder } from './decoder.ts'
 import { FetchUpstream } from './fetch-upstream.ts'
 import { fetchKeySource } from './key-source.ts'
 import { VERSION } from './version.ts'
@@ -95,6 +96,7 @@ export class WebGateway {
       keys: options.keys ?? fetchKeySource((...call) => fetch(...call)),
       access: options.access ?? { line: () => {} },
       log,
+      decoder: webDecoder,
     }
     const telemetry = new Telemetry(config.telemetry, telemetrySecrets(config.telemetry, loaded), {
       clock: webClock,

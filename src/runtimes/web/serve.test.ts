@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { gzipSync } from 'node:zlib'
+import { deflateRawSync, deflateSync, gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import manifest from '../../../package.json' with { type: 'json' }
 import { ConfigError } from '../../config/errors.ts'
@@ -9,6 +9,7 @@ import type { MeridianConfigInput } from '../../config/schema.ts'
 import { type ByteSink, type ByteStream, RequestBodyError } from '../../exchange.ts'
 import { exposition } from '../../telemetry/exposition.ts'
 import { WEB_CAPABILITIES } from './capabilities.ts'
+import { webDecoder } from './decoder.ts'
 import { WebGateway, type WebGatewayOptions } from './instance.ts'
 import { WebBody } from './request-body.ts'
 import { serve } from './serve.ts'
@@ -352,6 +353,35 @@ describe('streams', () => {
     expect(long.isReplayable).toBe(false)
     const cut = new WebBody(new Blob(['cut']).stream(), { ...options, length: 4 })
     await expect(cut.prefix(10)).rejects.toBeInstanceOf(RequestBodyError)
+  })
+})
+
+describe('content codings', () => {
+  const text = Buffer.from('plain text, '.repeat(500))
+  it.each([
+    { coding: 'gzip', bytes: gzipSync(text) },
+    { coding: 'deflate', bytes: deflateSync(text) },
+    { coding: 'deflate', bytes: deflateRawSync(text) },
+  ])('$coding is taken off', async ({ coding, bytes }) => {
+    const decoded = await webDecoder.decode(coding, bytes, 100_000)
+    expect(Buffer.from(decoded?.bytes ?? [])).toEqual(text)
+    expect(decoded).toMatchObject({ end: 'complete', consumed: bytes.length })
+    const cut = await webDecoder.decode(coding, bytes.subarray(0, bytes.length - 8), 100_000)
+    expect(cut?.end).toBe('cut')
+  })
+
+  it('a bomb costs what is wanted of it', async () => {
+    const bomb = gzipSync(Buffer.alloc(50_000_000), { level: 1 })
+    const decoded = await webDecoder.decode('gzip', bomb, 65_536)
+    expect([decoded?.end, decoded?.bytes.length]).toEqual(['full', 65_536])
+    // The runtime takes its own queue of input, and no more.
+    expect(decoded?.consumed).toBeLessThan(32_768)
+    expect(bomb.length).toBeGreaterThan(65_536)
+  })
+
+  it('what is not a coding, or not that one, is said to be', async () => {
+    expect((await webDecoder.decode('gzip', text, 100))?.end).toBe('broken')
+    expect(webDecoder.decode('br', text, 100)).toBeUndefined()
   })
 })
 

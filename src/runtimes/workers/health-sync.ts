@@ -58,7 +58,7 @@ export class HealthSync {
   async #read(snapshot: Snapshot, targets: readonly ProbeSpec[]): Promise<void> {
     try {
       const found = await this.#stub().snapshot()
-      this.#age = this.#clock.now() - found.at
+      this.#age = found.at === 0 ? null : this.#clock.now() - found.at
       if (found.at === 0) await this.ensure(snapshot)
       this.#adopt(snapshot.health, found, targets)
     } catch (error) {
