@@ -20,4 +20,4 @@ await gateway.ready()
 
 const app = new Hono().use(gateway)
 const server = Bun.serve({ port: Number(port), hostname: '127.0.0.1', fetch: app.fetch })
-console.log(`http://127.0.0.1:${server.port}`)
+process.stdout.write(`http://127.0.0.1:${server.port}\n`)
