@@ -35,7 +35,7 @@ export class Coalescer {
     const mayShare =
       coalesce.enabled &&
       !p.isAuthenticated &&
-      (p.flags & RANGE) === 0 &&
+      ((p.flags & RANGE) === 0 || p.wholeKey !== undefined) &&
       p.request.method !== 'HEAD' &&
       !p.directives.noStore
     for (let round = 0; mayShare && round < MAX_ROUNDS; round++) {

@@ -71,6 +71,10 @@ export interface Pending {
   key: RequestKey
   readonly forward: Forward
   readonly isAuthenticated: boolean
+  /** Set for a slice of a larger object: the key of the whole. */
+  readonly wholeKey?: RequestKey
+  /** A slice after the first: its client has the header already. */
+  readonly isLaterSlice?: boolean
   /** The client has the header of a body that broke off: this asks for the same once more. */
   readonly isSecond?: boolean
   /** All that is stored under the key. */

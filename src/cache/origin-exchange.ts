@@ -162,7 +162,7 @@ export class OriginExchange {
       asIs,
       range: part?.range,
       control: isShared ? fill.control : (request satisfies Abortable),
-      isDetached: !hasClient,
+      isDetached: !hasClient || p.isLaterSlice === true,
     })
     let answer: Reply | Promise<Reply>
     try {
@@ -252,6 +252,8 @@ export class OriginExchange {
       discard(reply)
       return this.#failed(p, lead, new OriginFailure(`the origin answered ${reply.status}`))
     }
+    // The origin does not know ranges: what it sends is the whole, and is kept as such.
+    if (p.wholeKey !== undefined && reply.status !== 206) p.key = p.wholeKey
     const received = receive(core, p, reply, fill.startedAt)
     const { decision, facts } = received
     const length = bodyLength(reply)

@@ -46,6 +46,7 @@ import {
   RANGE,
   requestFlags,
 } from './request-flags.ts'
+import { Slices } from './slices.ts'
 import type { CacheStore, StoredVariants, StoreStats } from './store/cache-store.ts'
 import { MemoryStore } from './store/memory-store.ts'
 import { forwardUnsafe } from './unsafe.ts'
@@ -83,6 +84,7 @@ export class ResponseCache {
   readonly #core: CacheCore
   readonly #exchange: OriginExchange
   readonly #coalescer: Coalescer
+  readonly #slices: Slices
   readonly #clock: Clock
   readonly #format: StatusFormat
   readonly #counters: CacheCounters
@@ -122,6 +124,7 @@ export class ResponseCache {
     }
     this.#exchange = new OriginExchange(this.#core)
     this.#coalescer = new Coalescer(this.#core, this.#exchange)
+    this.#slices = new Slices(this.#core, this.#coalescer)
   }
 
   /**
@@ -284,6 +287,9 @@ export class ResponseCache {
       )
     }
     if (p.request.method === 'HEAD') return this.#exchange.head(p)
+    if (stored === undefined && (p.flags & RANGE) !== 0 && this.#slices.fits(p)) {
+      return this.#slices.respond(p)
+    }
     return this.#coalescer.obtain(p)
   }
 

@@ -49,6 +49,12 @@ function parseAsked(value: string, most: number): AskedRange[] | undefined {
   return asked.length === 0 ? undefined : asked
 }
 
+/** A field that asks for one range from a position on; `last` is -1 without an end. */
+export function singleRange(value: string): Span | undefined {
+  const asked = parseAsked(value, 1)?.[0]
+  return asked === undefined || asked.first < 0 ? undefined : asked
+}
+
 export type RangePlan =
   | { readonly kind: 'spans'; readonly spans: readonly Span[] }
   /** Nothing of it lies inside the representation: 416. */

@@ -44,7 +44,11 @@ export interface CachePolicy {
     readonly wait: Millis
     readonly hitForMiss: Millis
   }
-  readonly range: { readonly maxRanges: number; readonly storePartial: boolean }
+  readonly range: {
+    readonly maxRanges: number
+    readonly storePartial: boolean
+    readonly slice: number
+  }
   readonly maxObject: number
   readonly maxHeaderBytes: number
   readonly stripUnkeyed: ReadonlySet<string>
@@ -122,7 +126,7 @@ export function compileCachePolicy(
       wait: coalesce.waitMs,
       hitForMiss: coalesce.hitForMiss,
     },
-    range,
+    range: { ...range, slice: range.slice === false ? 0 : range.slice },
     maxObject: limits.maxObject,
     maxHeaderBytes: limits.maxHeaderBytes,
     stripUnkeyed: new Set(security.stripUnkeyed),

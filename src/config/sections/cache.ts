@@ -237,6 +237,10 @@ export const RouteCacheSection = v.strictObject({
         v.optional(v.boolean(), true),
         'Keep explicitly fresh 206 responses.',
       ),
+      slice: described(
+        v.optional(v.union([v.literal(false), size], 'false, or a size, is expected'), '1MiB'),
+        'A range of something that is not stored is fetched and kept in aligned slices of this size, under a strong entity tag; false forwards ranges as they are.',
+      ),
     }),
     {},
   ),
