@@ -27,7 +27,11 @@ describe('content codings', () => {
   })
 
   it.each(['gzip', 'deflate', 'br'])('%s that is something else is broken', async (coding) => {
-    const decoded = await nodeDecoder.decode(coding, Buffer.from('<html> no such thing </html>'.repeat(9)), 100)
+    const decoded = await nodeDecoder.decode(
+      coding,
+      Buffer.from('<html> no such thing </html>'.repeat(9)),
+      100,
+    )
     expect(decoded?.end).toBe('broken')
   })
 
