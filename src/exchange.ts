@@ -126,8 +126,15 @@ export class HeaderList {
 
   /** All values joined as a list field (RFC 9110 §5.3), or `undefined` when absent. */
   joined(name: string): string | undefined {
-    const values = this.all(name)
-    return values.length === 0 ? undefined : values.join(', ')
+    const names = this.names()
+    const first = names.indexOf(name)
+    if (first < 0) return undefined
+    // Nearly every field comes once: its value is the answer.
+    let value = this.flat[first * 2 + 1] as string
+    for (let i = names.indexOf(name, first + 1); i >= 0; i = names.indexOf(name, i + 1)) {
+      value = `${value}, ${this.flat[i * 2 + 1]}`
+    }
+    return value
   }
 }
 

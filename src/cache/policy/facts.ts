@@ -71,6 +71,36 @@ export function parseAge(value: string | undefined): Millis {
   return Math.max(0, parseDeltaSeconds(first)) * 1000
 }
 
+/** Origins say the same few things again and again. */
+const CONTROLS = 512
+const controls = new Map<string, CacheControl>()
+
+function responseControl(text: string | undefined): CacheControl {
+  if (text === undefined || text.length > 256) return parseCacheControl(text)
+  const known = controls.get(text)
+  if (known !== undefined) return known
+  const control = Object.freeze(parseCacheControl(text))
+  if (controls.size >= CONTROLS) controls.clear()
+  controls.set(text, control)
+  return control
+}
+
+/** Length of an IMF-fixdate, whose meaning does not depend on when it is read. */
+const FIXDATE_LENGTH = 29
+let lastDateText = ''
+let lastDateValue = Number.NaN
+
+/** Answers of one second have one Date. */
+function responseDate(text: string, now: Millis): Millis {
+  if (text === lastDateText) return lastDateValue
+  const value = parseHttpDate(text, now)
+  if (text.length === FIXDATE_LENGTH) {
+    lastDateText = text
+    lastDateValue = value
+  }
+  return value
+}
+
 export function readFacts(
   status: number,
   headers: HeaderList,
@@ -83,11 +113,11 @@ export function readFacts(
     if (control !== undefined) break
   }
   const isTargeted = control !== undefined
-  control ??= parseCacheControl(headers.joined('cache-control'))
+  control ??= responseControl(headers.joined('cache-control'))
 
   const now = timing.receivedWall
   const dateText = headers.get('date')
-  const dateValue = dateText === undefined ? Number.NaN : parseHttpDate(dateText, now)
+  const dateValue = dateText === undefined ? Number.NaN : responseDate(dateText, now)
   const date = Number.isNaN(dateValue) ? now : dateValue
   const lastModified = headers.get('last-modified')
   const lastModifiedAt = lastModified === undefined ? Number.NaN : parseHttpDate(lastModified, now)
