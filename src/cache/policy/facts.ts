@@ -127,7 +127,8 @@ export function readFacts(
   const correctedAge = parseAge(headers.joined('age')) + timing.responseDelay
   const initialAge = Math.max(apparentAge, correctedAge)
 
-  const facts = {
+  // Not by spreading: V8 kept the copies alive until a full collection (measured on Node 20).
+  const facts: Mutable<ResponseFacts> = {
     status,
     headers,
     control,
@@ -139,9 +140,16 @@ export function readFacts(
     lastModified: Number.isNaN(lastModifiedAt) ? undefined : lastModified,
     lastModifiedAt,
     vary: parseVary(headers.joined('vary')),
+    lifetime: 0,
+    lifetimeSource: 'none',
   }
-  return { ...facts, ...lifetimeOf(facts, policy, now) }
+  const { lifetime, lifetimeSource } = lifetimeOf(facts, policy, now)
+  facts.lifetime = lifetime
+  facts.lifetimeSource = lifetimeSource
+  return facts
 }
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
 type Undated = Omit<ResponseFacts, 'lifetime' | 'lifetimeSource'>
 
