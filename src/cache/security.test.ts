@@ -1,6 +1,7 @@
 /** Poisoning, deception, credentials: what one client does must not reach another. */
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { BodySource } from '../exchange.ts'
+import { type BodySource, HeaderList } from '../exchange.ts'
 import { type AskOptions, bytes, type Fields, reply, World } from './world.fixture.ts'
 
 const FRESH = { 'Cache-Control': 'max-age=60' }
@@ -286,4 +287,60 @@ it('lifetimes by the policy: default, status, bounds', async () => {
     world.clock.advance(1)
     expect((await world.ask('/')).outcome).not.toBe('hit')
   }
+})
+
+describe('whatever somebody sends', () => {
+  const steering = [...new World().policy.stripUnkeyed]
+  const field = fc.tuple(
+    fc.constantFrom(...steering, 'authorization', 'cookie', 'range', 'if-none-match', 'if-range'),
+    fc.constantFrom('evil', 'bytes=0-9', '"evil"', 'a=evil', 'evil, evil', ''),
+    fc.boolean(),
+  )
+  const request = fc.record({
+    method: fc.constantFrom('GET', 'GET', 'GET', 'HEAD', 'POST', 'PUT', 'QUERY'),
+    path: fc.constantFrom('/', '/a', '/a.css', '/a?x=1', '/a?x=1&x=2', '/a;b', '/a%2fb'),
+    fields: fc.array(field, { maxLength: 5 }),
+    answer: fc.constantFrom<Fields>(
+      { 'Cache-Control': 'max-age=60' },
+      { 'Cache-Control': 'max-age=60', ETag: '"1"' },
+      { 'Cache-Control': 'max-age=60', 'Set-Cookie': 'a=evil' },
+      { 'Cache-Control': 'private, max-age=60' },
+      { 'Cache-Control': 'max-age=60', Vary: 'Cookie' },
+      { 'Last-Modified': 'Sun, 06 Nov 1994 08:49:37 GMT' },
+    ),
+  })
+
+  it('the next client gets the page and nothing of it', () =>
+    fc.assert(
+      fc.asyncProperty(fc.array(request, { minLength: 1, maxLength: 4 }), async (requests) => {
+        const world = new World()
+        let answer: Fields = {}
+        world.origin = (options) => {
+          const headers = new HeaderList(options.headers)
+          // It believes every field that steers origins, and shows who has credentials.
+          const shown = [...steering, 'authorization'].flatMap((name) => headers.all(name))
+          const cookie = 'Set-Cookie' in answer || answer['Cache-Control'] === undefined
+          if (cookie || 'Vary' in answer) shown.push(...headers.all('cookie'))
+          const isPrivate = answer['Cache-Control']?.includes('private') === true
+          const who = shown.length > 0 || isPrivate ? ` for ${shown.join()}evil` : ''
+          return reply(200, answer, `page ${options.pathAndQuery} ${options.method}${who}`)
+        }
+        for (const one of requests) {
+          answer = one.answer
+          const list: string[] = []
+          for (const [name, value, isUpper] of one.fields) {
+            list.push(isUpper ? name.toUpperCase() : name, value)
+          }
+          const sent = world.request(one.path, { method: one.method })
+          const asked = { ...sent, headers: new HeaderList(list) }
+          await Promise.resolve(world.send(asked)).catch(() => undefined)
+          answer = { 'Cache-Control': 'max-age=60' }
+          const victim = await world.ask(one.path)
+          expect(victim.text).toBe(`page ${one.path} GET`)
+          expect(victim.headers.get('set-cookie')).toBeUndefined()
+          expect(victim.status).toBe(200)
+        }
+      }),
+      { numRuns: 3000 },
+    ))
 })
