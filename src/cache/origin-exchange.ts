@@ -331,8 +331,8 @@ export class OriginExchange {
       return { status: reply.status, headers: [], body: null }
     }
     const headers = relayedFields(p, reply.headers, false)
-    const out = reply.trailers === undefined ? { ...reply, headers } : { ...reply, headers }
-    return this.#toClient(p, out, facts, status)
+    reply.headers = headers
+    return this.#toClient(p, reply, facts, status)
   }
 
   #markPrivate(p: Pending): void {

@@ -262,8 +262,8 @@ export class Attempts {
         totalTimeoutMs: total,
         idleTimeoutMs: this.#timeouts.idleMs ?? pool.idleTimeoutMs,
         collectBytes: COLLECT_BYTES,
-        ...(fresh === true ? { fresh } : {}),
-        ...(request.upgrade === undefined ? {} : { upgrade: request.upgrade }),
+        fresh,
+        upgrade: request.upgrade,
         interim: request.interim,
       })
       this.#calls.push(call)
@@ -304,7 +304,12 @@ export class Attempts {
       return new UpstreamError('reset', `status ${status}`)
     }
     if (reply.body !== null && !(reply.body instanceof Uint8Array)) {
-      return { ...reply, body: new WatchedStream(reply.body, origin, health, clock) }
+      return {
+        status,
+        headers: reply.headers,
+        body: new WatchedStream(reply.body, origin, health, clock),
+        tunnel: reply.tunnel,
+      }
     }
     origin.inFlight--
     return reply
