@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { CONFIG_DEFAULT, CONFIG_FLAG, CONFIG_HELP } from './config-argument.ts'
+import { addRules } from './rules.ts'
 import { EXIT, type ExitCode, type Terminal } from './terminal.ts'
 
 /** Where the control port is unless the config says otherwise. */
@@ -191,6 +192,18 @@ function buildProgram(terminal: Terminal, done: (code: ExitCode) => void): Comma
       const { hashKey } = await import('./key.ts')
       done(await hashKey(options, terminal))
     })
+
+  addRules(
+    verb('rules', 'WAF rules: import, lint, test, explain, stats, tune', [
+      'rules import crs --from ./coreruleset --out rules/crs.json',
+      'rules lint rules/own.json --config meridian.json',
+      'rules test',
+      "rules explain GET 'https://example.com/?q=<script>' --rules managed",
+      'rules tune access.log --min 20',
+    ]),
+    terminal,
+    done,
+  )
 
   verb('schema', 'print the JSON Schema of the config', ['schema > meridian.schema.json']).action(
     async () => {

@@ -53,6 +53,18 @@ function ruleIds(verdicts: readonly Verdict[]): string {
   return out
 }
 
+/** Where each of the rules matched, in their order; empty when none knows. */
+function ruleTargets(verdicts: readonly Verdict[]): string {
+  let out = ''
+  let isKnown = false
+  for (let i = 0; i < verdicts.length; i++) {
+    const target = (verdicts[i] as Verdict).target ?? ''
+    if (target !== '') isKnown = true
+    out += (i === 0 ? '' : ',') + quoted(target)
+  }
+  return isKnown ? `,"rule_targets":[${out}]` : ''
+}
+
 /**
  * One JSON object, without a newline. Fields that do not apply are left out.
  * @param weight how many requests the line stands for when the log is sampled
@@ -81,7 +93,7 @@ export function jsonLine(record: RequestRecord, weight = 1): string {
     line += `,"cache":"${record.cache}","cache_reason":${quoted(record.cacheReason)}`
   }
   if (record.verdicts.length > 0) {
-    line += `,"rules":[${ruleIds(record.verdicts)}],"blocked":${record.wasBlocked}`
+    line += `,"rules":[${ruleIds(record.verdicts)}]${ruleTargets(record.verdicts)},"blocked":${record.wasBlocked}`
   }
   if (record.principal !== '') {
     line += `,"principal":"${record.principal}","subject":${quoted(record.subject)}`

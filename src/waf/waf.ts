@@ -215,7 +215,7 @@ function loadRulesets(config: WafConfig, options: WafOptions, report: Report): L
         .replace(/\.json$/i, '')
         .toLowerCase()
       json = fromCloudflare(json, short.replace(/[^a-z0-9._-]/g, '-'), (at, message) =>
-        report(path, `${name}: ${at}: ${message}`),
+        report(`${path}.${at}`, message),
       )
     }
     const changes = (settings?.overrides ?? []).map((override) => ({
@@ -240,13 +240,14 @@ function isSeclang(json: unknown): boolean {
 
 function parseRuleset<const S extends v.GenericSchema>(
   schema: S,
-  { json, name, path }: LoadedRuleset,
+  { json, path }: LoadedRuleset,
   report: Report,
 ): v.InferOutput<S> | undefined {
   const result = v.safeParse(schema, json)
   if (result.success) return result.output
   for (const issue of result.issues.slice(0, 20)) {
-    report(path, `${name}: ${v.getDotPath(issue) ?? ''}: ${issue.message}`)
+    const at = (v.getDotPath(issue) ?? '').replace(/\.(\d+)(?=\.|$)/g, '[$1]')
+    report(at === '' ? path : `${path}.${at}`, issue.message)
   }
   return undefined
 }

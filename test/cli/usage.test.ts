@@ -52,7 +52,7 @@ describe('a command line that cannot be understood', () => {
 describe('help', () => {
   const verbs = [
     ...['start', 'demo', 'check', 'explain', 'geo', 'key', 'schema', 'init'],
-    ...['purge', 'warm', 'cache'],
+    ...['purge', 'warm', 'cache', 'rules'],
   ]
 
   it('tells the verbs', async () => {

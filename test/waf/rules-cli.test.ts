@@ -1,0 +1,193 @@
+/** `meridian rules`: its verbs, in process. */
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { folderWith, inProcess as meridian } from '../cli/cli.fixture.ts'
+
+const OWN = `{
+  "ruleset": "own",
+  "rules": [
+    {
+      "id": "office",
+      "expression": "http.request.uri.path eq \\"/admin\\" and not ip.src in $office",
+      "action": "block",
+      "tests": [
+        { "request": { "uri": "/admin" }, "match": true },
+        { "request": { "uri": "/admin", "ip": "203.0.113.9" }, "match": true }
+      ]
+    }
+  ]
+}`
+const WRONG = `{
+  "ruleset": "wrong",
+  "rules": [
+    { "id": "a", "expression": "http.hst eq \\"x\\"", "action": "block" },
+    { "id": "b", "expression": "ssl",
+      "action": "explode" }
+  ]
+}`
+const CONFIG = `{
+  "pools": { "app": { "origins": [{ "url": "http://127.0.0.1:3000" }] } },
+  "routes": [{ "pools": ["app"] }],
+  "lists": { "office": { "type": "ip", "values": ["203.0.113.0/24"] } },
+  "waf": { "rulesets": ["basic"] }
+}`
+const RULES = `SecRule ARGS "@pmFromFile words.data" \\
+  "id:100,phase:2,deny,status:406,log,msg:'A word',severity:'CRITICAL'"
+`
+const log = (path: string, rules: string[], targets: string[], more = {}) =>
+  JSON.stringify({ path, rules, rule_targets: targets, blocked: true, ...more })
+const LOG = [
+  log('/cms', ['942100', '949110'], ['ARGS:body', 'TX:score']),
+  log('/cms', ['942100'], ['ARGS:body'], { weight: 9 }),
+  log('/a', ['sql'], ['http.request.uri.query'], { blocked: false }),
+  ...Array.from({ length: 12 }, (_, i) => log(`/p${i}`, ['sql'], ['http.request.uri.query'])),
+  'not json',
+  '{"path":"/","status":200}',
+  log('/x', ['invalid-body'], [], { weight: 50 }),
+].join('\n')
+
+let folder: Awaited<ReturnType<typeof folderWith>>
+beforeAll(async () => {
+  folder = await folderWith({
+    'own.json': OWN,
+    'wrong.json': WRONG,
+    'broken.json': '{\n  "rules": [\n',
+    'meridian.json': CONFIG,
+    'one.conf': RULES,
+    'words.data': '# words\nforbidden\n',
+    'access.log': LOG,
+  })
+})
+afterAll(() => folder.remove())
+const file = (name: string) => join(folder.path, name)
+
+describe('meridian rules import', () => {
+  it('writes JSON that lints, counts and blocks', async () => {
+    const imported = await meridian(['rules', 'import', 'crs', '--from', folder.path])
+    expect(imported.code).toBe(0)
+    expect(imported.err).toContain('1 rules and 1 lists from 1 files')
+    expect(JSON.parse(imported.out)).toMatchObject({ ruleset: 'owasp-crs', rules: [{ id: 100 }] })
+
+    const out = file('crs.json')
+    await meridian(['rules', 'import', 'crs', '--from', folder.path, '--out', out])
+    expect(await readFile(out, 'utf8')).toBe(imported.out)
+    expect(await meridian(['rules', 'lint', out])).toMatchObject({ code: 0, err: '' })
+    expect((await meridian(['rules', 'stats', out])).out).toMatch(/phase 2 +1\n/)
+    const explained = await meridian([
+      ...['rules', 'explain', 'POST', '/x', '--rules', out, '--json'],
+      ...['-H', 'content-type: application/x-www-form-urlencoded', '--body', 'q=forbidden+fruit'],
+    ])
+    expect(JSON.parse(explained.out)).toMatchObject({
+      block: { status: 406, rule: '100' },
+      verdicts: [{ rule: '100', target: 'ARGS:q', match: 'forbidden fruit' }],
+    })
+  })
+
+  it('names file and line of what it does not know', async () => {
+    const bad = await folderWith({
+      'a.conf': '# one\n\nSecRule ARGS "@frobnicate x" "id:1,deny"\n',
+    })
+    const result = await meridian(['rules', 'import', 'crs', '--from', bad.path])
+    expect(result).toMatchObject({ code: 1, out: '' })
+    expect(result.err).toContain(`${join(bad.path, 'a.conf')}:3: `)
+    await bad.remove()
+  })
+
+  it('says when there is nothing to import', async () => {
+    expect(await meridian(['rules', 'import', 'crs', '--from', file('none')])).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('cannot be read'),
+    })
+  })
+})
+
+describe('meridian rules lint', () => {
+  it('gives each problem its file, line and hint', async () => {
+    const { code, err } = await meridian(['rules', 'lint', file('wrong.json'), file('broken.json')])
+    expect(code).toBe(1)
+    expect(err).toContain(`${file('wrong.json')}:6:17 rules[1].action: `)
+    expect(err).toContain(`${file('broken.json')}:`)
+  })
+
+  it('knows lists only of the config that it is given', async () => {
+    const alone = await meridian(['rules', 'lint', file('own.json')])
+    expect(alone.err).toMatch(/own\.json:6:21 rules\[0\]\.expression: .*\$?office/)
+    expect(alone.code).toBe(1)
+    const config = ['--config', file('meridian.json')]
+    const { code, out } = await meridian(['rules', 'lint', file('own.json'), ...config])
+    expect([code, out]).toEqual([0, `${file('own.json')}: 1 rule, no problems\n`])
+  })
+
+  it('fails on a file that is not there', async () => {
+    const { code, err } = await meridian(['rules', 'lint', file('none.json')])
+    expect(code).toBe(1)
+    expect(err).toContain('hint: give a file, or managed or basic')
+  })
+})
+
+describe('meridian rules test', () => {
+  it('names the tests that do not hold', async () => {
+    const config = ['--config', file('meridian.json')]
+    const { code, out, err } = await meridian(['rules', 'test', file('own.json'), ...config])
+    expect([code, out]).toEqual([1, `${file('own.json')}: 2 tests, 1 do not\n`])
+    expect(err).toContain(`${file('own.json')}:10:9 rules[0].tests[1]: rule "office"`)
+  })
+
+  it('runs those of the rulesets that come with the gateway', async () => {
+    const { code, out } = await meridian(['rules', 'test'])
+    expect(code).toBe(0)
+    expect(out).toMatch(/managed: \d+ tests, all hold\nbasic: \d+ tests, all hold/)
+  })
+})
+
+describe('meridian rules explain', () => {
+  it("asks the config's rulesets, all of them", async () => {
+    const attack = "/items?id=1'+or+'1'='1&file=../../etc/passwd"
+    const config = ['--config', file('meridian.json')]
+    const { code, out } = await meridian(['rules', 'explain', 'GET', attack, ...config])
+    expect(code).toBe(0)
+    expect(out).toMatch(/path-traversal +basic +block +http\.request\.uri/)
+    expect(out).toMatch(/sql-injection +basic/)
+    expect(out).toContain('the request ends here: block 403 by path-traversal of basic')
+    const fine = await meridian(['rules', 'explain', 'GET', '/about', ...config])
+    expect(fine.out).toBe('no rule matches\n\nthe request passes\n')
+  })
+})
+
+describe('meridian rules tune', () => {
+  it('suggests exceptions as narrow as the log allows', async () => {
+    const { code, out, err } = await meridian(['rules', 'tune', file('access.log'), '--json'])
+    expect([code, err]).toEqual([0, '1 lines are no JSON access log lines\n'])
+    expect(JSON.parse(out)).toEqual([
+      {
+        rule: 'sql',
+        target: 'http.request.uri.query',
+        requests: 13,
+        blocked: 12,
+        paths: 13,
+        exception: { ids: ['sql'] },
+      },
+      {
+        rule: '942100',
+        target: 'ARGS:body',
+        requests: 10,
+        blocked: 10,
+        paths: 1,
+        exception: {
+          when: 'http.request.uri.path eq "/cms"',
+          ids: [942100],
+          target: 'ARGS:body',
+        },
+      },
+    ])
+  })
+
+  it('says so when there is nothing, and refuses nonsense', async () => {
+    const quiet = await meridian(['rules', 'tune', file('access.log'), '--min', '1000'])
+    expect(quiet.out).toBe('no rule matched 1000 requests or more\n')
+    expect((await meridian(['rules', 'tune', file('access.log'), '--min', 'x'])).code).toBe(2)
+    expect((await meridian(['rules', 'tune', file('none.log')])).code).toBe(1)
+    expect((await meridian(['rules', 'lint'])).code).toBe(2)
+  })
+})
