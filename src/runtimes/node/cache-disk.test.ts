@@ -17,7 +17,8 @@ beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'meridian-cache-'))
 })
 afterEach(async () => {
-  await rm(directory, { recursive: true, force: true })
+  // A write may still be under way.
+  await rm(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 20 })
 })
 
 async function disk(options: Partial<DiskStoreOptions> = {}): Promise<DiskStore> {
