@@ -79,8 +79,8 @@ export class Attempts {
   /** How long the origin wants to be left alone before it is asked again. */
   #retryAfter: Millis | undefined
   #repeats = 0
-  /** No attempt since the last wait reached an origin. */
-  #onlyConnects = true
+  /** Attempts that reached an origin and broke. */
+  #broken = 0
   #heldUntil: Millis | undefined
 
   constructor(
@@ -175,7 +175,7 @@ export class Attempts {
     first: UpstreamError,
   ): Promise<Target | undefined> {
     const { clock, random, health } = this.#ports
-    if (error.kind !== 'connect') this.#onlyConnects = false
+    if (error.kind !== 'connect') this.#broken++
     const resend = resendAfter(error.kind, this.#isRepeatable, this.#bodyState)
     if (this.#cancelled || resend === 'no' || this.#depth > MOST_DEPTH) throw this.#failed(error)
     if (resend === 'same-fresh' && !this.#hasRetriedStale) {
@@ -397,7 +397,10 @@ export class Attempts {
     const now = clock.monotonic()
     const isPossible =
       hold !== undefined && holdMs > 0 && !this.#cancelled && this.#request.upgrade === undefined
-    const isSafe = this.#isRepeatable && this.#bodyState !== 'spent' && this.#onlyConnects
+    // One that was under way when all went may wait with the others. A second broken attempt may be the
+    // request's own doing: it must not be sent to one origin after the other as they come up.
+    const isGone = error === undefined || error.kind === 'connect'
+    const isSafe = this.#isRepeatable && this.#bodyState !== 'spent' && isGone && this.#broken < 2
     if (!isPossible || !isSafe || (!isSpent && this.#hasUntried(now))) throw this.#failed(error)
     const isFirst = this.#heldUntil === undefined
     this.#heldUntil ??= Math.min(now + holdMs, this.#deadline)

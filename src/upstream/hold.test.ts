@@ -76,6 +76,30 @@ describe('while nothing can be reached', () => {
     expect(counted).toEqual(['held:failed'])
   })
 
+  it('a request that was under way when all went waits with the others', async () => {
+    const acts = {
+      a1: [{ fails: 'reset' as const }, { fails: 'connect' as const }],
+      b1: refusing.b1,
+    }
+    const { request, clock, comeBack } = world({ acts })
+    const { done } = request()
+    await clock.pass(1000)
+    comeBack()
+    await clock.pass(300)
+    expect(await done).toEqual({ status: 200 })
+  })
+
+  it('a request that breaks whatever takes it is sent twice, not for as long as it waits', async () => {
+    const { request, clock, upstream } = world({
+      acts: { a1: { fails: 'reset' }, b1: { fails: 'connect' } },
+      policy: { holdMs: 60_000, tries: 2 },
+    })
+    const { done } = request()
+    await clock.pass(60_000)
+    expect(await done).toHaveProperty('problem')
+    expect(upstream.sent.filter((each) => each.origin === 'a1')).toHaveLength(2)
+  })
+
   it('no more than the room holds wait; the others fail at once', async () => {
     const { request, clock, counted, hold } = world({ mostWaiters: 5 })
     const all = Array.from({ length: 8 }, () => request())
@@ -104,8 +128,8 @@ describe('while nothing can be reached', () => {
     ['a body that was read', () => run('PUT', 'spent')],
     ['a route that does not hold', () => run('GET', undefined, { policy: { holdMs: 0 } })],
     [
-      'origins that answer, badly',
-      () => run('GET', undefined, { acts: { a1: { fails: 'reset' }, b1: { fails: 'connect' } } }),
+      'an origin that answers, badly',
+      () => run('GET', undefined, { acts: { a1: { fails: 'connect' }, b1: { fails: 'reset' } } }),
     ],
     ['another origin up', () => run('GET', undefined, { places: { a: 5 }, policy: { tries: 2 } })],
   ])('nothing waits for %s', async (_what, start) => {
