@@ -35,7 +35,6 @@ export class Gcra extends SlotTable implements Algorithm {
   /** The capacity, or twice of it once a surcharge has driven a key into debt. */
   #mostOwed: number
   readonly #startedAt: Millis
-  readonly #arrival: Float64Array
   // What the last peek found, for the charge that may follow.
   #high = 0
   #low = 0
@@ -44,7 +43,7 @@ export class Gcra extends SlotTable implements Algorithm {
   #next = 0
 
   constructor(options: GcraOptions) {
-    super(options.slots)
+    super(options.slots, true)
     this.quota = options.limit
     this.windowSeconds = Math.max(1, Math.round(options.windowMs / 1000))
     this.interval = Math.max(1, Math.ceil((options.windowMs * TICKS_PER_MS) / options.limit))
@@ -52,7 +51,6 @@ export class Gcra extends SlotTable implements Algorithm {
     this.capacity = options.burst * this.interval
     this.#mostOwed = this.capacity
     this.#startedAt = options.startedAt
-    this.#arrival = new Float64Array(this.slots)
   }
 
   #ticks(now: Millis): number {
@@ -61,10 +59,11 @@ export class Gcra extends SlotTable implements Algorithm {
 
   /** Ticks of debt of a slot. More than can be owed means that the clock stepped back: no lock-out. */
   #owed(slot: number, ticks: number): number {
-    const owed = (this.#arrival[slot] as number) - ticks
+    const at = this.valueAt(slot)
+    const owed = (this.values[at] as number) - ticks
     if (owed <= 0) return 0
     if (owed <= this.#mostOwed) return owed
-    this.#arrival[slot] = ticks + this.#mostOwed
+    this.values[at] = ticks + this.#mostOwed
     return this.#mostOwed
   }
 
@@ -75,7 +74,8 @@ export class Gcra extends SlotTable implements Algorithm {
     const next = owed + cost * this.interval
     const excess = next - this.capacity
     const free = this.capacity - (excess > 0 ? owed : next)
-    found.remaining = free < 0 ? 0 : Math.floor(free / this.interval)
+    // A burst is below 2^31: a small integer needs no number on the heap.
+    found.remaining = free < 0 ? 0 : (free / this.interval) | 0
     if (excess > 0) {
       found.retryMs = cost > this.#burst ? Number.POSITIVE_INFINITY : excess / TICKS_PER_MS
       found.resetMs = excess / TICKS_PER_MS
@@ -94,7 +94,7 @@ export class Gcra extends SlotTable implements Algorithm {
 
   charge(): void {
     const slot = this.#slot < 0 ? this.claim(this.#high, this.#low, this.#now) : this.#slot
-    this.#arrival[slot] = this.#next
+    this.values[this.valueAt(slot)] = this.#next
   }
 
   settle(high: number, low: number, now: Millis, delta: number): void {
@@ -103,7 +103,7 @@ export class Gcra extends SlotTable implements Algorithm {
     if (slot < 0) slot = this.claim(high, low, ticks)
     if (delta > 0) this.#mostOwed = 2 * this.capacity
     const owed = this.#owed(slot, ticks) + delta * this.interval
-    this.#arrival[slot] = ticks + Math.min(Math.max(0, owed), this.#mostOwed)
+    this.values[this.valueAt(slot)] = ticks + Math.min(Math.max(0, owed), this.#mostOwed)
   }
 
   adopt(previous: Algorithm, now: Millis): boolean {
@@ -115,7 +115,7 @@ export class Gcra extends SlotTable implements Algorithm {
       if (units <= 0) return
       let own = this.find(high, low)
       if (own < 0) own = this.claim(high, low, after)
-      this.#arrival[own] = after + Math.min(units * this.interval, this.#mostOwed)
+      this.values[this.valueAt(own)] = after + Math.min(units * this.interval, this.#mostOwed)
     })
     return true
   }
@@ -125,10 +125,10 @@ export class Gcra extends SlotTable implements Algorithm {
   }
 
   protected override debt(slot: number, ticks: number): number {
-    return (this.#arrival[slot] as number) - ticks
+    return (this.values[this.valueAt(slot)] as number) - ticks
   }
 
   protected override clear(slot: number): void {
-    this.#arrival[slot] = 0
+    this.values[this.valueAt(slot)] = 0
   }
 }

@@ -185,6 +185,9 @@ export class Limits {
     const policies = route[phase]
     if (policies.length === 0) return undefined
     const monotonic = time ?? this.#clock.monotonic()
+    if (policies.length === 1 && (policies[0] as Policy).isPlain) {
+      return this.#checkPlain(policies[0] as Policy, x, monotonic)
+    }
     let count = 0
     let denied: Denial | undefined
     let logged: string[] | undefined
@@ -261,7 +264,32 @@ export class Limits {
       nearest = policies[0] as Policy
       nearestRemaining = nearest.quota
     }
-    return new Admission(nearest, nearestRemaining, nearestReset, logged ?? NONE, charges ?? NONE)
+    if (logged === undefined && charges === undefined) {
+      return new Admission(nearest, nearestRemaining, wholeSeconds(nearestReset))
+    }
+    return new KeptAdmission(
+      nearest,
+      nearestRemaining,
+      wholeSeconds(nearestReset),
+      logged ?? NONE,
+      charges ?? NONE,
+    )
+  }
+
+  /** The common case without all that the loop has to keep apart. */
+  #checkPlain(policy: Policy, x: Exchange, now: Millis): LimitResult | undefined {
+    const found = this.#found
+    const { algorithm, onMissing } = policy
+    if (!this.#key(policy, x) && onMissing !== 'shared') {
+      return onMissing === 'skip' ? undefined : new Denial(policy, 'key', found).result(NONE)
+    }
+    const { high, low } = this.#hasher
+    // Plain: the cost is a number.
+    if (!algorithm.peek(high, low, now, policy.cost as number, found)) {
+      return new Denial(policy, 'limit', found).result(NONE)
+    }
+    algorithm.charge()
+    return new Admission(policy, found.remaining, wholeSeconds(found.resetMs))
   }
 
   /** Hashes the policy's key of this request; false when a part is missing. */
@@ -387,26 +415,21 @@ export class Limits {
   }
 }
 
-/** Made for nearly every request, so it holds little and computes the rest when asked. */
+/** Rounded up; a small integer, which needs no number on the heap: no window is as long as 2^31 s. */
+function wholeSeconds(ms: Millis): Seconds {
+  return Math.ceil(ms / 1000) | 0
+}
+
+/** Made for nearly every request: three words, small integers all, and the rest computed when asked. */
 class Admission implements LimitResult {
   readonly policy: Policy
   readonly remaining: number
-  readonly logged: readonly string[]
-  readonly charges: readonly Charge[]
   readonly resetSeconds: Seconds
 
-  constructor(
-    policy: Policy,
-    remaining: number,
-    resetMs: Millis,
-    logged: readonly string[],
-    charges: readonly Charge[],
-  ) {
+  constructor(policy: Policy, remaining: number, resetSeconds: Seconds) {
     this.policy = policy
     this.remaining = remaining
-    this.resetSeconds = Math.ceil(resetMs / 1000)
-    this.logged = logged
-    this.charges = charges
+    this.resetSeconds = resetSeconds
   }
 
   get allowed(): boolean {
@@ -426,6 +449,37 @@ class Admission implements LimitResult {
   }
   get violated(): readonly string[] {
     return NONE
+  }
+  get logged(): readonly string[] {
+    return NONE
+  }
+  get charges(): readonly Charge[] {
+    return NONE
+  }
+}
+
+/** One that is not over with the check. */
+class KeptAdmission extends Admission {
+  readonly #logged: readonly string[]
+  readonly #charges: readonly Charge[]
+
+  constructor(
+    policy: Policy,
+    remaining: number,
+    resetSeconds: Seconds,
+    logged: readonly string[],
+    charges: readonly Charge[],
+  ) {
+    super(policy, remaining, resetSeconds)
+    this.#logged = logged
+    this.#charges = charges
+  }
+
+  override get logged(): readonly string[] {
+    return this.#logged
+  }
+  override get charges(): readonly Charge[] {
+    return this.#charges
   }
 }
 

@@ -45,6 +45,8 @@ export interface Policy {
   readonly isPersonal: boolean
   readonly mitigationMs: Millis
   readonly mitigations: UntilTable | undefined
+  /** Whether a check is a look and a charge: no condition, no clock of its own, nothing to keep. */
+  readonly isPlain: boolean
   /** Whether the charge has to be kept: a release, a refund or a difference may follow. */
   readonly keepsCharge: boolean
   /** The RateLimit-Policy item, and the RateLimit item up to the number of units left. */
@@ -118,6 +120,9 @@ export function compilePolicy(
   const unit = config.algorithm === 'concurrency' ? ';qu="concurrent-requests"' : ''
   const window = algorithm.windowSeconds === 0 ? '' : `;w=${algorithm.windowSeconds}`
   const mitigationMs = config.mitigation ?? 0
+  const keepsCharge =
+    !countsResponses &&
+    (algorithm.release !== undefined || config.costHeader !== undefined || config.refundOnError)
   return {
     id: config.id,
     scope: config.scope,
@@ -141,9 +146,15 @@ export function compilePolicy(
     mitigationMs,
     mitigations:
       mitigationMs === 0 ? undefined : new UntilTable(config.slots ?? DEFAULT_EXACT_SLOTS),
-    keepsCharge:
+    isPlain:
+      when === undefined &&
+      typeof cost === 'number' &&
+      algorithm.clock === 'monotonic' &&
+      mitigationMs === 0 &&
+      config.action === 'block' &&
       !countsResponses &&
-      (algorithm.release !== undefined || config.costHeader !== undefined || config.refundOnError),
+      !keepsCharge,
+    keepsCharge,
     policyItem: config.headers ? `"${config.id}";q=${algorithm.quota}${window}${unit}` : undefined,
     stateItem: `"${config.id}";r=`,
     identity: `${config.id} ${config.algorithm} ${JSON.stringify(config.key)}`,

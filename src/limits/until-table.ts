@@ -6,29 +6,26 @@ import type { Millis } from '../exchange.ts'
 import { SlotTable } from './slot-table.ts'
 
 export class UntilTable extends SlotTable {
-  readonly #until: Float64Array
-
   constructor(slots: number) {
-    super(slots)
-    this.#until = new Float64Array(this.slots)
+    super(slots, true)
   }
 
   /** The time until which the key is shut out, or 0. */
   get(high: number, low: number): Millis {
     const slot = this.find(high, low)
-    return slot < 0 ? 0 : (this.#until[slot] as number)
+    return slot < 0 ? 0 : (this.values[this.valueAt(slot)] as number)
   }
 
   set(high: number, low: number, now: Millis, until: Millis): void {
     let slot = this.find(high, low)
     if (slot < 0) slot = this.claim(high, low, now)
-    this.#until[slot] = until
+    this.values[this.valueAt(slot)] = until
   }
 
   /** Takes over the entries of the same table before a reload. */
   adopt(previous: UntilTable, now: Millis): void {
     previous.each((high, low, slot) => {
-      const until = previous.#until[slot] as number
+      const until = previous.values[previous.valueAt(slot)] as number
       if (until > now) this.set(high, low, now, until)
     })
   }
@@ -38,10 +35,10 @@ export class UntilTable extends SlotTable {
   }
 
   protected override debt(slot: number, now: Millis): number {
-    return (this.#until[slot] as number) - now
+    return (this.values[this.valueAt(slot)] as number) - now
   }
 
   protected override clear(slot: number): void {
-    this.#until[slot] = 0
+    this.values[this.valueAt(slot)] = 0
   }
 }

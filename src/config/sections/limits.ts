@@ -66,7 +66,7 @@ const Policy = v.strictObject({
     v.description('The window, 100ms to 366d. Not with `calendar` and `concurrency`.'),
   ),
   burst: v.pipe(
-    v.optional(positiveInteger),
+    v.optional(limit),
     v.description(
       'gcra, bandwidth: units that may come at once. Left out: a tenth of `limit`, at least 1.',
     ),
