@@ -11,7 +11,7 @@ import {
   readLiteral,
   type Wrong,
 } from './literals.ts'
-import { byteRegex, RegexError } from './regex.ts'
+import { byteRegex, RegexError } from './regex/regex.ts'
 import type { Test } from './typed.ts'
 import { sameType, type Type } from './types.ts'
 import { parseWildcard, WildcardError } from './wildcard.ts'

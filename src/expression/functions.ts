@@ -17,7 +17,7 @@ import {
 } from './function.ts'
 import { lookupJson } from './json.ts'
 import { percentDecode } from './pairs.ts'
-import { byteRegex, RegexError } from './regex.ts'
+import { byteRegex, RegexError } from './regex/regex.ts'
 import { sha256 } from './sha256.ts'
 import { isTimedHmacValid } from './timed-hmac.ts'
 import {

@@ -6,7 +6,7 @@ import type { EACH, LogicOp, OrderOp } from './ast.ts'
 import type { Field } from './field.ts'
 import type { Apply, FunctionDefinition } from './function.ts'
 import type { IntRange, List } from './lists.ts'
-import type { ByteRegex } from './regex.ts'
+import type { ByteRegex } from './regex/regex.ts'
 import type { Type, Value } from './types.ts'
 
 export type Typed = Constant | Path | Comparison | LogicNode | NotNode

@@ -1,12 +1,12 @@
 /** From rule JSON to closures: targets to shared groups, patterns to bits of one scanner, macros to pieces. */
 import type { Report } from '../../config/errors.ts'
+import { LinearRegex } from '../../expression/regex/linear.ts'
 import type { CompiledLink, CompiledRule, Disruption, Effect, Group } from './compiled.ts'
 import { compileControl, matchesId, type RuleFinder } from './controls.ts'
 import type { EngineOptions } from './engine.ts'
 import { compileMacro, expand, type Macro } from './macros.ts'
 import { compileOperator } from './operators.ts'
 import { type Entry, prune } from './prune.ts'
-import { LinearRegex } from './regex.ts'
 import type {
   SeclangDefaults,
   SeclangLink,
@@ -16,7 +16,7 @@ import type {
   SeclangSetvar,
 } from './rule-schema.ts'
 import { type Scanner, ScannerBuilder } from './scanner.ts'
-import { parseTarget, TargetRemoval, TargetSet } from './targets.ts'
+import { parseTarget, SELECTOR, TargetRemoval, TargetSet } from './targets.ts'
 import { transformByName } from './transforms.ts'
 import { integer, TxNames, type TxValue } from './tx-store.ts'
 import { variableByName } from './variables.ts'
@@ -271,7 +271,7 @@ export class Compiler {
         for (const target of parsed) {
           if (target.regex === undefined) continue
           try {
-            new LinearRegex(target.regex, true).compile()
+            new LinearRegex(target.regex, SELECTOR).compile()
           } catch (thrown) {
             fail(`the selector /${target.regex}/: ${reason(thrown)}`)
           }

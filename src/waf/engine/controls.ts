@@ -1,6 +1,7 @@
 /** Run-time controls (`ctl`): what a rule may change about the rest of its transaction. */
+
+import { LinearRegex } from '../../expression/regex/linear.ts'
 import type { Effect } from './compiled.ts'
-import { LinearRegex } from './regex.ts'
 import type { SeclangRule } from './rule-schema.ts'
 import { parseTarget, TargetRemoval } from './targets.ts'
 
@@ -25,7 +26,7 @@ function byKind(kind: string, text: string, fail: (message: string) => never): A
     return (rule) => matchesId(rule.id, text)
   }
   if (kind === 'Msg') return (rule) => rule.msg === text
-  const regex = new LinearRegex(text)
+  const regex = new LinearRegex(text, { dotAll: true })
   return (rule) => rule.tags?.some((tag) => tag === text || regex.test(tag)) ?? false
 }
 

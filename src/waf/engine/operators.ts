@@ -2,15 +2,22 @@
  * The operators, each compiled to a closure over its argument. An operator is asked about one text at a
  * time; what it captures goes to the transaction.
  */
+
+import {
+  addRange,
+  type ByteSet,
+  byteSet,
+  complement,
+  hasByte,
+} from '../../expression/regex/byte-set.ts'
+import { LinearRegex } from '../../expression/regex/linear.ts'
+import { bytesOf, type Needs, needsOf } from '../../expression/regex/needs.ts'
 import { CidrSet, parseCidr } from '../../http/cidr.ts'
 import { parseIp } from '../../http/ip.ts'
 import { asciiLower, hexValue } from '../bytes.ts'
-import { addRange, type ByteSet, byteSet, complement, hasByte } from './byte-set.ts'
 import { utf8SequenceLength } from './decoders.ts'
 import { expand, type Macro, toInteger } from './macros.ts'
-import { bytesOf, type Needs, needsOf } from './needs.ts'
 import { PhraseMatcher } from './phrases.ts'
-import { LinearRegex } from './regex.ts'
 import type { Transaction } from './transaction.ts'
 import type { TextNode } from './values.ts'
 
@@ -62,7 +69,8 @@ function withByteOf(set: ByteSet, key: string, test: Test): CompiledOperator {
 function compileRegex({ argument }: OperatorContext): CompiledOperator {
   // Only there to capture the whole text.
   if (argument === '^.*$') return plain(() => true)
-  const regex = new LinearRegex(argument)
+  // As ModSecurity 2 reads patterns: a dot takes line feeds, `$` is the end of the text only.
+  const regex = new LinearRegex(argument, { dotAll: true })
   return {
     test: (node) => regex.test(node.bytes),
     filter: { key: `rx ${argument}`, needs: () => needsOf(argument) },

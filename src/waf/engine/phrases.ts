@@ -1,6 +1,7 @@
 /** Many phrases in one pass, in any case: `@pm` and its lists. An Aho-Corasick automaton, built when first used. */
+
+import type { Needs } from '../../expression/regex/needs.ts'
 import { asciiLower } from '../bytes.ts'
-import type { Needs } from './needs.ts'
 
 /** States up to this depth have a full row, so that ordinary text, which seldom gets further, is quick. */
 const DENSE_DEPTH = 2

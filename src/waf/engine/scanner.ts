@@ -3,8 +3,8 @@
  * one Aho-Corasick automaton (Aho & Corasick 1975) over case-folded byte classes; mandatory bytes are
  * 256-bit sets; and there is the least length. On benign traffic over nine of ten evaluations end here.
  */
-import { type ByteSet, hasByte } from './byte-set.ts'
-import type { Needs } from './needs.ts'
+import { type ByteSet, hasByte } from '../../expression/regex/byte-set.ts'
+import type { Needs } from '../../expression/regex/needs.ts'
 import type { TextNode } from './values.ts'
 
 /** Literals are cut to this many bytes: longer ones cost states and select little more. */

@@ -1,8 +1,11 @@
 /** Rule targets: `ARGS`, `&ARGS:x`, `!REQUEST_HEADERS:Cookie`, `TX:/regex/`, parsed and compiled to selections. */
-import { LinearRegex } from './regex.ts'
+import { type LinearOptions, LinearRegex } from '../../expression/regex/linear.ts'
 import type { Value } from './values.ts'
 import { makeValue } from './values.ts'
 import { type VariableKind, type VariableName, variableByName } from './variables.ts'
+
+/** Selectors such as `TX:/^name_/`: in any case. */
+export const SELECTOR: LinearOptions = { dotAll: true, ignoreCase: true }
 
 export interface ParsedTarget {
   readonly variable: VariableKind & { readonly name: VariableName }
@@ -44,7 +47,7 @@ class Selector {
   readonly #regex: LinearRegex | undefined
   constructor(target: ParsedTarget) {
     this.key = target.key
-    this.#regex = target.regex === undefined ? undefined : new LinearRegex(target.regex, true)
+    this.#regex = target.regex === undefined ? undefined : new LinearRegex(target.regex, SELECTOR)
     this.#regex?.compile()
   }
 

@@ -1,4 +1,4 @@
-/** Sets of bytes as 256 bits. */
+/** Sets of bytes as 256 bits: what a class of a regular expression means. */
 export type ByteSet = Uint32Array
 
 export function byteSet(): ByteSet {
@@ -19,6 +19,27 @@ export function addAll(set: ByteSet, other: ByteSet): void {
   for (let i = 0; i < 8; i++) set[i] = (set[i] as number) | (other[i] as number)
 }
 
+/** Takes out what is not in `other`. */
+export function intersect(set: ByteSet, other: ByteSet): void {
+  for (let i = 0; i < 8; i++) set[i] = (set[i] as number) & (other[i] as number)
+}
+
+/** Takes out what is in `other`. */
+export function subtract(set: ByteSet, other: ByteSet): void {
+  for (let i = 0; i < 8; i++) set[i] = (set[i] as number) & ~(other[i] as number)
+}
+
+/** Leaves what is in one of the two and not in both. */
+export function keepDifference(set: ByteSet, other: ByteSet): void {
+  for (let i = 0; i < 8; i++) set[i] = (set[i] as number) ^ (other[i] as number)
+}
+
+export function setOf(...ranges: readonly (readonly [number, number])[]): ByteSet {
+  const set = byteSet()
+  for (const [from, to] of ranges) addRange(set, from, to)
+  return set
+}
+
 export function complement(set: ByteSet): ByteSet {
   return set.map((word) => ~word)
 }
@@ -30,12 +51,16 @@ export function sizeOf(set: ByteSet): number {
 }
 
 /** Adds the other case of each ASCII letter. */
-export function foldCase(set: ByteSet): void {
+export function foldAscii(set: ByteSet): void {
   for (let code = 65; code <= 90; code++) {
     if (hasByte(set, code)) addRange(set, code + 32, code + 32)
     else if (hasByte(set, code + 32)) addRange(set, code, code)
   }
-  // The engine folds Latin-1 letters too; a filter must not know less than it.
+}
+
+/** As `foldAscii`, and Latin-1 letters: re2js folds these too, and a filter must not know less than it. */
+export function foldCase(set: ByteSet): void {
+  foldAscii(set)
   for (let code = 0xc0; code <= 0xde; code++) {
     if (code === 0xd7) continue
     if (hasByte(set, code)) addRange(set, code + 32, code + 32)

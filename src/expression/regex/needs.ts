@@ -3,7 +3,7 @@
  * The idea is that of RE2's FilteredRE2 and Cox's trigram index (swtch.com/~rsc/regexp/regexp4.html).
  */
 import { addAll, addRange, type ByteSet, byteSet, hasByte, sizeOf } from './byte-set.ts'
-import { parseRegex, type RegexNode } from './regex-syntax.ts'
+import { parseRegex, type RegexNode } from './re2-tree.ts'
 
 export interface Needs {
   /** Any match holds at least one of these, in lower case; null when no such list is known. */

@@ -4,8 +4,19 @@
  * ranges, letters above 0x7F become their UTF-8 bytes and never fold, `\s` includes vertical tab, `x` mode is
  * undone. What cannot run in linear time (look-around, back-references) is refused.
  */
-import { ByteSet, byteToRe2, namedClass, perlClass } from './byte-set.ts'
-import { hexDigit, toBytes } from './bytes.ts'
+import { hexDigit, toBytes } from '../bytes.ts'
+import {
+  addAll,
+  addRange,
+  type ByteSet,
+  byteSet,
+  complement,
+  foldAscii,
+  intersect,
+  keepDifference,
+  subtract,
+} from './byte-set.ts'
+import { byteToRe2, namedClass, perlClass, toRe2 } from './classes.ts'
 
 export class RegexError extends Error {
   override readonly name = 'RegexError'
@@ -359,8 +370,8 @@ class Translator {
 
   #writeClass(set: ByteSet): void {
     this.#literal = undefined
-    if (this.#flags.i) set.foldCase()
-    const text = set.toRe2()
+    if (this.#flags.i) foldAscii(set)
+    const text = toRe2(set)
     // Folding is done above, for ASCII only; RE2 would fold 0xE9 with 0xC9.
     this.#out += this.#flags.i ? `(?-i:${text})` : text
   }
@@ -373,14 +384,14 @@ class Translator {
     if (isNegated) this.#at++
     let result: ByteSet | undefined
     let operator = ''
-    let current = new ByteSet()
+    let current = byteSet()
     let isFirst = true
     const combine = () => {
       if (result === undefined) result = current
-      else if (operator === '&&') result.intersect(current)
-      else if (operator === '--') result.subtract(current)
-      else result.symmetricDifference(current)
-      current = new ByteSet()
+      else if (operator === '&&') intersect(result, current)
+      else if (operator === '--') subtract(result, current)
+      else keepDifference(result, current)
+      current = byteSet()
     }
     for (;;) {
       if (this.#flags.x) this.#skipVerbose()
@@ -399,7 +410,7 @@ class Translator {
       }
       isFirst = false
       if (char === '[') {
-        current.union(this.#posixClass() ?? this.#class())
+        addAll(current, this.#posixClass() ?? this.#class())
         continue
       }
       this.#classItem(current)
@@ -409,8 +420,8 @@ class Translator {
     const set = result as unknown as ByteSet
     if (isNegated) {
       // Rust folds before it negates: (?i)[^a] excludes A.
-      if (this.#flags.i) set.foldCase()
-      set.negate()
+      if (this.#flags.i) foldAscii(set)
+      return complement(set)
     }
     return set
   }
@@ -420,28 +431,27 @@ class Translator {
     if (match === null) return undefined
     const set = namedClass(match[2] as string)
     if (set === undefined) this.#fail(`unknown class [:${match[2]}:]`)
-    if (match[1] === '^') set.negate()
     this.#at += match[0].length
-    return set
+    return match[1] === '^' ? complement(set) : set
   }
 
   #classItem(into: ByteSet): void {
     const start = this.#at
     const first = this.#classAtom()
-    if (first instanceof ByteSet) {
-      into.union(first)
+    if (typeof first !== 'number') {
+      addAll(into, first)
       return
     }
     const next = this.#source[this.#at + 1]
     if (this.#source[this.#at] === '-' && next !== undefined && next !== ']' && next !== '-') {
       this.#at++
       const last = this.#classAtom()
-      if (last instanceof ByteSet) this.#fail('a class cannot end a range', start)
+      if (typeof last !== 'number') this.#fail('a class cannot end a range', start)
       if (last < first) this.#fail('this range runs backwards', start)
-      into.addRange(first, last)
+      addRange(into, first, last)
       return
     }
-    into.addRange(first, first)
+    addRange(into, first, first)
   }
 
   /** One byte, or a class written as an escape. */

@@ -3,7 +3,7 @@
  * has to be right about what every match needs; where it does not understand, it gives up and the
  * pattern is never skipped. The matching itself is re2js's.
  */
-import { addAll, addRange, type ByteSet, byteSet, complement, foldCase } from './byte-set.ts'
+import { addAll, addRange, type ByteSet, byteSet, complement, foldCase, setOf } from './byte-set.ts'
 
 export type RegexNode =
   | { readonly kind: 'empty' }
@@ -15,12 +15,6 @@ export type RegexNode =
 
 const EMPTY: RegexNode = { kind: 'empty' }
 const MAX_NESTING = 250
-
-function setOf(...ranges: readonly (readonly [number, number])[]): ByteSet {
-  const set = byteSet()
-  for (const [from, to] of ranges) addRange(set, from, to)
-  return set
-}
 
 const DIGIT = setOf([48, 57])
 const WORD = setOf([48, 57], [65, 90], [95, 95], [97, 122])

@@ -1,7 +1,10 @@
 import fc from 'fast-check'
+import { RE2JS } from 're2js'
 import { describe, expect, it } from 'vitest'
+import { needsOf } from './needs.ts'
+import { Prefilter } from './prefilter.ts'
 import { byteRegex, RegexError } from './regex.ts'
-import { translateRegex } from './regex-syntax.ts'
+import { translateRegex } from './rust-syntax.ts'
 
 const ALL_BYTES = String.fromCharCode(...Array.from({ length: 256 }, (_, i) => i))
 
@@ -209,6 +212,76 @@ describe('properties', () => {
       }),
       { numRuns: 2500 },
     )
+  })
+
+  it('says with its prefilter and its automaton what re2js says alone', () => {
+    const pieces = fc.constantFrom(
+      'ab',
+      'union',
+      '\\s+',
+      '[^a]',
+      '\\xe9',
+      'É',
+      '[b\\xe9]',
+      '[\'"]',
+      '(?i)',
+    )
+    const wild = fc.letrec<{ pattern: string }>((tie) => ({
+      pattern: fc.oneof(
+        { depthSize: 'small', withCrossShrink: true },
+        pieces,
+        patterns,
+        fc.tuple(tie('pattern'), tie('pattern')).map(([x, y]) => x + y),
+        fc
+          .array(tie('pattern'), { minLength: 2, maxLength: 4 })
+          .map((all) => `(?:${all.join('|')})`),
+        fc
+          .tuple(tie('pattern'), fc.constantFrom('?', '+', '{2,3}'))
+          .map(([x, q]) => `(?:${x})${q}`),
+      ),
+    })).pattern
+    const texts = fc
+      .array(
+        fc.constantFrom(
+          'ab',
+          'UNION',
+          'unio',
+          'n',
+          ' ',
+          '\xe9',
+          '\xc9',
+          '\xc3\x89',
+          "'",
+          'A',
+          'b',
+          '1',
+          '\n',
+        ),
+        {
+          maxLength: 8,
+        },
+      )
+      .map((parts) => parts.join(''))
+    let passed = 0
+    let skipped = 0
+    fc.assert(
+      fc.property(wild, fc.array(texts, { minLength: 4, maxLength: 4 }), (pattern, all) => {
+        const { pattern: re2 } = translateRegex(pattern)
+        const alone = RE2JS.compile(re2)
+        const prefilter = new Prefilter(needsOf(re2))
+        const regex = byteRegex(pattern)
+        for (const text of all) {
+          const expected = alone.test(text)
+          expect([pattern, text, regex.test(text)]).toEqual([pattern, text, expected])
+          expect(regex.exec(text) !== undefined).toBe(expected)
+          if (prefilter.mayMatch(text)) passed++
+          else skipped++
+        }
+      }),
+      { numRuns: 1500 },
+    )
+    // A prefilter that lets everything through would say the same.
+    expect(Math.min(passed, skipped)).toBeGreaterThan(500)
   })
 
   it('takes linear time on what makes backtracking explode', () => {

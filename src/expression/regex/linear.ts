@@ -2,13 +2,17 @@
  * Regular expressions in linear time: re2js for every pattern, compiled when a text first passes its
  * prefilter. A JavaScript RegExp backtracks, and a kilobyte of newlines in some CRS patterns then costs
  * seconds; it is never used on traffic. Captures come from re2js too.
- *
- * Meaning: ModSecurity 2's, a dot takes line feeds and `$` is the end of the text only.
  */
 import { RE2JS } from 're2js'
 
 /** Bytes of automaton that one pattern may keep; above it the cache of states starts anew. */
 const AUTOMATON_BYTES = 1 << 21
+
+export interface LinearOptions {
+  /** A dot takes line feeds. */
+  readonly dotAll?: boolean
+  readonly ignoreCase?: boolean
+}
 
 export class LinearRegex {
   readonly source: string
@@ -19,10 +23,11 @@ export class LinearRegex {
   /** A second program: it keeps what makes captures fast and questions slow. */
   #capturing: RE2JS | undefined
 
-  constructor(source: string, ignoreCase = false) {
+  /** @param source in RE2's syntax */
+  constructor(source: string, { dotAll = false, ignoreCase = false }: LinearOptions = {}) {
     this.source = source
     this.#isAnchored = isAnchored(source)
-    this.#flags = RE2JS.DOTALL | (ignoreCase ? RE2JS.CASE_INSENSITIVE : 0)
+    this.#flags = (dotAll ? RE2JS.DOTALL : 0) | (ignoreCase ? RE2JS.CASE_INSENSITIVE : 0)
   }
 
   /** @throws when the pattern is not valid or not regular (look-around, back-references) */
@@ -58,11 +63,6 @@ export class LinearRegex {
     for (let i = 0; i <= count; i++) groups.push(matcher.group(i))
     return groups
   }
-}
-
-/** For selectors such as `TX:/^name_/`: few and short, in any case. */
-export function selectorRegex(source: string): LinearRegex {
-  return new LinearRegex(source, true)
 }
 
 /**
