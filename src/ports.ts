@@ -112,6 +112,8 @@ export interface OriginAddress {
   readonly tls?: OriginTls | undefined
   /** Most connections to this origin; requests above it wait. */
   readonly maxConnections: number
+  /** How long an idle connection is kept; undefined: the runtime's own choice. */
+  readonly keepAliveMs?: number | undefined
   readonly http2: boolean
 }
 

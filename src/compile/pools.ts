@@ -97,6 +97,7 @@ function compileOrigin(
     socketPath: url?.socketPath,
     tls: url?.scheme === 'https' ? originTls(config.tls, loaded) : undefined,
     maxConnections: config.maxConnections,
+    keepAliveMs: loaded.config.pools[pool]?.keepAlive,
     http2: config.http2,
   }
   const before = previous?.origins.find((origin) => origin.id === id)

@@ -140,8 +140,10 @@ export const PoolSection = v.pipe(
       v.description('Timeouts towards the origins.'),
     ),
     keepAlive: v.pipe(
-      v.optional(duration, '30s'),
-      v.description('How long an idle connection to an origin is kept for the next request.'),
+      v.optional(duration, '4s'),
+      v.description(
+        'How long an idle connection to an origin is kept for the next request. Shorter than the origin keeps it (many close after 5 s), so that it is never the origin that closes.',
+      ),
     ),
   }),
   v.description('A group of origins.'),

@@ -104,6 +104,7 @@ export class Instance {
           log.error('geo database not reloaded, the old one stays', { error: result.error.message })
       },
     )
+    warnIfStale(geo, config.geo.maxAge, log)
     let current: Gateway | undefined
     const resolver = new Resolver(nodeClock, nodeRandom, undefined, (name, addresses) =>
       log.info('an origin has other addresses', { name, addresses: addresses.join(' ') }),
@@ -327,4 +328,15 @@ function noteHealth(telemetry: Telemetry, log: Logger, event: HealthEvent): void
   const message = `origin ${origin} is ${to}`
   if (to === 'up') log.info(message, { from, cause })
   else log.warn(message, { from, cause })
+}
+
+/** Addresses change hands: an old database places some of them wrongly. */
+function warnIfStale(geo: MmdbGeoSource, maxAgeMs: number, log: Logger): void {
+  const ageMs = Date.now() - oldest(geo.databases)
+  if (ageMs <= maxAgeMs) return
+  log.warn('the geo database is old', {
+    builtAt: new Date(oldest(geo.databases)).toISOString(),
+    ageDays: Math.floor(ageMs / 86_400_000),
+    hint: 'name a newer one in geo.database, or raise geo.maxAge',
+  })
 }

@@ -21,6 +21,8 @@ import {
 } from '../../ports.ts'
 import type { Resolver } from './resolver.ts'
 
+/** Below the 5 s at which many origins close idle connections. */
+const DEFAULT_KEEP_ALIVE_MS = 4000
 /** Above this much queued for a slow reader, the origin is paused. */
 const QUEUE_BYTES = 64 * 1024
 
@@ -121,9 +123,9 @@ export class UndiciUpstream implements Upstream {
               ...(tls.key === undefined ? {} : { key: tls.key }),
             }),
       }),
-      // Below the 5 s at which many origins close idle connections.
-      keepAliveTimeout: 4000,
-      keepAliveMaxTimeout: 60_000,
+      keepAliveTimeout: origin.keepAliveMs ?? DEFAULT_KEEP_ALIVE_MS,
+      // An origin's own Keep-Alive hint may shorten it, never stretch it.
+      keepAliveMaxTimeout: origin.keepAliveMs ?? DEFAULT_KEEP_ALIVE_MS,
     })
   }
 
@@ -166,6 +168,7 @@ function poolKey(origin: OriginAddress): string {
       origin.socketPath,
       origin.tls,
       origin.maxConnections,
+      origin.keepAliveMs,
       origin.http2,
     ])
     keys.set(origin, key)
