@@ -35,6 +35,7 @@ export function toUint8Array(bytes: string): Uint8Array {
   return out
 }
 
+const ABOVE_ASCII = /[\u0080-\uffff]/
 const UPPER = /[A-Z]/
 const LOWER = /[a-z]/
 const UPPERS = /[A-Z]+/g
@@ -42,7 +43,9 @@ const LOWERS = /[a-z]+/g
 
 /** Lower case of the ASCII letters; `String.prototype.toLowerCase` would also change bytes above 0x7F. */
 export function lowerAscii(text: string): string {
-  return UPPER.test(text) ? text.replace(UPPERS, (letters) => letters.toLowerCase()) : text
+  if (!UPPER.test(text)) return text
+  if (!ABOVE_ASCII.test(text)) return text.toLowerCase()
+  return text.replace(UPPERS, (letters) => letters.toLowerCase())
 }
 
 export function upperAscii(text: string): string {

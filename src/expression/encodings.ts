@@ -63,13 +63,43 @@ const SPACE = 32
 const LETTER_U = 117
 
 /**
+ * What nearly all values hold: nothing to decode, valid %HH of which none is a percent sign, or a percent
+ * sign before what can never become an escape. Another round, or %u, would change nothing. Undefined for
+ * all others.
+ */
+function decodePlain(source: string, isRecursive: boolean): string | undefined {
+  const text = source.includes('+') ? source.replaceAll('+', ' ') : source
+  let at = text.indexOf('%')
+  if (at < 0) return text
+  let out = ''
+  let from = 0
+  while (at >= 0) {
+    const high = hexDigit(text.charCodeAt(at + 1))
+    const low = hexDigit(text.charCodeAt(at + 2))
+    if (high < 0 || low < 0) {
+      const next = text.charCodeAt(high < 0 ? at + 1 : at + 2)
+      if (next === PERCENT || (next | 32) === LETTER_U) return undefined
+      at = text.indexOf('%', at + 1)
+      continue
+    }
+    const code = high * 16 + low
+    if (code === PERCENT) return undefined
+    out += text.slice(from, at)
+    out += String.fromCharCode(isRecursive && code === PLUS ? SPACE : code)
+    from = at + 3
+    at = text.indexOf('%', from)
+  }
+  return out + text.slice(from)
+}
+
+/**
  * Decodes %HH and +, and %uXXXX to UTF-8 when `hasUnicode`. Recursive decoding works on the output as a
  * stack (an escape that a decoded byte completes is decoded at once), so it is linear where repeated passes
  * over "%25252525…" would be quadratic; the result is the same, because escapes never overlap.
  */
 export function urlDecode(source: string, isRecursive: boolean, hasUnicode: boolean): string {
-  // Most values hold nothing to decode; they are their own answer.
-  if (!source.includes('%') && !source.includes('+')) return source
+  const simple = decodePlain(source, isRecursive)
+  if (simple !== undefined) return simple
   const out: number[] = []
   /** Nothing before this position of `out` may take part in an escape: it was decoded already. */
   let settled = 0

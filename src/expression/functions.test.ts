@@ -176,6 +176,32 @@ describe('properties', () => {
     )
   })
 
+  it('decodes once, with and without %u, what one pass decodes', () => {
+    const pieces = fc.array(
+      fc.constantFrom('%', 'u', '0041', '%e', '9', '%u00e9', '+', 'g', '%2B', '%%'),
+      {
+        maxLength: 12,
+      },
+    )
+    const once = (text: string, hasUnicode: boolean) =>
+      text
+        .replaceAll('+', ' ')
+        .replace(
+          hasUnicode ? /%u([0-9a-f]{4})|%([0-9a-f]{2})/gi : /%()([0-9a-f]{2})/gi,
+          (_, unit, byte) =>
+            unit
+              ? toBytes(String.fromCharCode(Number.parseInt(unit, 16)))
+              : String.fromCharCode(Number.parseInt(byte, 16)),
+        )
+    fc.assert(
+      fc.property(pieces, fc.boolean(), (parts, hasUnicode) => {
+        const text = parts.join('')
+        expect(urlDecode(text, false, hasUnicode)).toBe(once(text, hasUnicode))
+      }),
+      { numRuns: 1000 },
+    )
+  })
+
   it('looks up in JSON what JSON.parse finds', () => {
     fc.assert(
       fc.property(
