@@ -47,6 +47,7 @@ describe('compressed request bodies', () => {
     expect(await post(FINE, 'identity')).toBe(200)
     expect(await post(gzipSync(Buffer.from('{"a":1')), 'gzip', 'application/json')).toBe(400)
     expect(origin.hits.length).toBe(CODINGS.length + 1)
-    expect(gateway.lines().filter(({ outcome }) => outcome === 'blocked').length).toBeGreaterThan(9)
+    const lines = await gateway.records(16)
+    expect(lines.filter(({ outcome }) => outcome === 'blocked')).toHaveLength(12)
   })
 })
