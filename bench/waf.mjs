@@ -71,9 +71,9 @@ function table(title, best) {
   console.log(`\n${title}`)
   const mean = best.reduce((sum, one) => sum + one, 0) / best.length
   for (const [i, { kind }] of REQUESTS.entries()) {
-    console.log(`  ${kind.padEnd(16)} ${best[i].toFixed(0).padStart(6)} us`)
+    console.log(`  ${kind.padEnd(16)} ${best[i].toFixed(1).padStart(7)} us`)
   }
-  console.log(`  ${'mean'.padEnd(16)} ${mean.toFixed(0).padStart(6)} us`)
+  console.log(`  ${'mean'.padEnd(16)} ${mean.toFixed(1).padStart(7)} us`)
   return mean
 }
 
@@ -135,19 +135,19 @@ function exchangeOf(request) {
   })
 }
 
-async function managed() {
+async function native(name) {
   const { Waf } = await import('../dist/waf/waf.js')
   const { WafSection } = await import('../dist/config/sections/waf.js')
   const { scoreSubject } = await import('../dist/waf/detect/score-subject.js')
   const v = await import('valibot')
   const problems = []
   const waf = new Waf(
-    v.parse(WafSection, {}),
+    v.parse(WafSection, { rulesets: [name] }),
     [undefined],
     {
       environment: createEnvironment(),
       detectors: DETECTORS,
-      builtIn: (name) => readFileSync(new URL(`../rules/${name}.json`, import.meta.url), 'utf8'),
+      builtIn: () => readFileSync(new URL(`../rules/${name}.json`, import.meta.url), 'utf8'),
       files: new Map(),
       score: scoreSubject,
     },
@@ -166,7 +166,8 @@ async function managed() {
   })
 }
 
-table('default ruleset (rules/managed.json)', await managed())
+table('default ruleset (rules/managed.json)', await native('managed'))
+table('basic ruleset (rules/basic.json)', await native('basic'))
 if (dir === undefined || !existsSync(dir)) {
   console.log('\nCRS: skipped, CRS_DIR names no folder of the OWASP Core Rule Set')
 } else {

@@ -12,10 +12,7 @@ describe('docs/waf.md', () => {
 
   it('shows a config that holds', () => {
     const config = JSON.parse((blocks[0]?.body ?? '').replace(/ \/\/.*$/gm, ''))
-    config.pools = {
-      app: { origins: [{ url: 'http://h:1' }] },
-      files: { origins: [{ url: 'http://h:2' }] },
-    }
+    config.pools = { app: { origins: [{ url: 'http://h:1' }] } }
     const { waf, routes } = parseConfig(JSON.stringify(config))
     expect(waf.rulesets).toHaveLength(3)
     expect(routes.map((route) => route.waf)).toMatchObject([

@@ -29,6 +29,21 @@ const BASE = {
   routes: [{ pools: ['app'] }],
 }
 
+/** Files that pages name and that are not free in what they hold. */
+const FILES: Readonly<Record<string, object>> = {
+  'rules/own.json': { ruleset: 'own', rules: [] },
+  'rules/crs.json': {
+    ruleset: 'crs',
+    rules: [941160, 942100].map((id) => ({
+      id,
+      phase: 2,
+      targets: ['ARGS'],
+      operator: { name: 'rx', argument: 'x' },
+      action: 'block',
+    })),
+  },
+}
+
 /** A JSON block that is a config or a part of one: all of its keys are sections. */
 function configText(block: Block): string | undefined {
   if (!['json', 'jsonc'].includes(block.language)) return undefined
@@ -61,7 +76,7 @@ describe('configs in the pages', () => {
     const loaded = await loadConfig(text, {
       file: at,
       readSecret: () => 's'.repeat(32),
-      readFile: () => '',
+      readFile: (path) => (FILES[path] === undefined ? '' : JSON.stringify(FILES[path])),
     })
     expect(await compileForCheck(loaded)).toEqual([])
   })
