@@ -3,6 +3,12 @@
 import { run } from './program.ts'
 import { EXIT } from './terminal.ts'
 
+// A reader that has seen enough (`meridian rules stats | head`) is not an error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+  process.exit(0)
+})
+
 const code = await run(process.argv.slice(2), {
   out: (text) => process.stdout.write(text),
   err: (text) => process.stderr.write(text),

@@ -43,7 +43,10 @@ export const ConfigSchema = v.pipe(
     workers: v.optional(WorkersSection, 1),
     shutdown: v.optional(ShutdownSection, {}),
     admin: v.optional(
-      described(AdminSection, 'The control port: metrics, readiness, purges, the dashboard.'),
+      described(
+        AdminSection,
+        'The control port: metrics, readiness, status, explanations, purges.',
+      ),
       {},
     ),
     geo: v.optional(described(GeoSection, 'How clients are located.'), {}),

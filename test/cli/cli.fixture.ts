@@ -65,3 +65,20 @@ export async function folderWith(files: Readonly<Record<string, string>>) {
   for (const [name, text] of Object.entries(files)) await writeFile(join(path, name), text)
   return { path, remove: () => rm(path, { recursive: true, force: true }) }
 }
+
+/** With a reader that has seen enough after the first piece, as `| head` does. */
+export function cutShort(args: readonly string[]): Promise<{ code: number | null; err: string }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [MAIN, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: 15_000,
+    })
+    let err = ''
+    child.stdout.destroy()
+    child.stderr.setEncoding('utf8').on('data', (text) => {
+      err += text
+    })
+    child.on('error', reject)
+    child.on('close', (code) => resolve({ code, err }))
+  })
+}

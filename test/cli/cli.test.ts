@@ -3,7 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { folderWith, inProcess, meridian } from './cli.fixture.ts'
+import { cutShort, folderWith, inProcess, meridian } from './cli.fixture.ts'
 
 const GOOD = `{
   // a comment
@@ -219,5 +219,11 @@ describe('meridian geo', () => {
     const { code, err } = await inProcess(['geo', '1.1.1.1', '--database', file(name)])
     expect(err).toContain(message)
     expect(code).toBe(1)
+  })
+})
+
+describe('a reader that leaves early', () => {
+  it('is not an error', async () => {
+    expect(await cutShort(['schema'])).toEqual({ code: 0, err: '' })
   })
 })
