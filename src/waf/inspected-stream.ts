@@ -56,7 +56,7 @@ export class InspectedStream implements ByteStream {
         this.#lookAtRest()
       },
       fail: (error) => {
-        if (this.#isOver) return
+        if (this.#isOver || this.#failure !== undefined) return
         this.#failure = error
         this.#lookAtRest()
       },
@@ -114,15 +114,17 @@ export class InspectedStream implements ByteStream {
   }
 
   #end(block: WafBlock): void {
-    if (this.#ended === undefined && this.#failure === undefined) this.#source.cancel()
-    if (!this.#isDecided) {
+    const isComing = this.#ended === undefined && this.#failure === undefined
+    // Settled before the source is stopped: some tell of their end while they are.
+    if (this.#isDecided) {
+      this.#ended = undefined
+      this.#failure = new ResponseCut('the response was cut by a rule')
+      this.#late.cutShort(block)
+    } else {
       this.#isOver = true
       this.#conclude(block)
-      return
     }
-    this.#late.cutShort(block)
-    this.#ended = undefined
-    this.#failure = new ResponseCut('the response was cut by a rule')
+    if (isComing) this.#source.cancel()
     this.#pump()
   }
 

@@ -218,7 +218,7 @@ export const shape: Case[] = [
     name: 'a misspelt choice',
     text: `{"pools": {"app": {"origins": [{"url": "http://a"}], "balance": "lest-request"}}, ${ROUTES}}`,
     path: 'pools.app.balance',
-    message: 'one of least-request, round-robin',
+    message: 'one of least-request, peak-ewma, round-robin',
     hint: 'did you mean "least-request"?',
   },
   {

@@ -55,6 +55,7 @@ const everything = exchangeOf(
         enforced: false,
         phase: 'request',
         description: '',
+        target: 'ARGS:q',
       },
     ],
     principal: { kind: 'jwt', subject: 's', issuer: null, scopes: [], claims: {} },
