@@ -86,6 +86,8 @@ export class InspectedStream implements ByteStream {
 
   #take(chunk: Uint8Array): boolean {
     if (this.#isOver || this.#failure !== undefined) return false
+    // Told to wait for nothing, a source would send it again and again.
+    if (chunk.length === 0) return !this.#isStopped
     const { released, block } = this.#window.push(chunk)
     if (block !== undefined) {
       this.#end(block)
@@ -154,7 +156,10 @@ export class InspectedStream implements ByteStream {
         sink.end(this.#ended.trailers)
       } else if (this.#isStopped) {
         this.#isStopped = false
+        // It may send at once: that is written as it comes, not held until this loop looks again.
+        this.#isPumping = false
         this.#source.resume()
+        this.#isPumping = true
       } else break
     }
     this.#isPumping = false

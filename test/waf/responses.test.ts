@@ -128,6 +128,41 @@ describe('a stream under inspection', () => {
     expect(source.resumed).toBe(1)
   })
 
+  it('takes what a source sends while it is resumed, empty pieces too, without going in circles', () => {
+    const { source, stream } = inspected(4)
+    source.write('1234')
+    let left = 3
+    source.resume = () => {
+      source.resumed++
+      if (source.resumed > 20) throw new Error('resumed again and again')
+      while (left > 0 && source.write(`<${left--}>`)) source.write('')
+      if (left === 0 && source.resumed < 20) source.write('')
+    }
+    const { seen, sink } = reader()
+    seen.isFull = true
+    stream.pipe(sink)
+    for (let i = 0; i < 8; i++) stream.resume()
+    expect(seen.text).toBe('1234<3><2><1>')
+    expect(source.resumed).toBeLessThan(8)
+    expect(() => stream.cancel()).not.toThrow()
+  })
+
+  it('keeps its verdict when the source tells of its end while it is stopped', async () => {
+    const { source, stream, first, late } = inspected()
+    source.cancel = () => source.sink?.fail(new TypeError('cancelled'))
+    source.write('so bad it is')
+    expect(await first).toBe(BLOCK)
+    stream.cancel()
+    const other = inspected()
+    other.source.cancel = () => other.source.sink?.fail(new TypeError('cancelled'))
+    other.source.write('fine so far')
+    const { seen, sink } = reader()
+    other.stream.pipe(sink)
+    other.source.write('bad after all')
+    expect(seen.end).toBe('ResponseCut')
+    expect([late, other.late]).toEqual([[], [BLOCK]])
+  })
+
   it('stays a failure when the source fails, before and after the first window', async () => {
     for (const text of ['1', '123456789']) {
       const { source, stream, first } = inspected()
