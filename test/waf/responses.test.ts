@@ -142,9 +142,10 @@ describe('a stream under inspection', () => {
     seen.isFull = true
     stream.pipe(sink)
     for (let i = 0; i < 8; i++) stream.resume()
-    expect(seen.text).toBe('1234<3><2><1>')
+    source.sink?.end()
+    stream.resume()
+    expect(seen).toMatchObject({ text: '1234<3><2><1>', end: 'end ' })
     expect(source.resumed).toBeLessThan(8)
-    expect(() => stream.cancel()).not.toThrow()
   })
 
   it('keeps its verdict when the source tells of its end while it is stopped', async () => {
