@@ -1,5 +1,6 @@
 /** A stored response, and the rules for using it again (RFC 9111 §4). */
 import type { Body, ByteStream, CacheStatus, Millis, Reply } from '../../exchange.ts'
+import type { Clock } from '../../ports.ts'
 import type { CacheControl } from '../http/cache-control.ts'
 import { notModifiedFields } from '../http/fields.ts'
 import type { ContentRange, Span } from '../http/range.ts'
@@ -210,20 +211,28 @@ export class StoredResponse implements StoredInit {
 
   /** The same response with other parts. */
   with(change: Partial<StoredInit>): StoredResponse {
-    return new StoredResponse({ ...initOf(this), ...change })
+    return new StoredResponse({
+      ...recordOf(this),
+      body: this.body,
+      source: this.source,
+      ...change,
+    })
   }
 }
 
-function initOf(stored: StoredResponse): StoredInit {
-  const { key, url, status, fields, body, vary, signature, language, control, lifetime } = stored
+/** Everything of a stored response but its body, as tiers outside the process write it: JSON. */
+export type StoredRecord = Omit<StoredInit, 'body' | 'source'>
+
+/** The fields alone: what a `StoredResponse` memoises about itself stays behind. */
+export function recordOf(stored: StoredInit): StoredRecord {
+  const { key, url, status, fields, vary, signature, language, control, lifetime } = stored
   const { initialAge, receivedAt, receivedWall, date, etag, lastModified, lastModifiedAt } = stored
-  const { fetchTook, stamp, epochNames, range, source } = stored
+  const { fetchTook, stamp, epochNames, range } = stored
   return {
     key,
     url,
     status,
     fields,
-    body,
     vary,
     signature,
     language,
@@ -240,8 +249,26 @@ function initOf(stored: StoredResponse): StoredInit {
     stamp,
     epochNames,
     range,
-    source,
   }
+}
+
+/**
+ * A stored response from a record that another process or isolate wrote as JSON.
+ * Its monotonic time means nothing here: the age is taken from the wall clock.
+ */
+export function revive(
+  record: StoredRecord,
+  body: Pick<StoredInit, 'body' | 'source'>,
+  clock: Clock,
+): StoredResponse {
+  const resident = Math.max(0, clock.now() - record.receivedWall)
+  return new StoredResponse({
+    ...record,
+    ...body,
+    // JSON has no NaN.
+    lastModifiedAt: record.lastModifiedAt ?? Number.NaN,
+    receivedAt: clock.monotonic() - resident,
+  })
 }
 
 /**

@@ -6,7 +6,13 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type StoredBody, StoredResponse } from '../../cache/policy/stored-response.ts'
+import {
+  recordOf,
+  revive,
+  type StoredBody,
+  type StoredRecord,
+  type StoredResponse,
+} from '../../cache/policy/stored-response.ts'
 import type { CacheStore, StoredVariants, StoreStats } from '../../cache/store/cache-store.ts'
 import type { Millis } from '../../exchange.ts'
 import type { Clock, Logger } from '../../ports.ts'
@@ -33,8 +39,7 @@ interface Entry {
   size: number
 }
 
-/** Everything of a stored response but its body. */
-type Header = Omit<ConstructorParameters<typeof StoredResponse>[0], 'body' | 'source'> & {
+type Header = StoredRecord & {
   readonly bodyLength: number
   readonly hasBody: boolean
 }
@@ -243,11 +248,7 @@ export class DiskStore implements CacheStore {
     handle: FileHandle,
     file: OpenFile,
   ): Promise<StoredResponse> {
-    const { clock } = this.#options
-    const { bodyLength, hasBody, ...init } = header
-    // Monotonic time of another process means nothing: its age is taken from the wall clock.
-    const resident = Math.max(0, clock.now() - init.receivedWall)
-    const receivedAt = clock.monotonic() - resident
+    const { bodyLength, hasBody, ...record } = header
     const body = !hasBody
       ? null
       : bodyLength <= READ_WHOLE
@@ -271,13 +272,7 @@ export class DiskStore implements CacheStore {
               ),
           }
         : undefined
-    return new StoredResponse({
-      ...init,
-      lastModifiedAt: init.lastModifiedAt ?? Number.NaN,
-      receivedAt,
-      body,
-      source,
-    })
+    return revive(record, { body, source }, this.#options.clock)
   }
 
   /** A 304 changed the fields, not the bytes: only the header is written, in place if it fits. */
@@ -312,30 +307,8 @@ function nameOf(response: StoredResponse): string {
 }
 
 function headerOf(response: StoredResponse, bodyLength: number): Buffer {
-  const { key, url, status, fields, vary, signature, language, control, lifetime } = response
-  const { initialAge, receivedAt, receivedWall, date, etag, lastModified } = response
-  const { lastModifiedAt, fetchTook, stamp, epochNames, range } = response
   const header: Header = {
-    key,
-    url,
-    status,
-    fields,
-    vary,
-    signature,
-    language,
-    control,
-    lifetime,
-    initialAge,
-    receivedAt,
-    receivedWall,
-    date,
-    etag,
-    lastModified,
-    lastModifiedAt,
-    fetchTook,
-    stamp,
-    epochNames,
-    range,
+    ...recordOf(response),
     bodyLength,
     hasBody: response.body !== null || bodyLength > 0,
   }

@@ -3,7 +3,12 @@
  * its variants. Vary, freshness and revalidation stay the gateway's, since the platform ignores the first
  * and knows only part of the others.
  */
-import { StoredResponse } from '../../cache/policy/stored-response.ts'
+import {
+  recordOf,
+  revive,
+  type StoredRecord,
+  type StoredResponse,
+} from '../../cache/policy/stored-response.ts'
 import {
   type CacheStore,
   type StoredVariants,
@@ -27,10 +32,7 @@ export interface CacheApiStoreOptions {
   readonly keepAlive: (work: Promise<unknown>) => void
 }
 
-type Header = Omit<
-  ConstructorParameters<typeof StoredResponse>[0],
-  'body' | 'source' | 'lastModifiedAt'
-> & { readonly lastModifiedAt: number | null; readonly bodyLength: number }
+type Header = StoredRecord & { readonly bodyLength: number }
 
 /** How long past its freshness a response is kept, to be validated or served stale, seconds. */
 const KEEP_SECONDS = 86_400
@@ -123,7 +125,7 @@ export class CacheApiStore implements CacheStore {
       const { body } = response
       if (size + (body?.byteLength ?? 0) > MAX_BYTES) continue
       size += body?.byteLength ?? 0
-      headers.push(headerOf(response))
+      headers.push({ ...recordOf(response), bodyLength: body === null ? -1 : body.byteLength })
       if (body !== null) parts.push(body)
       const left = Math.max(0, Math.ceil(-response.staleness(now) / 1000))
       seconds = Math.max(seconds, left + KEEP_SECONDS)
@@ -160,22 +162,13 @@ export class CacheApiStore implements CacheStore {
     const { clock } = this.#options
     const responses: StoredResponse[] = []
     let at = 4 + length
-    for (const { bodyLength, lastModifiedAt, ...init } of headers) {
+    for (const { bodyLength, ...record } of headers) {
       const end = at + Math.max(0, bodyLength)
-      if (init.key !== key || end > bytes.byteLength) throw new Error('not what was written')
+      if (record.key !== key || end > bytes.byteLength) throw new Error('not what was written')
       // A slice of its own, or one variant would keep all of them in memory.
       const body = bodyLength < 0 ? null : bytes.slice(at, end)
       at = end
-      // Monotonic time of another isolate means nothing: its age is taken from the wall clock.
-      const resident = Math.max(0, clock.now() - init.receivedWall)
-      responses.push(
-        new StoredResponse({
-          ...init,
-          lastModifiedAt: lastModifiedAt ?? Number.NaN,
-          receivedAt: clock.monotonic() - resident,
-          body,
-        }),
-      )
+      responses.push(revive(record, { body, source: undefined }, clock))
     }
     return responses
   }
@@ -187,33 +180,4 @@ function urlOf(key: string): string {
 
 function isSame(one: StoredResponse, other: StoredResponse | undefined): boolean {
   return other !== undefined && one.signature === other.signature && one.stamp <= other.stamp
-}
-
-function headerOf(response: StoredResponse): Header {
-  const { key, url, status, fields, vary, signature, language, control, lifetime } = response
-  const { initialAge, receivedAt, receivedWall, date, etag, lastModified } = response
-  const { lastModifiedAt, fetchTook, stamp, epochNames, range, body } = response
-  return {
-    key,
-    url,
-    status,
-    fields,
-    vary,
-    signature,
-    language,
-    control,
-    lifetime,
-    initialAge,
-    receivedAt,
-    receivedWall,
-    date,
-    etag,
-    lastModified,
-    lastModifiedAt: Number.isNaN(lastModifiedAt) ? null : lastModifiedAt,
-    fetchTook,
-    stamp,
-    epochNames,
-    range,
-    bodyLength: body === null ? -1 : body.byteLength,
-  }
 }
