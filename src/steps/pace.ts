@@ -74,6 +74,8 @@ export class PacedStream implements ByteStream {
     source.pipe({
       write: (chunk) => {
         if (this.#isOver) return false
+        // Told to wait for nothing, a source would send it again and again.
+        if (chunk.length === 0) return !this.#isStopped
         this.#held.push(chunk)
         this.#pump()
         this.#isStopped = this.#held.length > 0 || this.#isFull
