@@ -124,7 +124,7 @@ for (let digit = 0; digit < 16; digit++) {
 
 /** Value of a hexadecimal digit's code, or -1; also for the NaN that stands behind the end of a text. */
 export function hexValue(code: number): number {
-  return HEX[code] ?? -1
+  return code < 256 ? (HEX[code] as number) : -1
 }
 
 /** Space, tab, line feed, vertical tab, form feed, carriage return: C's isspace. */

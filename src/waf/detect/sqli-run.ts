@@ -81,8 +81,11 @@ export class SqlRun extends SqlEvidence {
     this.compared = 0
     this.leftCompared = 0
     this.structures = 0
-    this.stack.length = 0
-    this.stackAt.length = 0
+    // To set a length costs even where nothing changes, and a run begins at many tokens.
+    if (this.stack.length > 0) {
+      this.stack.length = 0
+      this.stackAt.length = 0
+    }
     this.depth = 0
   }
 

@@ -29,11 +29,12 @@ export class TextNode {
       }
     }
     const changed = transform.apply(this.bytes)
-    if (changed === this.bytes) {
+    const isSame = changed === this.bytes
+    if (isSame && bit !== 0) {
       this.#unchanged |= bit
       return this
     }
-    const result = new TextNode(changed)
+    const result = isSame ? this : new TextNode(changed)
     if (known === undefined) this.#results = [index, result]
     else known.push(index, result)
     return result

@@ -5,6 +5,7 @@
 import { describe, expect, it } from 'vitest'
 import { classify } from '../../../src/waf/detect/classify.ts'
 import { findLeaks } from '../../../src/waf/detect/leak.ts'
+import { settled } from '../../harness/cpu-time.ts'
 
 const KIB = 1024
 /** Time may grow by this factor when the length doubles. */
@@ -63,16 +64,11 @@ function random(length: number): string {
   return text
 }
 
-function cpuMs(text: string): number {
-  let best = Number.POSITIVE_INFINITY
-  for (let i = 0; i < 3; i++) {
-    const before = process.cpuUsage()
+function look(text: string): () => void {
+  return () => {
     classify(text, 'body')
     findLeaks(text)
-    const used = process.cpuUsage(before)
-    best = Math.min(best, (used.user + used.system) / 1000)
   }
-  return best
 }
 
 describe('growth', () => {
@@ -81,12 +77,8 @@ describe('growth', () => {
   )
   cases.push(['random', random])
   it.each(cases)('%s: linear up to 128 KiB', (_name, text) => {
-    const half = Math.max(NOISE, cpuMs(text(64 * KIB)))
-    let whole = cpuMs(text(128 * KIB))
-    // A busy machine may spoil one measurement; a square law spoils all of them.
-    for (let again = 0; again < 3 && whole > half * GROWTH; again++) {
-      whole = Math.min(whole, cpuMs(text(128 * KIB)))
-    }
-    expect(whole).toBeLessThanOrEqual(half * GROWTH)
+    const isBad = (half = 0, whole = 0) => whole > Math.max(NOISE, half) * GROWTH
+    const costs = settled([look(text(64 * KIB)), look(text(128 * KIB))], 3, isBad)
+    expect(isBad(...costs), `CPU milliseconds: ${costs}`).toBe(false)
   })
 })
