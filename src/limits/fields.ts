@@ -2,7 +2,7 @@
  * The RateLimit-Policy and RateLimit response fields (draft-ietf-httpapi-ratelimit-headers-10), as
  * Structured Field lists of RFC 9651. Never to be stored in a cache: they are about one client.
  */
-import type { LimitResult } from './limits.ts'
+import type { LimitResult } from './result.ts'
 
 /** Lower-case names; the cache drops these and they are added anew to each answer. */
 export const RATE_LIMIT_FIELDS: readonly string[] = ['ratelimit', 'ratelimit-policy']

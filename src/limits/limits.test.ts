@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest'
 import { HeaderList } from '../exchange.ts'
 import { compile, FakeClock, problems, request } from './exchange.fixture.ts'
 import { addRateLimitFields } from './fields.ts'
-import type { LimitResult, Limits } from './limits.ts'
+import type { Limits } from './limits.ts'
+import type { LimitResult } from './result.ts'
 
 /** `A4` admitted with 4 left; `D2` denied, come back in 2 s; `D` denied for good; `-` no policy. */
 function shown(result: LimitResult | undefined): string {

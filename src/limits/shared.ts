@@ -3,8 +3,8 @@
  * through: what one process denies, all of them would.
  */
 import type { Exchange } from '../exchange.ts'
-import type { LimitResult } from './limits.ts'
 import type { Phase } from './policy.ts'
+import type { LimitResult } from './result.ts'
 
 export interface SharedLimits<X extends Exchange> {
   /**

@@ -6,7 +6,7 @@
 import type { Attempt } from '../exchange.ts'
 import type { Services } from '../gateway.ts'
 import type { AdaptiveConcurrency, Priority } from '../limits/adaptive.ts'
-import type { LimitResult } from '../limits/limits.ts'
+import type { LimitResult } from '../limits/result.ts'
 import type { Passage } from '../passage.ts'
 import { type Clock, UpstreamError } from '../ports.ts'
 import type { Snapshot } from '../snapshot.ts'

@@ -2,7 +2,7 @@
 import { HeaderList, type Reply } from '../exchange.ts'
 import type { Services } from '../gateway.ts'
 import { addRateLimitFields } from '../limits/fields.ts'
-import type { LimitResult } from '../limits/limits.ts'
+import type { LimitResult } from '../limits/result.ts'
 import type { Passage } from '../passage.ts'
 import type { CompiledRoute } from '../snapshot.ts'
 import { debugHeaders } from '../telemetry/debug-headers.ts'
