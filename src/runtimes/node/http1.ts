@@ -158,7 +158,7 @@ export class Http1Front {
     if (connection.inFlight.length >= this.#listen.limits.pipelinedRequests) {
       connection.waiting.push(serving)
       // What has been read is parsed in any case; no more is read until these have begun.
-      request.socket.pause()
+      hold(request.socket)
       return
     }
     this.#serve(serving)
@@ -282,12 +282,13 @@ export class Http1Front {
     }
     if (connection.closing) {
       connection.waiting = []
+      release(serving.request.socket)
       if (connection.inFlight.length === 0) connection.onIdle?.()
       return
     }
     const next = connection.waiting.shift()
     if (next === undefined) return
-    if (connection.waiting.length === 0) next.request.socket.resume()
+    if (connection.waiting.length === 0) release(next.request.socket)
     this.#serve(next)
   }
 
@@ -429,6 +430,26 @@ function onResponseClose(this: ServerResponse): void {
   serving?.connection.front.onClosed(serving)
 }
 
+/**
+ * Reads nothing more from a socket until `release`. A pause alone does not last: Node's parser resumes the
+ * socket when a message is complete, and a request's stream does when it is dumped.
+ */
+function hold(socket: Duplex): void {
+  if (Object.hasOwn(socket, 'resume')) return
+  socket.pause()
+  socket.resume = stayPaused
+}
+
+function stayPaused(this: Duplex): Duplex {
+  return this
+}
+
+function release(socket: Duplex): void {
+  if (!Object.hasOwn(socket, 'resume')) return
+  Reflect.deleteProperty(socket, 'resume')
+  socket.resume()
+}
+
 function discardBody(reply: Reply): void {
   const { body } = reply
   if (body !== null && !(body instanceof Uint8Array)) body.cancel()
@@ -465,6 +486,7 @@ function writeHints(response: ServerResponse, status: number, fields: readonly s
 /** Says that nothing more comes, and lets go of the socket even if the client does not. */
 function endSoon(socket: Duplex): void {
   socket.end()
+  release(socket)
   socket.resume()
   setTimeout(() => socket.destroy(), 1000).unref()
 }
