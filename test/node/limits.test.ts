@@ -257,7 +257,7 @@ describe('a refused request', () => {
     {
       name: 'chunks that grow too large',
       status: 413,
-      send: post('/', `Transfer-Encoding: chunked\r\n\r\n${chunk(60_000)}${chunk(60_000)}`),
+      send: post('/', `Transfer-Encoding: chunked\r\n\r\n${chunk(60_000).repeat(20)}0\r\n\r\n`),
     },
   ])('($name) is the last of its connection', async ({ send, status }) => {
     const before = origin.hits.length

@@ -375,8 +375,8 @@ describe('content codings', () => {
     const decoded = await webDecoder.decode('gzip', bomb, 65_536)
     expect([decoded?.end, decoded?.bytes.length]).toEqual(['full', 65_536])
     // The runtime takes its own queue of input, and no more.
-    expect(decoded?.consumed).toBeLessThan(32_768)
-    expect(bomb.length).toBeGreaterThan(65_536)
+    expect(decoded?.consumed).toBeLessThanOrEqual(65_536)
+    expect(bomb.length).toBeGreaterThan(131_072)
   })
 
   it('what is not a coding, or not that one, is said to be', async () => {
