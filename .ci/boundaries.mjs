@@ -49,7 +49,7 @@ const PACKAGES = [
   { pattern: /^hono(\/|$)/, layers: ['admin', 'runtimes', 'index'] },
   { pattern: /^jose(\/|$)/, layers: ['iam', 'runtimes'] },
   { pattern: /^lru-cache$/, layers: ['cache', 'iam', 'limits', 'runtimes'] },
-  { pattern: /^commander$/, layers: ['cli'] },
+  { pattern: /^(commander|yaml)$/, layers: ['cli'] },
 ]
 
 const IMPORT =

@@ -205,6 +205,27 @@ function buildProgram(terminal: Terminal, done: (code: ExitCode) => void): Comma
     done,
   )
 
+  const adapt = verb('adapt', 'make a config out of the configuration of something else', [
+    'adapt gateway-api gateway.yaml routes.yaml --out meridian.json',
+    'kubectl get gateway,httproute,referencegrant -A -o yaml | meridian adapt gateway-api -',
+  ])
+  adapt
+    .command('gateway-api <file...>')
+    .description('Kubernetes Gateway API: Gateway, HTTPRoute and ReferenceGrant; - reads the input')
+    .helpOption('-h, --help', 'print this help')
+    .option('-o, --out <file>', 'write it there instead of printing it')
+    .option(
+      '--certificates <folder>',
+      'where Secrets will be, as NAMESPACE/NAME/tls.crt',
+      './certs',
+    )
+    .option('--cluster-domain <suffix>', 'suffix of service names', 'cluster.local')
+    .option('--skip-unsupported', 'leave out what has no counterpart, with a warning for each')
+    .action(async (files, options) => {
+      const { adaptGatewayApiFiles } = await import('./adapt.ts')
+      done(await adaptGatewayApiFiles(files, options, terminal))
+    })
+
   verb('schema', 'print the JSON Schema of the config', ['schema > meridian.schema.json']).action(
     async () => {
       const { schema } = await import('./schema.ts')
