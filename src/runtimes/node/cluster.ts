@@ -291,9 +291,27 @@ class Workers {
 export async function runPrimary(bundle: ConfigBundle, count: number): Promise<RunningGateway> {
   const { config, secrets } = bundle
   const workers = new Workers(count)
-  await workers.start()
-  let control: string | undefined
   let closeAdmin = async () => {}
+  const close = async () => {
+    await workers.stop()
+    await closeAdmin()
+  }
+  let stopped: Promise<never> | undefined
+  const stop = () => {
+    stopped ??= close().then(() => process.exit(0))
+  }
+  // Before the workers start: the first of them serves before the last one is there.
+  process.on('SIGTERM', stop)
+  process.on('SIGINT', stop)
+  process.on('SIGHUP', () => workers.tell('reload'))
+  process.on('SIGUSR1', () => workers.tell('reopen-log'))
+  try {
+    await workers.start()
+  } catch (error) {
+    if (stopped !== undefined) await stopped
+    throw error
+  }
+  let control: string | undefined
   if (config.admin.enabled) {
     const token = config.admin.token === undefined ? undefined : secrets.get(config.admin.token)
     const mask = new Mask(config.telemetry.mask, nodeRandom.bytes(16))
@@ -306,20 +324,6 @@ export async function runPrimary(bundle: ConfigBundle, count: number): Promise<R
       throw error
     }
   }
-  const close = async () => {
-    await workers.stop()
-    await closeAdmin()
-  }
-  let isStopping = false
-  const stop = () => {
-    if (isStopping) return
-    isStopping = true
-    void close().then(() => process.exit(0))
-  }
-  process.on('SIGTERM', stop)
-  process.on('SIGINT', stop)
-  process.on('SIGHUP', () => workers.tell('reload'))
-  process.on('SIGUSR1', () => workers.tell('reopen-log'))
   return { addresses: addressesOf(config.listen.addresses, workers.ports), control, close }
 }
 

@@ -12,6 +12,7 @@ import { parseIp } from '../../http/ip.ts'
 import type { Logger } from '../../ports.ts'
 import { Http1Front } from './http1.ts'
 import { Http2Front } from './http2.ts'
+import { takeInherited } from './inherited.ts'
 import { setProxiedPeer } from './peer.ts'
 import { readProxyHeader } from './proxy-protocol.ts'
 import { Certificates } from './tls.ts'
@@ -20,8 +21,10 @@ const CERTIFICATE_CHECK_MS = 10_000
 
 interface Listener {
   readonly config: ListenAddressConfig
-  readonly server: net.Server
+  server: net.Server
   readonly certificates: Certificates | undefined
+  /** The socket is a service manager's and listens already. */
+  isInherited: boolean
 }
 
 export class NodeServer {
@@ -30,9 +33,11 @@ export class NodeServer {
   readonly #listen: ListenConfig
   readonly #listeners: Listener[] = []
   readonly #sockets = new Set<Socket>()
+  readonly #log: Logger
 
   constructor(gateway: Gateway, listen: ListenConfig, baseDir: string, log: Logger) {
     this.#listen = listen
+    this.#log = log
     this.#http1 = new Http1Front(gateway, listen)
     this.#http2 = new Http2Front(gateway, listen)
     listen.addresses.forEach((config, index) => {
@@ -93,7 +98,7 @@ export class NodeServer {
         () => log.warn('a listed peer did not begin with a PROXY protocol header', { path }),
       )
     })
-    return { config, server, certificates }
+    return { config, server, certificates, isInherited: false }
   }
 
   get connections(): number {
@@ -107,9 +112,38 @@ export class NodeServer {
 
   /** @throws ConfigError when an address is in use or may not be bound */
   async start(): Promise<void> {
+    await this.#takeInherited()
     await Promise.all(
-      this.#listeners.map(({ server, config }, index) => bind(server, config, index)),
+      this.#listeners.map(async ({ server, config, isInherited }, index) => {
+        if (!isInherited) await bind(server, config, index)
+      }),
     )
+  }
+
+  /** An entry whose port a service manager has opened is served from that socket. */
+  async #takeInherited(): Promise<void> {
+    const taken: Listener[] = []
+    const servers = await takeInherited(process.env, (at) => {
+      const listener = this.#listeners.find(
+        (one) => !taken.includes(one) && one.config.port === at.port && isBoundTo(at, one.config),
+      )
+      if (listener === undefined) {
+        this.#log.warn('nobody serves a socket that was handed over', {
+          address: at.address,
+          port: at.port,
+          hint: 'give it an entry in listen.addresses',
+        })
+        return undefined
+      }
+      taken.push(listener)
+      const { server } = listener
+      return (socket) => server.emit('connection', socket)
+    })
+    servers.forEach((server, index) => {
+      const listener = taken[index] as Listener
+      listener.server = server
+      listener.isInherited = true
+    })
   }
 
   /**
@@ -140,6 +174,12 @@ export class NodeServer {
   refreshCertificates(): void {
     for (const { certificates } of this.#listeners) certificates?.refresh()
   }
+}
+
+/** A socket of systemd for every address is bound to `::`. */
+function isBoundTo(at: net.AddressInfo, config: ListenAddressConfig): boolean {
+  if (config.address === '*') return at.address === '::' || at.address === '0.0.0.0'
+  return at.address === config.address
 }
 
 const nextTurn = () => new Promise<void>((resolve) => setImmediate(resolve))
