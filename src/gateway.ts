@@ -238,12 +238,20 @@ export class Gateway {
     if (reply === undefined) x.outcome = 'client-closed'
     if (x.waf !== undefined) x.verdicts = x.waf.finish()
     if (x.limitResults !== undefined) x.snapshot.limits.release(x.limitResults)
-    telemetry.settle(x, {
-      status: reply?.status ?? 0,
-      bytesIn: delivery.bytesIn,
-      bytesOut: delivery.bytesOut,
-      durationMs: this.#platform.clock.monotonic() - x.monotonicStart,
-    })
+    const { logShare } = x.snapshot
+    if (logShare !== undefined && reply !== undefined) {
+      x.subject.response ??= { status: reply.status, headers: new HeaderList(reply.headers) }
+    }
+    telemetry.settle(
+      x,
+      {
+        status: reply?.status ?? 0,
+        bytesIn: delivery.bytesIn,
+        bytesOut: delivery.bytesOut,
+        durationMs: this.#platform.clock.monotonic() - x.monotonicStart,
+      },
+      logShare,
+    )
   }
 }
 

@@ -23,6 +23,7 @@ import type { RegionTable } from './steering/regions.ts'
 import type { Rollout, Rollouts } from './steering/rollouts.ts'
 import type { StickyTokens } from './steering/sticky.ts'
 import type { DebugGate } from './telemetry/debug-headers.ts'
+import type { LogShare } from './telemetry/log-sampling.ts'
 import type { Place, RetryPolicy, RouteTimeouts } from './upstream/attempt.ts'
 import type { Hold } from './upstream/hold.ts'
 import type { Mirror } from './upstream/mirror.ts'
@@ -142,6 +143,8 @@ export interface Snapshot {
   /** Undefined when the config has no `iam`. */
   readonly identity: Identity | undefined
   readonly debug: DebugGate
+  /** Which served requests are logged; undefined when `telemetry.access.sample` says it for all. */
+  readonly logShare: LogShare | undefined
   /** Every candidate region of a request and why it was chosen or not. */
   readonly explainSteering?: (x: Passage) => readonly CandidateVerdict[]
   /** Begins what runs in the background (health checks); once it is in use. */

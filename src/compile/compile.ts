@@ -33,6 +33,7 @@ import { Waf } from '../waf/waf.ts'
 import { Expressions } from './expressions.ts'
 import { compileHealth, compileProbes } from './health.ts'
 import { compileConcurrency, compilePenaltyBox, compileRooms } from './limits.ts'
+import { compileLogShare } from './log-share.ts'
 import { compilePools } from './pools.ts'
 import { compileMatch, compileRoute, type RouteContext } from './routes.ts'
 
@@ -186,6 +187,7 @@ export async function compileSnapshot(
       config.telemetry.debugHeaders,
       debugToken === undefined ? undefined : loaded.secrets.get(debugToken),
     ),
+    logShare: compileLogShare(config.telemetry.access, expressions, report),
     explainSteering: (x) => {
       if (x.plan === undefined || x.plan.fixed !== undefined) return []
       const plan = steering.plan(x.plan.ref.index, x)

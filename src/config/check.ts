@@ -19,6 +19,16 @@ export function checkConfig(config: MeridianConfig, report: CheckReport): void {
   checkRoutes(config, report)
   checkIds(config, report)
   checkLists(config, report)
+  checkTelemetry(config, report)
+}
+
+function checkTelemetry({ telemetry: { access } }: MeridianConfig, report: CheckReport): void {
+  if (access.fields === undefined || access.format === 'json') return
+  report(
+    ['telemetry', 'access', 'fields'],
+    `fields are chosen for "json" lines only; "format" is "${access.format}"`,
+    'take one of the two out',
+  )
 }
 
 function checkListen(config: MeridianConfig, report: CheckReport): void {

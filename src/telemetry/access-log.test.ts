@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { HeaderList } from '../exchange.ts'
 import { combinedLine, jsonLine, quoted, timestamp } from './access-log.ts'
 import { exchangeOf, SERVED, telemetryConfig } from './exchange.fixture.ts'
+import { lineFormat } from './log-format.ts'
 import { Mask } from './mask.ts'
 import { emptyRecord, type RequestRecord, writeRecord } from './record.ts'
 
@@ -14,46 +15,50 @@ function recordOf(...args: Parameters<typeof exchangeOf>): RequestRecord {
   return record
 }
 
+function fullRecord(): RequestRecord {
+  return recordOf(
+    {
+      query: 'q=1&token=s3cret',
+      headers: new HeaderList([
+        'User-Agent',
+        'a "quoted" agent',
+        'Referer',
+        'https://u:p@elsewhere.example/?code=s3cret',
+      ]),
+      client: {
+        ip: undefined,
+        port: 0,
+        peer: undefined,
+        viaTrustedProxy: false,
+        tls: { version: 'TLSv1.3' },
+      },
+    },
+    {
+      route: { id: 'shop', index: 0 },
+      attempts: [
+        { region: 'a', pool: 'p', origin: 'a1', outcome: 'reset', status: null, durationMs: 5 },
+        { region: 'b', pool: 'p', origin: 'b1', outcome: 'ok', status: 200, durationMs: 5 },
+      ],
+      cacheStatus: { outcome: 'miss', reason: 'uri-miss', header: '' },
+      verdicts: [
+        {
+          rule: 'r1',
+          ruleset: 's',
+          action: 'log',
+          enforced: false,
+          phase: 'request',
+          description: 'd',
+        },
+      ],
+      principal: { kind: 'jwt', subject: 'alice', issuer: null, scopes: [], claims: {} },
+      aborted: true,
+    },
+  )
+}
+
 describe('the JSON line', () => {
   it('holds every fact of the request', () => {
-    const record = recordOf(
-      {
-        query: 'q=1&token=s3cret',
-        headers: new HeaderList([
-          'User-Agent',
-          'a "quoted" agent',
-          'Referer',
-          'https://u:p@elsewhere.example/?code=s3cret',
-        ]),
-        client: {
-          ip: undefined,
-          port: 0,
-          peer: undefined,
-          viaTrustedProxy: false,
-          tls: { version: 'TLSv1.3' },
-        },
-      },
-      {
-        route: { id: 'shop', index: 0 },
-        attempts: [
-          { region: 'a', pool: 'p', origin: 'a1', outcome: 'reset', status: null, durationMs: 5 },
-          { region: 'b', pool: 'p', origin: 'b1', outcome: 'ok', status: 200, durationMs: 5 },
-        ],
-        cacheStatus: { outcome: 'miss', reason: 'uri-miss', header: '' },
-        verdicts: [
-          {
-            rule: 'r1',
-            ruleset: 's',
-            action: 'log',
-            enforced: false,
-            phase: 'request',
-            description: 'd',
-          },
-        ],
-        principal: { kind: 'jwt', subject: 'alice', issuer: null, scopes: [], claims: {} },
-        aborted: true,
-      },
-    )
+    const record = fullRecord()
     expect(JSON.parse(jsonLine(record, 10))).toEqual({
       time: '2026-11-24T06:53:31.042Z',
       id: '01J0000000000000000000',
@@ -124,5 +129,63 @@ describe('the Combined line', () => {
   it('cannot be broken out of', () => {
     const headers = new HeaderList(['user-agent', 'x" 200 1\r\n\\é'])
     expect(combinedLine(recordOf({ headers }))).toContain('"x\\" 200 1\\x0d\\x0a\\\\\\xe9"')
+  })
+})
+
+describe('other shapes of a line', () => {
+  const lineWith = (access: object) => lineFormat(telemetryConfig({ access }).access)
+  const every = [
+    ...Object.keys(JSON.parse(jsonLine(fullRecord(), 10))),
+    ...Object.keys(JSON.parse(jsonLine(recordOf({})))),
+  ]
+
+  it('all fields by name make the line that has all of them', () => {
+    const withTargets = fullRecord()
+    withTargets.verdicts = withTargets.verdicts.map((verdict) => ({ ...verdict, target: 'ARGS:q' }))
+    for (const record of [fullRecord(), withTargets, recordOf({}), recordOf({ query: 'a=1' })]) {
+      const line = lineWith({ fields: [...new Set([...every, 'asn', 'rule_targets'])] })
+      expect(JSON.parse(line(record, 1))).toEqual(JSON.parse(jsonLine(record)))
+      expect(JSON.parse(line(record, 10))).toEqual(JSON.parse(jsonLine(record, 10)))
+    }
+  })
+
+  it('chosen fields stand in their order, under the names that were given', () => {
+    const line = lineWith({ fields: ['status', { name: 'id', as: '"request" id' }, 'asn', 'path'] })
+    expect(line(recordOf({}), 1)).toBe(
+      '{"status":200,"\\"request\\" id":"01J0000000000000000000","path":"/shop/cart"}',
+    )
+  })
+
+  it('logpush has the names that tools for Cloudflare know', () => {
+    expect(JSON.parse(lineWith({ format: 'logpush' })(fullRecord(), 10))).toEqual({
+      RayID: '01J0000000000000000000',
+      EdgeStartTimestamp: '2026-11-24T06:53:31.042Z',
+      EdgeEndTimestamp: '2026-11-24T06:53:31.054Z',
+      ClientRequestMethod: 'GET',
+      ClientRequestScheme: 'https',
+      ClientRequestHost: 'shop.example',
+      ClientRequestPath: '/shop/cart',
+      ClientRequestURI: '/shop/cart?q=1&token=***',
+      ClientRequestProtocol: 'HTTP/1.1',
+      ClientRequestUserAgent: 'a "quoted" agent',
+      ClientRequestReferer: 'https://elsewhere.example/?code=***',
+      ClientRequestBytes: 0,
+      ClientSSLProtocol: 'TLSv1.3',
+      EdgeResponseStatus: 200,
+      EdgeResponseBytes: 1024,
+      OriginResponseStatus: 200,
+      CacheCacheStatus: 'miss',
+      SecurityAction: 'log',
+      SecurityRuleID: 'r1',
+      SecurityRuleIDs: ['r1'],
+      SampleInterval: 10,
+    })
+    expect(JSON.parse(lineWith({ format: 'logpush' })(recordOf({}), 1))).toMatchObject({
+      ClientIP: '203.0.113.0',
+      ClientSSLProtocol: 'none',
+      CacheCacheStatus: 'none',
+      OriginResponseStatus: 0,
+      SampleInterval: 1,
+    })
   })
 })

@@ -39,7 +39,7 @@ export function timestamp(time: Millis): string {
 }
 
 /** Milliseconds with three decimals; cheaper than printing a double. */
-function milliseconds(duration: Millis): string {
+export function milliseconds(duration: Millis): string {
   const micros = Math.max(0, Math.round(duration * 1000))
   const whole = Math.floor(micros / 1000)
   return `${whole}.${THREE_DIGITS[micros - whole * 1000]}`

@@ -103,7 +103,7 @@ describe('sampling', () => {
 describe('masking', () => {
   it('lets no credential and no full address reach any sink', () => {
     const secrets = ['s3cret', '203.0.113.77', 'alice@example.org']
-    for (const format of ['json', 'combined']) {
+    for (const format of ['json', 'combined', 'logpush']) {
       const { telemetry, lines, text } = world({ access: { format } })
       telemetry.settle(
         exchangeOf(

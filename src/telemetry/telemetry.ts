@@ -5,9 +5,10 @@
 import type { TelemetryConfig } from '../config/sections/telemetry.ts'
 import type { Exchange, Verdict } from '../exchange.ts'
 import type { Clock, Random, RecordSink } from '../ports.ts'
-import { combinedLine, jsonLine } from './access-log.ts'
 import { type EventKind, EventRing, type EventValue } from './events.ts'
 import { GatewayMetrics, type ProcessFacts } from './gateway-metrics.ts'
+import { type LineFormat, lineFormat } from './log-format.ts'
+import type { LogShare } from './log-sampling.ts'
 import { Mask } from './mask.ts'
 import { emptyRecord, type RequestRecord, type Settlement, writeRecord } from './record.ts'
 import { sipKey } from './siphash.ts'
@@ -52,11 +53,13 @@ export class Telemetry {
   readonly #record: RequestRecord = emptyRecord()
   #mask: Mask
   #config: TelemetryConfig
+  #line: LineFormat
 
   constructor(config: TelemetryConfig, secrets: TelemetrySecrets, ports: TelemetryPorts) {
     this.#ports = ports
     this.#drawnKey = ports.random.bytes(16)
     this.#config = config
+    this.#line = lineFormat(config.access)
     this.#mask = this.#maskFor(config, secrets)
     this.metrics = new GatewayMetrics(config.metrics.maxSeries, ports.build, ports.process)
     this.events = new EventRing(config.events)
@@ -78,20 +81,22 @@ export class Telemetry {
   /** New settings after a reload. The series budget and the ring's size stay as they were at start. */
   configure(config: TelemetryConfig, secrets: TelemetrySecrets): void {
     this.#config = config
+    this.#line = lineFormat(config.access)
     this.#mask = this.#maskFor(config, secrets)
   }
 
   /**
    * Records one finished request; to be called exactly once for each, refused ones included. Never throws
    * for what a client sent.
+   * @param share of requests like this one that are logged; `access.sample` when it is left out
    * @returns the record, valid until the next call
    */
-  settle(x: Exchange, settlement: Settlement): Readonly<RequestRecord> {
+  settle(x: Exchange, settlement: Settlement, share?: LogShare): Readonly<RequestRecord> {
     const record = this.#record
     writeRecord(x, settlement, this.#mask, record)
     if (this.#config.metrics.enabled) this.metrics.observe(record)
     if (this.#config.access.enabled && this.#ports.access !== undefined) {
-      this.#log(record, this.#ports.access)
+      this.#log(x, record, this.#ports.access, share)
     }
     if (record.outcome !== 'served' || record.attempts.length > 1 || record.verdicts.length > 0) {
       this.#noteRequest(record)
@@ -99,23 +104,26 @@ export class Telemetry {
     return record
   }
 
-  #log(record: RequestRecord, sink: RecordSink): void {
+  #log(x: Exchange, record: RequestRecord, sink: RecordSink, share: LogShare | undefined): void {
     const { access } = this.#config
     let weight = 1
     if (
-      access.sample < 1 &&
+      (share !== undefined || access.sample < 1) &&
       record.outcome === 'served' &&
       record.status < 500 &&
       record.verdicts.length === 0
     ) {
-      if (this.#ports.random.next() >= access.sample) {
-        this.metrics.logSampledOut.addAt(0)
-        return
+      const kept = share === undefined ? access.sample : share(x)
+      if (kept < 1) {
+        if (this.#ports.random.next() >= kept) {
+          this.metrics.logSampledOut.addAt(0)
+          return
+        }
+        weight = 1 / kept
       }
-      weight = 1 / access.sample
     }
     this.metrics.logLines.addAt(0)
-    sink.line(access.format === 'json' ? jsonLine(record, weight) : combinedLine(record))
+    sink.line(this.#line(record, weight))
   }
 
   /** Adds an event that no request caused: health, config, system. */

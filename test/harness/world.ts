@@ -185,7 +185,10 @@ export function withDefaults(config: TestConfig, folder: string): MeridianConfig
     listen: { addresses: [{ address: '127.0.0.1', port: 0 }], ...listen },
     admin: { port: 0, ...admin },
     shutdown: { drain: '100ms', ...shutdown },
-    telemetry: { ...telemetry, access: { output: { file: join(folder, 'access.log') } } },
+    telemetry: {
+      ...telemetry,
+      access: { ...telemetry?.access, output: { file: join(folder, 'access.log') } },
+    },
   }
 }
 

@@ -1,6 +1,54 @@
 /** The `telemetry` section: the access log, what is masked in it, debug headers, metrics and events. */
 import * as v from 'valibot'
-import { cidr, positiveInteger, secret } from '../values.ts'
+import { cidr, expression, positiveInteger, secret } from '../values.ts'
+
+const ACCESS_FIELDS = [
+  'time',
+  'id',
+  'method',
+  'scheme',
+  'host',
+  'path',
+  'query',
+  'protocol',
+  'status',
+  'outcome',
+  'duration_ms',
+  'bytes_in',
+  'bytes_out',
+  'client',
+  'country',
+  'asn',
+  'route',
+  'region',
+  'pool',
+  'origin',
+  'attempts',
+  'cache',
+  'cache_reason',
+  'rules',
+  'rule_targets',
+  'blocked',
+  'principal',
+  'subject',
+  'tls',
+  'user_agent',
+  'referer',
+  'aborted',
+  'weight',
+] as const
+
+const accessField = v.picklist(
+  ACCESS_FIELDS,
+  'a field of the access log is expected (docs/telemetry.md has them all)',
+)
+
+const share = v.pipe(v.number(), v.minValue(0), v.maxValue(1))
+
+const SampleRule = v.strictObject({
+  when: v.pipe(expression, v.description('Which requests; the response is known.')),
+  sample: v.pipe(share, v.description('Share of them that is logged, 0 to 1.')),
+})
 
 const AccessLog = v.pipe(
   v.strictObject({
@@ -9,9 +57,31 @@ const AccessLog = v.pipe(
       v.description('Whether each request leaves a line in the access log.'),
     ),
     format: v.pipe(
-      v.optional(v.picklist(['json', 'combined']), 'json'),
+      v.optional(v.picklist(['json', 'combined', 'logpush']), 'json'),
       v.description(
-        'json: one object a line, every field. combined: the Combined Log Format of Apache httpd and nginx.',
+        'json: one object a line. combined: the Combined Log Format of Apache httpd and nginx. logpush: JSON with the field names of Cloudflare Logpush.',
+      ),
+    ),
+    fields: v.pipe(
+      v.optional(
+        v.pipe(
+          v.array(
+            v.union(
+              [
+                accessField,
+                v.strictObject({
+                  name: accessField,
+                  as: v.optional(v.pipe(v.string(), v.minLength(1), v.maxLength(128))),
+                }),
+              ],
+              'a field of the access log, or {"name": "status", "as": "http_status"}, is expected',
+            ),
+          ),
+          v.minLength(1, 'at least one field is expected'),
+        ),
+      ),
+      v.description(
+        'Fields of a `json` line, in order, under their own name or another one. Left out: all of them.',
       ),
     ),
     output: v.pipe(
@@ -25,9 +95,15 @@ const AccessLog = v.pipe(
       v.description('Where lines go. A file is opened for appending and reopened on SIGUSR1.'),
     ),
     sample: v.pipe(
-      v.optional(v.pipe(v.number(), v.minValue(0), v.maxValue(1)), 1),
+      v.optional(share, 1),
       v.description(
         'Share of served requests that are logged, 0 to 1; the line carries `weight`. Errors, refusals and WAF matches are always logged.',
+      ),
+    ),
+    rules: v.pipe(
+      v.optional(v.array(SampleRule), []),
+      v.description(
+        'Another `sample` for some requests: the first rule that matches decides. Errors, refusals and WAF matches are logged all the same.',
       ),
     ),
   }),
