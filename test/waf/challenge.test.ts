@@ -1,6 +1,9 @@
 /** Challenges through whole gateways: over sockets with the page's own script, and on a clock that is told. */
 import { runInNewContext } from 'node:vm'
 import { describe, expect, it } from 'vitest'
+import { type ConfigError, formatProblem } from '../../src/config/errors.ts'
+import { builtInRuleset } from '../../src/runtimes/node/rulesets.ts'
+import { WebGateway } from '../../src/runtimes/web/instance.ts'
 import { type AskOptions, ask } from '../harness/client.ts'
 import { program } from '../harness/process.ts'
 import { type SimulatedConfig, simulated } from '../harness/simulated.ts'
@@ -207,9 +210,12 @@ describe('everybody else', () => {
 
 const XSS = '/search?q=%3Cscript%3Ealert(1)%3C/script%3E'
 
+const OVERRIDES = [{ ids: ['cross-site-scripting'], action: 'challenge' as const }]
+
 function challengingXss(ttl = '30m'): SimulatedConfig {
-  const overrides = [{ ids: ['cross-site-scripting'], action: 'challenge' as const }]
-  return { waf: { rulesets: [{ name: 'basic', overrides }], challenge: { difficulty: 8, ttl } } }
+  return {
+    waf: { rulesets: [{ name: 'basic', overrides: OVERRIDES }], challenge: { difficulty: 8, ttl } },
+  }
 }
 
 const flat = (headers: Record<string, string>) => Object.entries(headers).flat()
@@ -237,6 +243,52 @@ describe('time', () => {
     // What is only simulated asks nobody.
     await g.reload({ ...challengingXss(), waf: { ...challengingXss().waf, mode: 'simulate' } })
     expect((await g.ask(XSS, { headers: flat(BROWSER) })).status).toBe(200)
+  })
+})
+
+describe('a config', () => {
+  const secret = { env: 'KEY' }
+  it.each<{ name: string; challenge: object; env?: string; on?: 'web' | 'workers'; says: string }>([
+    {
+      name: 'without a secret, on a Worker',
+      challenge: {},
+      on: 'workers',
+      says: 'waf.challenge: a rule challenges, and there is no secret that all isolates share',
+    },
+    {
+      name: 'with a short secret',
+      challenge: { secret },
+      env: 'short',
+      says: 'waf.challenge.secret: the secret has 5 bytes; at least 32 are expected',
+    },
+    {
+      name: 'with a second secret that is short',
+      challenge: { secret: [secret, { env: 'OLD' }] },
+      says: 'waf.challenge.secret[1]: the secret has 3 bytes',
+    },
+    { name: 'that is too hard', challenge: { difficulty: 23 }, says: 'waf.challenge.difficulty' },
+    { name: 'that is too easy', challenge: { difficulty: 7 }, says: 'waf.challenge.difficulty' },
+    {
+      name: 'that remembers too long',
+      challenge: { ttl: '25h' },
+      says: 'waf.challenge.ttl: a clearance holds between 1m and 1d',
+    },
+    { name: 'with an unknown key', challenge: { dificulty: 9 }, says: 'difficulty' },
+  ])('$name is refused', async ({ challenge, env = 'x'.repeat(32), on = 'web', says }) => {
+    const config = JSON.stringify({
+      routes: [{ id: 'r', respond: { body: 'x' } }],
+      waf: { rulesets: [{ name: 'basic', overrides: OVERRIDES }], challenge },
+    })
+    const problems = await WebGateway.create({
+      config,
+      name: on,
+      rulesets: builtInRuleset,
+      env: { KEY: env, OLD: 'old' },
+    }).then(
+      () => 'it was taken',
+      (error: ConfigError) => error.problems.map(formatProblem).join('\n'),
+    )
+    expect(problems).toContain(says)
   })
 })
 

@@ -57,10 +57,11 @@ const SCRIPT = `
   }
   const main = document.querySelector('main')
   const status = document.getElementById('status')
+  const progress = document.querySelector('progress')
   const { ticket, difficulty } = main.dataset
   const end = (text) => {
     status.textContent = text
-    document.querySelector('progress').hidden = true
+    progress.hidden = true
     const again = document.getElementById('again')
     again.hidden = false
     again.onclick = () => location.reload()
@@ -99,7 +100,11 @@ const SCRIPT = `
   }
   if (!navigator.cookieEnabled) end('This check needs cookies. Allow them for this site, then try again.')
   else if (isLoop()) end('The check was passed, but does not hold. Cookies of this site may be blocked.')
-  else work()
+  else {
+    status.textContent = 'This takes a moment and needs nothing from you. The page then loads by itself.'
+    progress.hidden = false
+    work()
+  }
 })()
 `
 
@@ -138,8 +143,8 @@ export function challengePage(ticket: string, difficulty: number): string {
 <body>
 <main data-ticket="${ticket}" data-difficulty="${difficulty}">
 <h1>Checking your browser</h1>
-<p id="status" role="status">This takes a moment and needs nothing from you. The page then loads by itself.</p>
-<progress aria-labelledby="status"></progress>
+<p id="status" role="status"></p>
+<progress aria-labelledby="status" hidden></progress>
 <noscript><p>This check needs JavaScript. Turn it on for this site, then load the page again.</p></noscript>
 <p><button id="again" type="button" hidden>Try again</button></p>
 </main>
