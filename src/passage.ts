@@ -97,6 +97,7 @@ export class Passage extends Exchange {
   /** Sends 102 and 103 on; set by runtimes that can. */
   interim: InterimSink | undefined
   #subject: Subject | undefined
+  #clearanceFault: TicketFault | 'missing' | 'none' | undefined
 
   constructor(init: PassageInit) {
     super(init)
@@ -118,7 +119,10 @@ export class Passage extends Exchange {
   get clearanceFault(): TicketFault | 'missing' | undefined {
     const { challenge } = this.snapshot
     if (this.clearance === undefined || challenge === undefined) return 'missing'
-    return challenge.clearanceFault(this.clearance, this.visitor, this.startedAt)
+    // Several rules may ask: the signature is checked once.
+    this.#clearanceFault ??=
+      challenge.clearanceFault(this.clearance, this.visitor, this.startedAt) ?? 'none'
+    return this.#clearanceFault === 'none' ? undefined : this.#clearanceFault
   }
 
   get isCleared(): boolean {

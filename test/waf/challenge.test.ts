@@ -72,6 +72,13 @@ describe('a challenged browser', () => {
       'text/html; charset=utf-8',
     ])
 
+    await expect(runPage(page.text, gateway.url, { cookieEnabled: false })).rejects.toThrow(
+      'needs cookies',
+    )
+    const stored = `${Date.now()} 3`
+    await expect(runPage(page.text, gateway.url, { stored })).rejects.toThrow('does not hold')
+    const forged = page.text.replace('data-ticket="q.', 'data-ticket="q.9')
+    await expect(runPage(forged, gateway.url)).rejects.toThrow('not accepted')
     const { reloads, field } = await runPage(page.text, gateway.url)
     expect(reloads).toBe(1)
     expect(field).toMatch(/^meridian-clearance=\S+; Path=\/; Max-Age=1800; HttpOnly; SameSite=Lax$/)
@@ -95,7 +102,7 @@ describe('a challenged browser', () => {
     expect(await count('issued', 'missing')).toBe(3)
     expect([await count('solved', 'none'), await count('passed', 'none')]).toEqual([2, 4])
     expect(await gateway.metric('meridian_waf_matches_total', { action: 'cleared' })).toBe(4)
-    const lines = await gateway.records(9)
+    const lines = await gateway.records(10)
     expect(lines.filter(({ cleared }) => cleared === true).map(({ blocked }) => blocked)).toEqual([
       false,
       false,
@@ -317,11 +324,15 @@ describe('worker processes', { timeout: 60_000 }, () => {
 })
 
 /** Runs the script of a page in a context that has what a browser has. */
-async function runPage(page: string, url: string): Promise<{ reloads: number; field: string }> {
+async function runPage(
+  page: string,
+  url: string,
+  browser: { cookieEnabled?: boolean; stored?: string } = {},
+): Promise<{ reloads: number; field: string }> {
   const script = /<script>([\s\S]*)<\/script>/.exec(page)?.[1] ?? ''
   const { ticket, difficulty } = posedBy(page)
   const element = { dataset: { ticket, difficulty: String(difficulty) }, textContent: '' }
-  const stored = new Map<string, string>()
+  let { stored } = browser
   let field = ''
   let reloads = 0
   await new Promise<void>((resolve, reject) => {
@@ -337,11 +348,13 @@ async function runPage(page: string, url: string): Promise<{ reloads: number; fi
           return element
         },
       },
-      navigator: { cookieEnabled: true },
+      navigator: { cookieEnabled: browser.cookieEnabled ?? true },
       location: { reload },
       sessionStorage: {
-        getItem: (name: string) => stored.get(name) ?? null,
-        setItem: (name: string, value: string) => stored.set(name, value),
+        getItem: () => stored ?? null,
+        setItem: (_: string, value: string) => {
+          stored = value
+        },
       },
       performance,
       setTimeout,
