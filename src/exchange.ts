@@ -248,6 +248,8 @@ export interface Verdict {
   /** A short, masked piece of what matched. */
   readonly match?: string
   readonly score?: number
+  /** A challenge that the client has solved before: not carried out. */
+  readonly isCleared?: true
 }
 
 /** Why a candidate region was, or was not, chosen. Bit set; see `steering/`. */

@@ -42,6 +42,7 @@ import { conclude, settle } from './steps/settle.ts'
 import { steer, unavailable } from './steps/steer.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
 import { AttemptsFailed } from './upstream/attempt.ts'
+import { takeClearance } from './waf/challenge/clearance-cookie.ts'
 
 export { Passage, type Peer } from './passage.ts'
 
@@ -125,6 +126,8 @@ export class Gateway {
     const scheme =
       (client.viaTrustedProxy ? forwardedScheme(vetted.headers) : undefined) ??
       (raw.secure ? 'https' : 'http')
+    const taken =
+      snapshot.challenge === undefined ? undefined : takeClearance(vetted.headers, scheme)
     return new Passage({
       id: this.#nextId(now),
       startedAt: now,
@@ -134,7 +137,7 @@ export class Gateway {
       authority: vetted.authority,
       host: vetted.host,
       target: vetted.target,
-      headers: vetted.headers,
+      headers: taken === undefined ? vetted.headers : taken.headers,
       client,
       body: openBody(owner, vetted),
       snapshot,
@@ -142,6 +145,7 @@ export class Gateway {
       monotonicStart,
       wantsWebSocket: vetted.wantsWebSocket && raw.version === '1.1' && raw.method === 'GET',
       answerLocally: vetted.answerLocally,
+      clearance: taken?.clearance,
     })
   }
 
@@ -177,6 +181,7 @@ export class Gateway {
       monotonicStart: this.#platform.clock.monotonic(),
       wantsWebSocket: false,
       answerLocally: false,
+      clearance: undefined,
     })
   }
 

@@ -22,6 +22,7 @@ import type { LimitResult } from './limits/result.ts'
 import type { CompiledRoute, Snapshot } from './snapshot.ts'
 import type { Arm } from './steering/rollouts.ts'
 import type { Place } from './upstream/attempt.ts'
+import type { TicketFault, Visitor } from './waf/challenge/challenge.ts'
 import type { WafPass } from './waf/pass.ts'
 
 const NO_PLACES: readonly Place[] = []
@@ -57,6 +58,8 @@ export interface PassageInit extends ExchangeInit {
   readonly monotonicStart: Millis
   readonly wantsWebSocket: boolean
   readonly answerLocally: boolean
+  /** What the client shows for having solved a challenge; it is no longer among the headers. */
+  readonly clearance: string | undefined
 }
 
 export class Passage extends Exchange {
@@ -66,6 +69,7 @@ export class Passage extends Exchange {
   readonly monotonicStart: Millis
   readonly wantsWebSocket: boolean
   readonly answerLocally: boolean
+  readonly clearance: string | undefined
   /** Compiled settings of `route`. */
   plan: CompiledRoute | undefined
   /** The WAF's view of it, from the inspection of its head to its end. */
@@ -84,6 +88,8 @@ export class Passage extends Exchange {
   isLimited = false
   /** The limits of phase origin have been asked: once for each exchange. */
   isOriginCharged = false
+  /** The answer is a page whose fields its script depends on: the route changes none of them. */
+  isOwnPage = false
   /** A fetch in the background, of no client. */
   isDetached = false
   /** Fields to add to whatever is answered: challenges, limits, cookies. */
@@ -91,6 +97,7 @@ export class Passage extends Exchange {
   /** Sends 102 and 103 on; set by runtimes that can. */
   interim: InterimSink | undefined
   #subject: Subject | undefined
+  #clearanceFault: TicketFault | 'missing' | 'none' | undefined
 
   constructor(init: PassageInit) {
     super(init)
@@ -99,6 +106,27 @@ export class Passage extends Exchange {
     this.monotonicStart = init.monotonicStart
     this.wantsWebSocket = init.wantsWebSocket
     this.answerLocally = init.answerLocally
+    this.clearance = init.clearance
+  }
+
+  /** To whom tickets of challenges are bound. */
+  get visitor(): Visitor {
+    const userAgent = this.headers.get('user-agent') ?? ''
+    return { host: this.host, ip: this.client.ip, userAgent }
+  }
+
+  /** Why the client's clearance does not hold; undefined when it does. */
+  get clearanceFault(): TicketFault | 'missing' | undefined {
+    const { challenge } = this.snapshot
+    if (this.clearance === undefined || challenge === undefined) return 'missing'
+    // Several rules may ask: the signature is checked once.
+    this.#clearanceFault ??=
+      challenge.clearanceFault(this.clearance, this.visitor, this.startedAt) ?? 'none'
+    return this.#clearanceFault === 'none' ? undefined : this.#clearanceFault
+  }
+
+  get isCleared(): boolean {
+    return this.clearanceFault === undefined
   }
 
   /** What expressions are about; made when the first one asks. */
@@ -126,6 +154,7 @@ export class Passage extends Exchange {
       monotonicStart: this.monotonicStart,
       wantsWebSocket: false,
       answerLocally: false,
+      clearance: undefined,
     })
     copy.isDetached = true
     copy.geo = this.geo

@@ -28,6 +28,7 @@ import type { Place, RetryPolicy, RouteTimeouts } from './upstream/attempt.ts'
 import type { Hold } from './upstream/hold.ts'
 import type { Mirror } from './upstream/mirror.ts'
 import type { Pool } from './upstream/pool.ts'
+import type { Challenge } from './waf/challenge/challenge.ts'
 import type { RouteWaf } from './waf/waf.ts'
 
 export interface CompiledRoute {
@@ -140,6 +141,8 @@ export interface Snapshot {
   /** Undefined when it is off. */
   readonly concurrency: CompiledConcurrency | undefined
   readonly rooms: readonly CompiledRoom[]
+  /** Undefined when no rule asks for challenges. */
+  readonly challenge: Challenge | undefined
   /** Undefined when the config has no `iam`. */
   readonly identity: Identity | undefined
   readonly debug: DebugGate

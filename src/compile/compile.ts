@@ -30,6 +30,7 @@ import type { Pool } from '../upstream/pool.ts'
 import { scoreSubject } from '../waf/detect/score-subject.ts'
 import { DETECTORS } from '../waf/detectors.ts'
 import { Waf } from '../waf/waf.ts'
+import { compileChallenge, type DrawnSecret } from './challenge.ts'
 import { Expressions } from './expressions.ts'
 import { compileHealth, compileProbes } from './health.ts'
 import { compileConcurrency, compilePenaltyBox, compileRooms } from './limits.ts'
@@ -45,6 +46,8 @@ export interface CompileOptions {
   readonly rehearsal?:
     | { readonly health: HealthBoard | undefined; readonly penaltyBox?: Penalties | undefined }
     | undefined
+  /** Signs challenges when the config names no secret; left out, each process draws its own. */
+  readonly drawnSecret?: DrawnSecret | undefined
   /** Text of a ruleset that comes with the gateway; undefined when there is none of that name. */
   readonly builtInRuleset?: ((name: string) => string | undefined) | undefined
   /** Checks one origin; without it there are no active checks. */
@@ -127,6 +130,7 @@ export async function compileSnapshot(
           previous: previous?.identity,
         })
   const waf = compileWaf(loaded, expressions, options, report)
+  const challenge = compileChallenge(loaded, waf, options, expressions.warnings, report)
   const rollouts = new Map<string, Rollout>()
   const context: RouteContext = {
     rollouts,
@@ -182,6 +186,7 @@ export async function compileSnapshot(
     penaltyBox: compilePenaltyBox(config.penaltyBox, trusted, options),
     concurrency: compileConcurrency(config, expressions, previous?.concurrency, report),
     rooms: compileRooms(loaded, expressions, options, report),
+    challenge,
     identity,
     debug: new DebugGate(
       config.telemetry.debugHeaders,

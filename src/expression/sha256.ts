@@ -34,6 +34,9 @@ function integerRoot(n: bigint, degree: 2 | 3): bigint {
   return low
 }
 
+/** For whoever writes the algorithm out for another place. */
+export { H0 as INITIAL_STATE, K as ROUND_CONSTANTS }
+
 const BLOCK = 64
 
 export function sha256(message: Uint8Array): Uint8Array {

@@ -110,6 +110,12 @@ export const PROBLEMS = {
     proxyStatus: 'http_request_denied',
     fault: 'client',
   },
+  'challenge-failed': {
+    status: 403,
+    title: 'The answer to the challenge was not accepted.',
+    proxyStatus: 'http_request_denied',
+    fault: 'client',
+  },
   unauthenticated: { status: 401, title: 'Valid credentials are required.', fault: 'client' },
   'bad-credentials-request': {
     status: 400,

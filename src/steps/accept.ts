@@ -3,12 +3,15 @@
  * shut out, and what needs no route.
  */
 import type { Reply, StepResult } from '../exchange.ts'
+import type { Services } from '../gateway.ts'
 import { loops } from '../http/hygiene.ts'
 import { isProblemCode, problem } from '../http/problem.ts'
 import type { Passage } from '../passage.ts'
+import { CHALLENGE_PATH } from '../waf/challenge/page.ts'
+import { answered } from './challenge.ts'
 import { shutOut } from './penalty.ts'
 
-export function accept(x: Passage): StepResult {
+export function accept(x: Passage, services: Services): StepResult {
   if (x.refusal !== undefined) {
     const code = isProblemCode(x.refusal) ? x.refusal : 'bad-request'
     x.outcome = code
@@ -19,6 +22,10 @@ export function accept(x: Passage): StepResult {
   if (loops(x.headers, x.snapshot.pseudonym)) {
     x.outcome = 'loop-detected'
     return problem('loop-detected', x.id)
+  }
+  const { challenge } = x.snapshot
+  if (challenge !== undefined && x.target.path === CHALLENGE_PATH) {
+    return answered(x, challenge, services)
   }
   return x.answerLocally ? allowed(x) : published(x)
 }

@@ -14,7 +14,7 @@ const NO_RESULTS: readonly LimitResult[] = []
 
 /** As `settle`, after the WAF has seen what an origin or the cache answered. */
 export function conclude(x: Passage, answer: Reply, services: Services): Reply | Promise<Reply> {
-  const reply = inspectResponse(x, answer)
+  const reply = inspectResponse(x, answer, services)
   if (!(reply instanceof Promise)) return settle(x, reply, services)
   return reply.then((seen) => settle(x, seen, services))
 }
@@ -24,7 +24,7 @@ export function settle(x: Passage, reply: Reply, services: Services): Reply {
   const { snapshot, plan } = x
   if (plan !== undefined) settleLimits(x, plan, reply)
   if (snapshot.penaltyBox !== undefined) penalize(x, reply.status, services)
-  plan?.responseFields?.(x, headers)
+  if (!x.isOwnPage) plan?.responseFields?.(x, headers)
   if (x.replyFields !== undefined) headers.push(...x.replyFields)
   headers.push('via', snapshot.via, 'x-request-id', x.id)
   if (snapshot.debug.allows(x)) headers.push(...debugHeaders(x))

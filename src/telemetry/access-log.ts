@@ -94,6 +94,7 @@ export function jsonLine(record: RequestRecord, weight = 1): string {
   }
   if (record.verdicts.length > 0) {
     line += `,"rules":[${ruleIds(record.verdicts)}]${ruleTargets(record.verdicts)},"blocked":${record.wasBlocked}`
+    if (record.wasCleared) line += ',"cleared":true'
   }
   if (record.principal !== '') {
     line += `,"principal":"${record.principal}","subject":${quoted(record.subject)}`

@@ -126,9 +126,15 @@ export const CATALOGUE = {
   ),
   wafMatches: counter(
     'meridian_waf_matches_total',
-    'Rule matches, by the action carried out (`simulated` when it was not).',
+    'Rule matches, by the action carried out (`simulated` when it was not, `cleared` when the client had solved the challenge).',
     'rule',
     'action',
+  ),
+  challenges: counter(
+    'meridian_waf_challenges_total',
+    'Challenges: `issued` as a page, `refused` to who takes no page, `solved`, `failed`, and requests that `passed` by a clearance. The reason is what was wrong with the clearance or the answer.',
+    'outcome',
+    'reason',
   ),
   limitDecisions: counter(
     'meridian_limit_decisions_total',

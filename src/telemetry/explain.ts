@@ -75,6 +75,7 @@ const ANSWERED_BY = {
   blocked: 'inspect',
   'denied-address': 'guard',
   challenge: 'inspect',
+  'challenge-failed': 'accept',
   unauthenticated: 'identify',
   'bad-credentials-request': 'identify',
   forbidden: 'identify',
@@ -124,6 +125,7 @@ function verdictDetail(verdict: Verdict, mask: Mask): Json {
   if (verdict.target !== undefined) detail.target = verdict.target
   if (verdict.match !== undefined) detail.match = mask.match(verdict.target, verdict.match)
   if (verdict.score !== undefined) detail.score = verdict.score
+  if (verdict.isCleared === true) detail.isCleared = true
   return detail
 }
 
@@ -134,7 +136,7 @@ function acceptText(x: Exchange): StepText {
     viaTrustedProxy: x.client.viaTrustedProxy,
     tls: x.client.tls?.version ?? null,
   }
-  if (x.outcome === 'penalized') return [whyOf(x), detail]
+  if (x.outcome === 'penalized' || x.outcome === 'challenge-failed') return [whyOf(x), detail]
   return x.refusal === undefined
     ? ['The request is well formed.', detail]
     : [`The front refused it: ${titleOf(x.refusal)}`, { ...detail, problem: x.refusal }]
@@ -160,6 +162,16 @@ function inspectText(x: Exchange, mask: Mask): StepText {
   const acting = x.verdicts.find((one) => one.enforced && one.action === 'block')
   if (acting !== undefined) {
     return [`Rule ${acting.rule} blocked it: ${acting.description}`, { verdicts }]
+  }
+  const asking = x.verdicts.find((one) => one.enforced && one.action === 'challenge')
+  if (asking !== undefined) {
+    const why = `Rule ${asking.rule} asks for a challenge: ${asking.description}. ${x.why ?? ''}`
+    return [why.trimEnd(), { verdicts }]
+  }
+  const cleared = x.verdicts.find((one) => one.isCleared)
+  if (cleared !== undefined) {
+    const why = `Rule ${cleared.rule} asks for a challenge, which the client has solved before.`
+    return [why, { verdicts }]
   }
   return verdicts.length === 0
     ? ['No rule matched.', {}]

@@ -76,6 +76,7 @@ export class GatewayMetrics {
   readonly rolloutRequests
   readonly rolloutPercent
   readonly #wafMatches
+  readonly challenges
   /** Reused for each look-up; `slot` does not keep them. */
   readonly #labels5: [string, string, string, string, string] = ['', '', '', '', '']
   readonly #labels3: [string, string, string] = ['', '', '']
@@ -135,6 +136,7 @@ export class GatewayMetrics {
     this.rolloutRequests = registry.scalar(CATALOGUE.rolloutRequests)
     this.rolloutPercent = registry.scalar(CATALOGUE.rolloutPercent)
     this.#wafMatches = registry.scalar(CATALOGUE.wafMatches)
+    this.challenges = registry.scalar(CATALOGUE.challenges)
     this.limitDecisions = registry.scalar(CATALOGUE.limitDecisions)
     this.limitKeys = registry.scalar(CATALOGUE.limitKeys)
     this.limitDisplaced = registry.scalar(CATALOGUE.limitDisplaced)
@@ -245,6 +247,7 @@ export class GatewayMetrics {
     }
     if (record.attempts.length > 0) this.#observeAttempts(record.attempts)
     if (record.verdicts.length > 0) this.#observeVerdicts(record.verdicts)
+    if (record.wasCleared) this.challenges.add(['passed', NONE])
   }
 
   #observeAttempts(attempts: readonly Attempt[]): void {
@@ -270,6 +273,10 @@ export class GatewayMetrics {
     const two = this.#labels2
     for (let i = 0; i < verdicts.length; i++) {
       const verdict = verdicts[i] as Verdict
+      if (verdict.isCleared === true) {
+        this.#wafMatches.add([verdict.rule, 'cleared'])
+        continue
+      }
       const acts = verdict.action === 'block' || verdict.action === 'challenge'
       two[0] = verdict.rule
       two[1] = acts && !verdict.enforced ? 'simulated' : verdict.action

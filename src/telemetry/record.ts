@@ -55,6 +55,8 @@ export interface RequestRecord {
   verdicts: readonly Verdict[]
   /** Whether a rule's action was carried out. */
   wasBlocked: boolean
+  /** Whether a rule would have asked for a challenge that the client has solved. */
+  wasCleared: boolean
   principal: string
   /** Hashed or masked subject. */
   subject: string
@@ -94,6 +96,7 @@ export function emptyRecord(): RequestRecord {
     cacheReason: '',
     verdicts: [],
     wasBlocked: false,
+    wasCleared: false,
     principal: '',
     subject: '',
     bytesIn: 0,
@@ -113,6 +116,13 @@ function hasBlock(verdicts: readonly Verdict[]): boolean {
     const verdict = verdicts[i] as Verdict
     if (verdict.enforced && (verdict.action === 'block' || verdict.action === 'challenge'))
       return true
+  }
+  return false
+}
+
+function hasCleared(verdicts: readonly Verdict[]): boolean {
+  for (let i = 0; i < verdicts.length; i++) {
+    if ((verdicts[i] as Verdict).isCleared === true) return true
   }
   return false
 }
@@ -149,6 +159,7 @@ export function writeRecord(
   out.cacheReason = x.cacheStatus === undefined ? '' : x.cacheStatus.reason
   out.verdicts = x.verdicts
   out.wasBlocked = x.verdicts.length > 0 && hasBlock(x.verdicts)
+  out.wasCleared = x.verdicts.length > 0 && hasCleared(x.verdicts)
   out.principal = x.principal === undefined ? '' : x.principal.kind
   out.subject = x.principal === undefined ? '' : mask.subject(x.principal.subject)
   out.bytesIn = settlement.bytesIn

@@ -32,6 +32,7 @@ const SECURITY_OUTCOMES: ReadonlySet<string> = new Set([
   'blocked',
   'denied-address',
   'challenge',
+  'challenge-failed',
   'unauthenticated',
   'bad-credentials-request',
   'forbidden',
@@ -179,6 +180,7 @@ export class Telemetry {
 }
 
 function isWorthShowing(verdict: Verdict): boolean {
+  if (verdict.isCleared === true) return false
   return verdict.action === 'block' || verdict.action === 'challenge' || verdict.action === 'log'
 }
 

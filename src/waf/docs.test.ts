@@ -22,8 +22,19 @@ describe('docs/waf.md', () => {
     ])
   })
 
+  it('shows the defaults of challenges', () => {
+    const shown = blocks.find(({ body }) => body.includes('"difficulty"'))?.body ?? ''
+    const { waf } = JSON.parse(shown.replace(/ \/\/.*$/gm, ''))
+    const { secret } = waf.challenge
+    const routes = [{ respond: { body: '' } }]
+    const challengeOf = (config: object) => parseConfig(JSON.stringify(config)).waf.challenge
+    expect(challengeOf({ waf, routes })).toEqual({ ...challengeOf({ routes }), secret })
+  })
+
   it('shows rules that hold', () => {
-    const [native, seclang] = blocks.slice(1).map(({ body }) => JSON.parse(body))
+    const [native, seclang] = blocks
+      .filter(({ kind }) => kind === 'json')
+      .map(({ body }) => JSON.parse(body))
     native.rules[0].expression = native.rules[0].expression.replace('$office', '{198.51.100.0/24}')
     const { problems } = wafOf({
       files: { 'native.json': native, 'crs.json': { ruleset: 'crs', rules: [seclang] } },

@@ -27,6 +27,11 @@ export interface WafBlock {
   readonly location?: string | undefined
 }
 
+/** Whether the client has solved a challenge; asked only when a rule that challenges has matched. */
+export interface Clearance {
+  readonly isCleared: boolean
+}
+
 const NO_VERDICTS: readonly Verdict[] = Object.freeze([])
 /** A request that sets off everything must not fill the log. */
 const MAX_VERDICTS = 64
@@ -39,6 +44,7 @@ export class WafPass {
   readonly #isSimulated: boolean
   readonly #exclusions: readonly number[] | undefined
   readonly #excepted: ReadonlySet<CompiledNativeRule> | undefined
+  readonly #clearance: Clearance | undefined
   #verdicts: Verdict[] | undefined
   #transaction: Transaction | undefined
   #reported = 0
@@ -58,12 +64,14 @@ export class WafPass {
     isSimulated: boolean,
     exclusions: readonly number[] | undefined,
     excepted: ReadonlySet<CompiledNativeRule> | undefined,
+    clearance: Clearance | undefined,
   ) {
     this.#route = route
     this.#subject = subject
     this.#isSimulated = isSimulated
     this.#exclusions = exclusions
     this.#excepted = excepted
+    this.#clearance = clearance
   }
 
   /** What was found so far, in order. */
@@ -288,7 +296,9 @@ export class WafPass {
   #asks(rule: CompiledNativeRule): boolean {
     if (this.#excepted?.has(rule) || this.#isSkipped(rule)) return false
     if (!rule.test(this.#subject)) return false
-    const isEnforced = !this.#isSimulated && !rule.isSimulated && rule.action !== 'log'
+    const isMeant = !this.#isSimulated && !rule.isSimulated && rule.action !== 'log'
+    const isCleared = isMeant && rule.action === 'challenge' && this.#clearance?.isCleared === true
+    const isEnforced = isMeant && !isCleared
     this.#add({
       rule: rule.id,
       ruleset: rule.ruleset,
@@ -298,6 +308,7 @@ export class WafPass {
       description: rule.description,
       ...this.#matchOf(rule),
       ...(rule.action === 'score' ? { score: rule.score } : {}),
+      ...(isCleared ? { isCleared } : {}),
     })
     if (!isEnforced) return false
     switch (rule.action) {

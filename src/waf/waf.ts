@@ -15,7 +15,7 @@ import type { BodyLimits } from './body/limits.ts'
 import { Engine, type Exclusion } from './engine/engine.ts'
 import type { Detectors } from './engine/operators.ts'
 import { type SeclangRuleset, SeclangRulesetSchema } from './engine/rule-schema.ts'
-import { WafPass } from './pass.ts'
+import { type Clearance, WafPass } from './pass.ts'
 import { fromCloudflare, isCloudflareRuleset } from './rules/cloudflare.ts'
 import {
   type CompiledNativeRule,
@@ -123,6 +123,11 @@ export class Waf {
     )
   }
 
+  /** Whether a rule asks for challenges. */
+  get challenges(): boolean {
+    return this.native.some((rule) => rule.action === 'challenge')
+  }
+
   /** The WAF as a route has it; undefined when the route, or everything, is not inspected. */
   route(index: number): RouteWaf | undefined {
     const route = this.#routes[index]
@@ -160,7 +165,7 @@ export class RouteWaf {
   }
 
   /** Starts a request's inspection; call its steps in order, and `finish` at the end. */
-  begin(subject: Subject): WafPass {
+  begin(subject: Subject, clearance?: Clearance): WafPass {
     let exclusions: number[] | undefined
     let excepted: Set<CompiledNativeRule> | undefined
     for (const exception of this.#exceptions) {
@@ -173,7 +178,8 @@ export class RouteWaf {
       excepted ??= new Set()
       for (const rule of exception.native) excepted.add(rule)
     }
-    return new WafPass(this, subject, this.#isSimulated(subject), exclusions, excepted)
+    const isSimulated = this.#isSimulated(subject)
+    return new WafPass(this, subject, isSimulated, exclusions, excepted, clearance)
   }
 
   #isSimulated(subject: Subject): boolean {

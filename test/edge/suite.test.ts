@@ -43,4 +43,5 @@ const makeHarness: MakeHarness = async (config) => {
   }
 }
 
+process.env.CHALLENGE_SECRET = 'a secret of at least thirty-two bytes'
 describe('the gateway on Node', () => gatewaySuite(makeHarness))

@@ -5,6 +5,7 @@
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { MeridianConfigInput } from '../../src/config/schema.ts'
+import { pairOf, posedBy, solved } from '../harness/solve.ts'
 import { differences, expected } from './differences.ts'
 import { type Ask, type Harness, type MakeHarness, origins, suiteConfig } from './harness.ts'
 
@@ -145,6 +146,52 @@ export function gatewaySuite(makeHarness: MakeHarness): void {
       expect(response.status).toBe(200)
       if ('body' in ask) expect(await response.text()).toBe(ask.body)
       else await response.arrayBuffer()
+    })
+  })
+
+  describe('challenge', () => {
+    it('asks a browser once, and lets it pass with its clearance, but not what is blocked', async () => {
+      const { fetch } = await start({
+        waf: {
+          rulesets: [
+            {
+              name: 'managed',
+              overrides: [{ ids: ['cross-site-scripting', 'attack-score'], action: 'challenge' }],
+            },
+          ],
+          challenge: { secret: { env: 'CHALLENGE_SECRET' }, difficulty: 8 },
+        },
+      })
+      const path = '/find?q=%3Cscript%3Ealert(1)%3C/script%3E'
+      const browser = { accept: 'text/html,*/*;q=0.8', 'user-agent': 'Browser/1' }
+      const program = await fetch(path, { headers: { 'user-agent': 'Browser/1' } })
+      expect([program.status, await program.json()]).toMatchObject([
+        403,
+        { type: 'urn:meridian:problem:challenge' },
+      ])
+      const page = await fetch(path, { headers: browser })
+      expect([page.status, page.headers.get('content-type')]).toEqual([
+        403,
+        'text/html; charset=utf-8',
+      ])
+      const body = await solved(posedBy(await page.text()))
+      const post = (headers: Record<string, string>) =>
+        fetch('/.meridian/challenge', { method: 'POST', headers, body })
+      expect(await statusOf(await post({ ...browser, 'user-agent': 'Other/1' }))).toBe(403)
+      const done = await post(browser)
+      expect(await statusOf(done)).toBe(204)
+      const cookie = pairOf(done.headers.get('set-cookie'))
+      expect(cookie).toMatch(/^meridian-clearance=/)
+      expect(await origins.hits('/find')).toBe(0)
+      const having = (more: Record<string, string>) => ({ headers: { ...browser, ...more } })
+      expect(await statusOf(await fetch(path, having({ cookie })))).toBe(200)
+      expect(await statusOf(await fetch(path, having({ cookie, 'user-agent': 'Other/1' })))).toBe(
+        403,
+      )
+      const sql = "/item?id=7'%20union%20select%20password%20from%20users--"
+      expect(await statusOf(await fetch(sql, having({ cookie })))).toBe(403)
+      expect([await origins.hits('/find'), await origins.hits('/item')]).toEqual([1, 0])
+      expect(await origins.hits('/.meridian/challenge')).toBe(0)
     })
   })
 

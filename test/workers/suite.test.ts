@@ -8,6 +8,7 @@ import { gatewaySuite } from '../suite/gateway-suite.ts'
 import type { MakeHarness } from '../suite/harness.ts'
 
 const QUIET = { info: () => {}, warn: () => {}, error: () => {} }
+const CHALLENGE_SECRET = 'a secret of at least thirty-two bytes'
 const TOKEN = 'a-token-of-the-tests'
 
 const makeHarness: MakeHarness = async (config) => {
@@ -17,7 +18,7 @@ const makeHarness: MakeHarness = async (config) => {
   )
   // The suite is about one gateway; bindings have tests of their own.
   const { COUNTERS } = env
-  const bindings = { COUNTERS, EDGE_TOKEN: TOKEN }
+  const bindings = { COUNTERS, EDGE_TOKEN: TOKEN, CHALLENGE_SECRET }
   const contexts: ReturnType<typeof createExecutionContext>[] = []
   const send = (request: Request): Promise<Response> => {
     const context = createExecutionContext()

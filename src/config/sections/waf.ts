@@ -2,11 +2,13 @@
 import * as v from 'valibot'
 import { filePath } from '../paths.ts'
 import {
+  duration,
   expression,
   identifier,
   nonNegativeInteger,
   percent,
   positiveInteger,
+  secret,
   size,
 } from '../values.ts'
 
@@ -164,6 +166,31 @@ const Responses = v.strictObject({
   ),
 })
 
+const Challenge = v.strictObject({
+  secret: v.pipe(
+    v.optional(v.union([secret, v.pipe(v.array(secret), v.minLength(1), v.maxLength(2))])),
+    v.description(
+      'Signs challenges and clearances, at least 32 bytes; of two the first signs and both are accepted. Left out: drawn at random when the gateway starts, which holds for one machine; a Worker needs one.',
+    ),
+  ),
+  difficulty: v.pipe(
+    v.optional(v.pipe(v.number(), v.integer(), v.minValue(8), v.maxValue(22)), 16),
+    v.description(
+      'Zero bits that the hash of an answer begins with, 8 to 22. Each more doubles the work; 16 are about 65,000 hashes.',
+    ),
+  ),
+  ttl: v.pipe(
+    v.optional(
+      v.pipe(
+        duration,
+        v.check((ms) => ms >= 60_000 && ms <= 86_400_000, 'a clearance holds between 1m and 1d'),
+      ),
+      '30m',
+    ),
+    v.description('How long a solved challenge is remembered, 1m to 1d.'),
+  ),
+})
+
 const level = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(4))
 
 const Crs = v.strictObject({
@@ -228,6 +255,12 @@ export const WafSection = v.strictObject({
   ),
   bodies: v.pipe(v.optional(Bodies, {}), v.description('Request bodies.')),
   responses: v.pipe(v.optional(Responses, {}), v.description('The response phase.')),
+  challenge: v.pipe(
+    v.optional(Challenge, {}),
+    v.description(
+      'What rules with action "challenge" ask of a browser: a proof of work, remembered in a cookie.',
+    ),
+  ),
   crs: v.pipe(v.optional(Crs, {}), v.description('Settings of an imported OWASP Core Rule Set.')),
   exceptions: v.pipe(
     v.optional(v.array(Exception), []),

@@ -7,6 +7,7 @@ import type { StatusReport } from '../../admin/view.ts'
 import { type AdminView, ExplainError, type ExplainQuery } from '../../admin/view.ts'
 import type { PurgeNote } from '../../cache/response-cache.ts'
 import { ConfigError } from '../../config/errors.ts'
+import { decodeHex, encodeHex } from '../../iam/encoding.ts'
 import type { EventKind, GatewayEvent } from '../../telemetry/events.ts'
 import type { Explanation } from '../../telemetry/explain.ts'
 import { exposition, mergeSnapshots } from '../../telemetry/exposition.ts'
@@ -62,7 +63,7 @@ export async function runWorker(file: ConfigFile, bundle: ConfigBundle): Promise
   const send = (message: FromWorker) => process.send?.(message)
   let instance: Instance
   try {
-    instance = await Instance.start(bundle, { worker: workerNumber() })
+    instance = await Instance.start(bundle, { worker: workerNumber(), drawnSecret: takeSecret() })
   } catch (error) {
     // The primary says it; this process has nothing to add.
     const failed = error instanceof Error ? error.message : String(error)
@@ -96,6 +97,13 @@ export async function runWorker(file: ConfigFile, bundle: ConfigBundle): Promise
     process.on(signal, () => {})
   send({ ready: [...instance.ports] })
   return { addresses: addressesOf(bundle.config.listen.addresses, instance.ports), close }
+}
+
+/** What the primary drew for all of its workers. Taken out of the environment: children would inherit it. */
+function takeSecret(): Uint8Array | undefined {
+  const text = process.env.MERIDIAN_DRAWN_SECRET
+  delete process.env.MERIDIAN_DRAWN_SECRET
+  return text === undefined ? undefined : decodeHex(text)
 }
 
 /** What unsafe requests have invalidated here is told to the others, once for each turn of the loop. */
@@ -133,6 +141,8 @@ async function answer(instance: Instance, question: Question): Promise<unknown> 
 class Workers {
   readonly #pending = new Map<number, (answer: unknown) => void>()
   readonly #count: number
+  /** The same for workers that are started later. */
+  readonly #drawnSecret = encodeHex(nodeRandom.bytes(32))
   readonly #ready = new Set<Worker>()
   /** Purges that a worker has missed, by its number, while there was none. */
   readonly #missed = new Map<number, CacheQuestion[]>()
@@ -167,6 +177,7 @@ class Workers {
       const worker = cluster.fork({
         MERIDIAN_WORKER: String(number),
         MERIDIAN_WORKERS: String(this.#count),
+        MERIDIAN_DRAWN_SECRET: this.#drawnSecret,
       })
       const startedAt = performance.now()
       let isReady = false

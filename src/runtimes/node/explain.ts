@@ -4,6 +4,7 @@
  */
 
 import type { ExplainQuery } from '../../admin/view.ts'
+import { drawnSecretOf } from '../../compile/challenge.ts'
 import { compileSnapshot } from '../../compile/compile.ts'
 import { Gateway } from '../../gateway.ts'
 import { GeoSlots } from '../../geo/place.ts'
@@ -95,6 +96,7 @@ async function run(
     platform,
     slots,
     builtInRuleset,
+    drawnSecret: drawnSecretOf(live?.snapshot),
     rehearsal: { health: live?.snapshot.health, penaltyBox: live?.snapshot.penaltyBox },
   })
   const gateway = new Gateway({ platform, telemetry, cache: undefined }, snapshot)

@@ -36,6 +36,8 @@ export interface InstanceOptions {
   readonly log?: Logger
   /** Number of this worker process, from 0; undefined where there is one process. */
   readonly worker?: number | undefined
+  /** What all workers sign with when the config names no secret. */
+  readonly drawnSecret?: Uint8Array | undefined
 }
 
 export class Instance {
@@ -142,6 +144,10 @@ export class Instance {
         platform,
         slots,
         previous,
+        drawnSecret:
+          options.drawnSecret === undefined
+            ? undefined
+            : { bytes: options.drawnSecret, isAnnounced: options.worker === 0 },
         builtInRuleset,
         probe: nodeProber(upstream),
         onHealthEvent: (event) => noteHealth(telemetry, log, event),

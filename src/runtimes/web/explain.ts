@@ -3,6 +3,7 @@
  * decides as it would, nothing that a running gateway counts is touched.
  */
 import type { ExplainQuery } from '../../admin/view.ts'
+import { drawnSecretOf } from '../../compile/challenge.ts'
 import { compileSnapshot } from '../../compile/compile.ts'
 import { Gateway } from '../../gateway.ts'
 import type { PlatformPlace } from '../../geo/locate.ts'
@@ -49,6 +50,7 @@ export async function explainRequest(
   )
   const snapshot = await compileSnapshot(loaded, {
     ...compileOptions({ ...options, onHealthEvent: undefined }, platform, slots, telemetry),
+    drawnSecret: drawnSecretOf(web.snapshot),
     rehearsal: { health: web.snapshot.health, penaltyBox: web.snapshot.penaltyBox },
   })
   const gateway = new Gateway({ platform, telemetry, cache: undefined }, snapshot)

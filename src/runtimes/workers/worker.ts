@@ -7,6 +7,7 @@ import { problem } from '../../http/problem.ts'
 import type { Logger } from '../../ports.ts'
 import { secretEquals } from '../../telemetry/constant-time.ts'
 import { exposition } from '../../telemetry/exposition.ts'
+import { CHALLENGE_PATH } from '../../waf/challenge/page.ts'
 import { explainRequest } from '../web/explain.ts'
 import { toResponse } from '../web/respond.ts'
 import { VERSION } from '../web/version.ts'
@@ -63,7 +64,7 @@ export function createWorker(bundle: EdgeBundle, options: WorkerOptions = {}): E
       }
       const { url } = request
       const pathAt = url.indexOf('/', 8)
-      if (env.EDGE_TOKEN !== undefined && url.startsWith(CONTROL, pathAt)) {
+      if (env.EDGE_TOKEN !== undefined && isControl(url, pathAt)) {
         return control.fetch(request, { env, edge })
       }
       return edge.fetch(request, context)
@@ -75,6 +76,13 @@ export function createWorker(bundle: EdgeBundle, options: WorkerOptions = {}): E
       await within(context, () => edge.health?.ensure(edge.web.snapshot))
     },
   }
+}
+
+/** Answers to challenges are for every client. */
+function isControl(url: string, pathAt: number): boolean {
+  if (!url.startsWith(CONTROL, pathAt)) return false
+  const query = url.indexOf('?', pathAt)
+  return url.slice(pathAt, query < 0 ? undefined : query) !== CHALLENGE_PATH
 }
 
 interface Control {

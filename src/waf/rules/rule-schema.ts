@@ -56,7 +56,7 @@ const Rule = v.strictObject({
   action: v.pipe(
     v.picklist(RULE_ACTIONS),
     v.description(
-      'block and challenge end the request; allow ends the inspection; skip leaves rules out; score adds to the anomaly score; log only reports.',
+      'block ends the request; challenge does, unless the client has solved one; allow ends the inspection; skip leaves rules out; score adds to the anomaly score; log only reports.',
     ),
   ),
   status: v.pipe(
