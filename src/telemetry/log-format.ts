@@ -57,6 +57,7 @@ const FIELDS = {
   rules: rulesOf,
   rule_targets: targetsOf,
   blocked: (r) => (r.verdicts.length === 0 ? '' : String(r.wasBlocked)),
+  cleared: (r) => (r.wasCleared ? 'true' : ''),
   principal: (r) => text(r.principal),
   subject: (r) => text(r.subject),
   tls: (r) => text(r.tls),

@@ -29,6 +29,7 @@ const ACCESS_FIELDS = [
   'rules',
   'rule_targets',
   'blocked',
+  'cleared',
   'principal',
   'subject',
   'tls',
