@@ -75,6 +75,7 @@ export class GatewayMetrics {
   readonly mirrored
   readonly rolloutRequests
   readonly rolloutPercent
+  readonly rolloutCommands
   readonly #wafMatches
   /** Reused for each look-up; `slot` does not keep them. */
   readonly #labels5: [string, string, string, string, string] = ['', '', '', '', '']
@@ -134,6 +135,7 @@ export class GatewayMetrics {
     this.mirrored = registry.scalar(CATALOGUE.mirrored)
     this.rolloutRequests = registry.scalar(CATALOGUE.rolloutRequests)
     this.rolloutPercent = registry.scalar(CATALOGUE.rolloutPercent)
+    this.rolloutCommands = registry.scalar(CATALOGUE.rolloutCommands)
     this.#wafMatches = registry.scalar(CATALOGUE.wafMatches)
     this.limitDecisions = registry.scalar(CATALOGUE.limitDecisions)
     this.limitKeys = registry.scalar(CATALOGUE.limitKeys)
