@@ -60,6 +60,7 @@ function world(access: Partial<AdminAccess> = {}, view: Partial<AdminView> = {})
           counters: {},
         }),
       },
+      rollouts: { status: async () => [], command: async () => 1 },
       onRefused: (reason, peer) => refused.push(`${peer}: ${reason}`),
       ...view,
     },

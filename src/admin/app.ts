@@ -8,10 +8,12 @@ import * as v from 'valibot'
 import type { EventKind } from '../telemetry/events.ts'
 import { EXPOSITION_CONTENT_TYPE } from '../telemetry/exposition.ts'
 import type { Mask } from '../telemetry/mask.ts'
+import { firstIssue } from './body.ts'
 import { CACHE_PATHS, cacheRoutes } from './cache.ts'
 import { type AdminAccess, guard } from './guard.ts'
 import { adminProblem } from './problem.ts'
 import { redacted } from './redact.ts'
+import { ROLLOUT_PATHS, rolloutRoutes } from './rollouts.ts'
 import { type AdminView, ExplainError, type ExplainQuery } from './view.ts'
 
 const MAX_BODY_BYTES = 64 * 1024
@@ -51,14 +53,9 @@ export const ADMIN_PATHS = {
   '/events': 'Recent events: ?since=SEQUENCE&limit=N&kind=KIND.',
   '/explain':
     'What each step decides about a request: ?url=…&method=…&ip=…&header=name:value, or POST.',
+  ...ROLLOUT_PATHS,
   ...CACHE_PATHS,
 } as const
-
-function firstIssue(issues: readonly [v.BaseIssue<unknown>, ...v.BaseIssue<unknown>[]]): string {
-  const [issue] = issues
-  const path = issue.path?.map((part) => String(part.key)).join('.') ?? ''
-  return path === '' ? issue.message : `${path}: ${issue.message}`
-}
 
 async function answerExplanation(c: Context, view: AdminView, input: unknown): Promise<Response> {
   const parsed = v.safeParse(ExplainRequest, input)
@@ -73,7 +70,7 @@ async function answerExplanation(c: Context, view: AdminView, input: unknown): P
 }
 
 function allowed(path: string): string {
-  if (path === '/explain') return 'GET, HEAD, POST'
+  if (path === '/explain' || path === '/rollouts') return 'GET, HEAD, POST'
   return path === '/cache/purge' || path === '/cache/warm' ? 'POST' : 'GET, HEAD'
 }
 
@@ -142,10 +139,9 @@ export function createAdminApp(view: AdminView, access: AdminAccess, mask: () =>
     return answerExplanation(c, view, input)
   })
 
-  cacheRoutes(app, view.cache, {
-    monotonic: access.monotonic,
-    peer: (c) => access.peer?.(c.env) ?? 'unknown',
-  })
+  const peer = (c: Context) => access.peer?.(c.env) ?? 'unknown'
+  rolloutRoutes(app, view.rollouts, { peer })
+  cacheRoutes(app, view.cache, { monotonic: access.monotonic, peer })
 
   for (const path of ['/', ...Object.keys(ADMIN_PATHS)]) {
     app.all(path, (c) =>

@@ -3,6 +3,7 @@ import type { Context, Hono } from 'hono'
 import * as v from 'valibot'
 import { canBePurged, type PurgeRequest } from '../cache/purge/purge-request.ts'
 import type { Millis } from '../exchange.ts'
+import { firstIssue, jsonBody } from './body.ts'
 import type { CacheView } from './cache-view.ts'
 import { adminProblem } from './problem.ts'
 
@@ -158,19 +159,4 @@ export function cacheRoutes(
 
 function ratio(part: number, whole: number): number | null {
   return whole === 0 ? null : Math.round((part / whole) * 10_000) / 10_000
-}
-
-/** What is no JSON is told apart from no schema's: both are refused. */
-async function jsonBody(c: Context): Promise<unknown> {
-  try {
-    return await c.req.json()
-  } catch {
-    return undefined
-  }
-}
-
-function firstIssue(issues: readonly [v.BaseIssue<unknown>, ...v.BaseIssue<unknown>[]]): string {
-  const [issue] = issues
-  const path = issue.path?.map((part) => String(part.key)).join('.') ?? ''
-  return path === '' ? issue.message : `${path}: ${issue.message}`
 }

@@ -3,6 +3,7 @@ import type { Millis } from '../exchange.ts'
 import type { EventKind, GatewayEvent } from '../telemetry/events.ts'
 import type { Explanation } from '../telemetry/explain.ts'
 import type { CacheView } from './cache-view.ts'
+import type { RolloutView } from './rollout-view.ts'
 
 export interface OriginStatus {
   readonly id: string
@@ -74,6 +75,8 @@ export interface AdminView {
   ): readonly GatewayEvent[] | Promise<readonly GatewayEvent[]>
   /** Undefined where nothing is stored. */
   readonly cache?: CacheView | undefined
+  /** Undefined where none can be moved. */
+  readonly rollouts?: RolloutView | undefined
   /** A refused call of the control port, for the event log. `peer` is as the runtime names it. */
   onRefused?(reason: string, peer: string, path: string): void
   /** Something in the view threw; the caller was told no more than that. */

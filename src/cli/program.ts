@@ -167,6 +167,31 @@ function buildProgram(terminal: Terminal, done: (code: ExitCode) => void): Comma
     done(await cacheGet(url, options, terminal))
   })
 
+  const rollout = verb('rollout', 'rollouts by hand: status, advance, rollback, freeze, resume', [
+    'rollout status',
+    'rollout advance shop',
+    'rollout rollback shop',
+  ])
+  controlled(
+    rollout.command('status [id]').description('where the rollouts are, and both arms'),
+  ).action(async (id, options) => {
+    const { rolloutStatus } = await import('./rollout.ts')
+    done(await rolloutStatus(id, options, terminal))
+  })
+  for (const [command, description] of [
+    ['advance', 'to the next step; to the first one after a rollback'],
+    ['rollback', 'everybody back to the old pool, at once'],
+    ['freeze', 'stay at this step: neither forward nor back by itself'],
+    ['resume', 'go on after a freeze; the step begins anew'],
+  ] as const) {
+    controlled(rollout.command(`${command} <id>`).description(description)).action(
+      async (id, options) => {
+        const { rolloutOrder } = await import('./rollout.ts')
+        done(await rolloutOrder(id, command, options, terminal))
+      },
+    )
+  }
+
   const key = verb('key', 'make API keys, and what the config holds of them', [
     'key create partner1',
     'key create partner1 --pepper KEY_PEPPER',

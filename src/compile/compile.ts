@@ -42,9 +42,14 @@ export interface CompileOptions {
   readonly platform: Platform
   /** Geo slots, shared with the database's source. */
   readonly slots: GeoSlots
-  /** For explanations: no background work, and the health of a running gateway if there is one. */
+  /** For explanations: no background work, and the state of a running gateway if there is one. */
   readonly rehearsal?:
-    | { readonly health: HealthBoard | undefined; readonly penaltyBox?: Penalties | undefined }
+    | {
+        readonly health: HealthBoard | undefined
+        readonly penaltyBox?: Penalties | undefined
+        /** Where they are is copied; the running ones are left alone. */
+        readonly rollouts?: Rollouts | undefined
+      }
     | undefined
   /** Signs challenges when the config names no secret; left out, each process draws its own. */
   readonly drawnSecret?: DrawnSecret | undefined
@@ -134,7 +139,7 @@ export async function compileSnapshot(
   const rollouts = new Map<string, Rollout>()
   const context: RouteContext = {
     rollouts,
-    previousRollouts: previous?.rollouts,
+    previousRollouts: previous?.rollouts ?? options.rehearsal?.rollouts,
     now: platform.clock.monotonic(),
     identity,
     waf,

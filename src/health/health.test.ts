@@ -399,6 +399,35 @@ describe('ProbeScheduler', () => {
     })
   })
 
+  it('asks once an interval though its own answer shows an ejection, and stops when told to', async () => {
+    const { clock, board, asked, scheduler, tier } = schedulerOf(async (id, round) =>
+      id === 'a-1' && round < 3 ? down : up,
+    )
+    let shown = 0
+    board.subscribe(({ origin, to }) => {
+      if (to !== 'ejected') return
+      shown++
+      scheduler.hurry(origin)
+    })
+    await clock.pass(2000)
+    // It is down by its checks, and fails requests until it would be ejected for those too.
+    for (let i = 0; i < 8; i++) {
+      board.report(board.indexOf('a-1'), 'connect', clock.time)
+      board.report(board.indexOf('a-2'), 'ok', clock.time)
+    }
+    for (let second = 0; second < 60; second++) {
+      await clock.pass(1000)
+      board.report(board.indexOf('a-1'), 'connect', clock.time)
+    }
+    expect(shown).toBeGreaterThan(0)
+    expect(tier('a-1')).toBe('ejected')
+    const before = asked.length
+    await clock.pass(50_000)
+    expect(asked.length - before).toBeLessThanOrEqual(20)
+    scheduler.stop()
+    expect(clock.pending).toBe(0)
+  })
+
   it('takes silence, rejection and late answers for failures, and never asks twice at once', async () => {
     let late: ((result: ProbeResult) => void) | undefined
     const { clock, asked, board, tier } = schedulerOf((id) =>

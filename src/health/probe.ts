@@ -129,6 +129,8 @@ export class ProbeScheduler {
       if (job.round !== round || !job.running) return
       cancelTimeout()
       job.running = false
+      // The board may show an ejection by this very answer; what is planned below is soon enough for it.
+      job.cancel = undefined
       const id = job.target.origin.id
       const now = this.#clock.monotonic()
       this.#board.onProbe(id, result, now)

@@ -123,7 +123,7 @@ describe('the stages', () => {
     expect(state).toMatchObject({ phase: 'baking', percent: 1 })
     state = commandRollout(plan, state, 'advance', 5)
     expect(state.percent).toBe(5)
-    state = commandRollout(plan, state, 'pause', 5)
+    state = commandRollout(plan, state, 'freeze', 5)
     expect(reviewRollout(plan, state, good, 1, 1e9).percent).toBe(5)
     state = commandRollout(plan, state, 'resume', 10)
     expect(state).toMatchObject({ phase: 'baking', since: 10 })

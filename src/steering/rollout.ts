@@ -86,7 +86,7 @@ export interface RolloutState {
   /** Index into `steps`; -1 before the first. */
   readonly step: number
   readonly percent: number
-  readonly phase: 'baking' | 'done' | 'rolled-back' | 'paused'
+  readonly phase: 'baking' | 'done' | 'rolled-back' | 'frozen'
   /** When the step began, monotonic. */
   readonly since: Millis
   /** Bad latency windows in a row. */
@@ -94,7 +94,7 @@ export interface RolloutState {
   readonly note: string
 }
 
-export type RolloutCommand = 'advance' | 'rollback' | 'pause' | 'resume'
+export type RolloutCommand = 'advance' | 'rollback' | 'freeze' | 'resume'
 
 /** Slow windows in a row that roll back; one may be chance. */
 const SLOW_WINDOWS = 2
@@ -132,6 +132,30 @@ export function reviewRollout(
   return state.slowWindows === 0 ? state : { ...state, slowWindows: 0 }
 }
 
+/**
+ * Why an order makes no sense now; undefined when it does. A rollback is never refused.
+ */
+export function rolloutRefusal(
+  state: Pick<RolloutState, 'phase'>,
+  command: RolloutCommand,
+): string | undefined {
+  const { phase } = state
+  switch (command) {
+    case 'rollback':
+      return undefined
+    case 'advance':
+      if (phase === 'done') return 'is at its last step: there is nothing to advance to'
+      return phase === 'frozen' ? 'is frozen: resume it before it can advance' : undefined
+    case 'freeze':
+      if (phase === 'done') return 'is at its last step: there is nothing to freeze'
+      return phase === 'rolled-back'
+        ? 'is rolled back: nothing moves before somebody advances it'
+        : undefined
+    case 'resume':
+      return phase === 'frozen' ? undefined : 'is not frozen'
+  }
+}
+
 /** What an operator may do. */
 export function commandRollout(
   plan: RolloutPlan,
@@ -144,12 +168,12 @@ export function commandRollout(
       return stepTo(plan, state.phase === 'rolled-back' ? 0 : state.step + 1, now, 'by an operator')
     case 'rollback':
       return rolledBack(state, now, 'by an operator')
-    case 'pause':
+    case 'freeze':
       return state.phase === 'baking'
-        ? { ...state, phase: 'paused', note: 'by an operator' }
+        ? { ...state, phase: 'frozen', note: 'by an operator' }
         : state
     case 'resume':
-      return state.phase === 'paused'
+      return state.phase === 'frozen'
         ? { ...state, phase: 'baking', since: now, slowWindows: 0, note: 'by an operator' }
         : state
   }

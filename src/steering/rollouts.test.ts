@@ -78,10 +78,25 @@ describe('a rollout under traffic', () => {
   it('is moved by operators', () => {
     const rollout = new Rollout(plan, 'dc', 'cloud', 0)
     expect(rollout.command('advance', 1)).toMatchObject({ percent: 10 })
-    expect(rollout.command('pause', 2)).toMatchObject({ phase: 'paused' })
+    expect(rollout.command('freeze', 2)).toMatchObject({ phase: 'frozen' })
     expect(run(rollout, 3, 200_000)).toEqual([])
     expect(rollout.command('rollback', 200_001)).toMatchObject({ percent: 0 })
     expect(rollout.command('rollback', 200_002)).toBeUndefined()
+  })
+})
+
+describe('another process', () => {
+  it('puts it where it is there, and leaves it where the plan is another', () => {
+    const there = new Rollout(plan, 'dc', 'cloud', 0)
+    there.command('advance', 1000)
+    const here = new Rollout(plan, 'dc', 'cloud', 50_000)
+    expect(here.adopt(there.status(11_000), 60_000)).toMatchObject({ percent: 10 })
+    expect(here.status(60_000)).toMatchObject({ step: 1, phase: 'baking', sinceMs: 10_000 })
+    const changed = new Rollout({ ...plan, steps: [5, 100] }, 'dc', 'cloud', 0)
+    expect(changed.adopt(there.status(11_000), 60_000)).toBeUndefined()
+    expect(changed.percent).toBe(5)
+    there.command('rollback', 12_000)
+    expect(changed.adopt(there.status(12_000), 60_000)).toMatchObject({ phase: 'rolled-back' })
   })
 })
 

@@ -84,6 +84,9 @@ class ArmCount {
   }
 }
 
+/** Where a rollout is: what worker processes tell each other. */
+export type RolloutPosition = Pick<RolloutStatus, 'step' | 'percent' | 'phase' | 'sinceMs' | 'note'>
+
 export class Rollout {
   readonly plan: RolloutPlan
   /** Pools. */
@@ -132,7 +135,7 @@ export class Rollout {
    */
   review(healthyShare: number, now: Millis): RolloutEvent | undefined {
     const { phase } = this.#state
-    if (phase === 'paused' || phase === 'rolled-back') return undefined
+    if (phase === 'frozen' || phase === 'rolled-back') return undefined
     if (now < this.#reviewAt && healthyShare >= LEAST_HEALTHY) return undefined
     this.#reviewAt = now + WINDOW_MS
     const verdict: GateVerdict = judgeArms(this.#old.window(), this.#new.window(), this.plan.gate)
@@ -152,6 +155,18 @@ export class Rollout {
 
   command(command: RolloutCommand, now: Millis): RolloutEvent | undefined {
     return this.#become(commandRollout(this.plan, this.#state, command, now), now)
+  }
+
+  /**
+   * Goes where the rollout is in another process. A position of another plan is left alone: the config that
+   * it belongs to has not come here yet, or is gone.
+   * @param now monotonic
+   */
+  adopt(position: RolloutPosition, now: Millis): RolloutEvent | undefined {
+    const { step, percent, phase, sinceMs, note } = position
+    const isOfPlan = phase === 'rolled-back' ? percent === 0 : this.plan.steps[step] === percent
+    if (!isOfPlan) return undefined
+    return this.#become({ step, percent, phase, since: now - sinceMs, slowWindows: 0, note }, now)
   }
 
   status(now: Millis): RolloutStatus {

@@ -51,12 +51,18 @@ export function leaveRollout(x: Passage, attempts: readonly Attempt[], services:
   }
 }
 
-export function noteRollout(event: RolloutEvent, { platform, telemetry }: Services): void {
+/** @param by whose order it was; undefined when it moved by itself */
+export function noteRollout(
+  event: RolloutEvent,
+  { platform, telemetry }: Services,
+  by?: string,
+): void {
   const { rollout, percent, phase, note } = event
-  telemetry.note('steering', `rollout-${phase}`, { rollout, percent, note })
+  const why = by === undefined ? { note } : { note, by }
+  telemetry.note('steering', `rollout-${phase}`, { rollout, percent, ...why })
   const message = `rollout ${rollout} is at ${percent} %: ${phase}`
-  if (phase === 'rolled-back') platform.log.warn(message, { note })
-  else platform.log.info(message, { note })
+  if (phase === 'rolled-back') platform.log.warn(message, why)
+  else platform.log.info(message, why)
 }
 
 /** The least time between two events of one route's mirror. */

@@ -124,6 +124,12 @@ export const CATALOGUE = {
     'Share of clients in the new arm, per cent.',
     'rollout',
   ),
+  rolloutCommands: counter(
+    'meridian_rollout_commands_total',
+    'Orders of operators that moved or held a rollout.',
+    'rollout',
+    'command',
+  ),
   wafMatches: counter(
     'meridian_waf_matches_total',
     'Rule matches, by the action carried out (`simulated` when it was not, `cleared` when the client had solved the challenge).',

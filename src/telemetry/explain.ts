@@ -52,6 +52,19 @@ export interface ExplainFacts {
   /** The step that answered; worked out from the outcome when absent. */
   readonly answeredBy?: StepName
   readonly candidates?: readonly CandidateVerdict[]
+  /** Of the route, when the request is in one. */
+  readonly rollout?: ExplainedRollout | undefined
+}
+
+/** In which arm of a rollout the request is, and where that rollout is. */
+export interface ExplainedRollout {
+  readonly rollout: string
+  readonly arm: 'old' | 'new'
+  /** Of the arm. */
+  readonly pool: string
+  /** Of clients in the new arm. */
+  readonly percent: number
+  readonly phase: string
 }
 
 const ANSWERED_BY = {
@@ -195,9 +208,10 @@ function recallText(x: Exchange): StepText {
   return [`${status.outcome}: ${status.reason}`, { outcome: status.outcome, reason: status.reason }]
 }
 
-function steerText(x: Exchange, candidates: readonly CandidateVerdict[]): StepText {
+function steerText(x: Exchange, { candidates = [], rollout }: ExplainFacts): StepText {
   const { decision } = x
   const detail: Record<string, Json> = {}
+  if (rollout !== undefined) detail.rollout = { ...rollout }
   if (candidates.length > 0) {
     detail.candidates = candidates.map(({ region, cost, outcome }) => ({ region, cost, outcome }))
   }
@@ -208,7 +222,11 @@ function steerText(x: Exchange, candidates: readonly CandidateVerdict[]): StepTe
   detail.order = [...decision.order]
   detail.policy = decision.policy
   detail.reason = decision.reason
-  return [`${decision.region} by ${decision.policy}: ${decision.reason}`, detail]
+  const chosen = `${decision.region} by ${decision.policy}: ${decision.reason}`
+  if (rollout === undefined) return [chosen, detail]
+  const { arm, pool, percent, phase } = rollout
+  const where = `rollout ${rollout.rollout}: ${arm} arm, pool ${pool} (${percent} %, ${phase})`
+  return [`${chosen}; ${where}`, detail]
 }
 
 function forwardText(x: Exchange): StepText {
@@ -240,7 +258,7 @@ function textOf(step: StepName, x: Exchange, mask: Mask, facts: ExplainFacts): S
     case 'recall':
       return recallText(x)
     case 'steer':
-      return steerText(x, facts.candidates ?? [])
+      return steerText(x, facts)
     case 'forward':
       return forwardText(x)
   }

@@ -75,6 +75,7 @@ export class GatewayMetrics {
   readonly mirrored
   readonly rolloutRequests
   readonly rolloutPercent
+  readonly rolloutCommands
   readonly #wafMatches
   readonly challenges
   /** Reused for each look-up; `slot` does not keep them. */
@@ -135,6 +136,7 @@ export class GatewayMetrics {
     this.mirrored = registry.scalar(CATALOGUE.mirrored)
     this.rolloutRequests = registry.scalar(CATALOGUE.rolloutRequests)
     this.rolloutPercent = registry.scalar(CATALOGUE.rolloutPercent)
+    this.rolloutCommands = registry.scalar(CATALOGUE.rolloutCommands)
     this.#wafMatches = registry.scalar(CATALOGUE.wafMatches)
     this.challenges = registry.scalar(CATALOGUE.challenges)
     this.limitDecisions = registry.scalar(CATALOGUE.limitDecisions)

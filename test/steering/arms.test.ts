@@ -86,13 +86,15 @@ describe('a rollout', () => {
   it('obeys operators, writes events, and outlives a reload', async () => {
     const { ask, count, web } = await world({ routes: [route] })
     const { services } = web.gateway
-    expect(rolloutCommand(services, web.snapshot, 'shop', 'rollback')?.percent).toBe(0)
+    expect(
+      rolloutCommand(services, web.snapshot, 'shop', 'rollback', undefined, 'me')?.percent,
+    ).toBe(0)
     expect(rolloutCommand(services, web.snapshot, 'nothing', 'rollback')).toBeUndefined()
     expect(await web.reload(web.options)).toBe(true)
     for (let i = 0; i < 50; i++) await ask()
     expect(count('cloud')).toBe(0)
-    rolloutCommand(services, web.snapshot, 'shop', 'advance')
-    rolloutCommand(services, web.snapshot, 'shop', 'advance')
+    rolloutCommand(services, web.snapshot, 'shop', 'advance', undefined, 'me')
+    rolloutCommand(services, web.snapshot, 'shop', 'advance', undefined, 'me')
     for (let i = 0; i < 50; i++) await ask()
     expect(count('cloud')).toBe(50)
     expect(web.telemetry.events.since(0).map((event) => event.what)).toEqual(

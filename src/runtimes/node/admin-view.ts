@@ -14,6 +14,7 @@ import { instanceCacheView } from './cache-control.ts'
 import { explainExchange } from './explain.ts'
 import { oldest } from './geo-file.ts'
 import type { Instance } from './instance.ts'
+import { instanceRolloutView } from './rollout-control.ts'
 import { VERSION } from './version.ts'
 
 export function instanceView(instance: Instance): AdminView {
@@ -32,6 +33,7 @@ export function instanceView(instance: Instance): AdminView {
     },
     events: (since, limit, kind) => instance.telemetry.events.since(since, limit, kind),
     cache: instanceCacheView(instance),
+    rollouts: instanceRolloutView(instance),
     onRefused: (reason, peer, path) =>
       instance.telemetry.note('security', 'admin-refused', { reason, peer, path }),
     onFailed: (error, path) =>

@@ -8,6 +8,7 @@ import { type AdminView, ExplainError, type ExplainQuery } from '../../admin/vie
 import type { PurgeNote } from '../../cache/response-cache.ts'
 import { ConfigError } from '../../config/errors.ts'
 import { decodeHex, encodeHex } from '../../iam/encoding.ts'
+import type { RolloutStatus } from '../../steering/rollouts.ts'
 import type { EventKind, GatewayEvent } from '../../telemetry/events.ts'
 import type { Explanation } from '../../telemetry/explain.ts'
 import { exposition, mergeSnapshots } from '../../telemetry/exposition.ts'
@@ -27,6 +28,12 @@ import type { ConfigBundle, ConfigFile } from './config-file.ts'
 import { explainExchange } from './explain.ts'
 import { Instance } from './instance.ts'
 import { operationsLog } from './operations-log.ts'
+import {
+  answerAboutRollouts,
+  isAboutRollouts,
+  type RolloutQuestion,
+  rolloutView,
+} from './rollout-control.ts'
 import { addressesOf, type RunningGateway, reloadNow, watch } from './start.ts'
 
 const ANSWER_MS = 5000
@@ -40,6 +47,7 @@ const LONGEST_PAUSE_MS = 30_000
 
 type Question =
   | CacheQuestion
+  | RolloutQuestion
   | { readonly ask: 'metrics' | 'status' }
   | { readonly ask: 'explain'; readonly query: ExplainQuery }
   | {
@@ -122,6 +130,7 @@ function tellPurges(instance: Instance, tell: (notes: readonly PurgeNote[]) => v
 }
 
 async function answer(instance: Instance, question: Question): Promise<unknown> {
+  if (isAboutRollouts(question)) return answerAboutRollouts(instance, question)
   switch (question.ask) {
     case 'metrics':
       return instance.telemetry.metrics.snapshot()
@@ -184,7 +193,9 @@ class Workers {
       worker.on('message', (message: FromWorker) => {
         if ('ready' in message) {
           isReady = true
+          const [sibling] = this.live
           this.#ready.add(worker)
+          if (!isFirst && sibling !== undefined) void this.#join(worker, sibling)
           if (this.ports.length === 0) this.ports = message.ready
           for (const question of this.#missed.get(number) ?? []) void this.ask(worker, question)
           this.#missed.delete(number)
@@ -231,6 +242,13 @@ class Workers {
     })
   }
 
+  /** A worker that takes another's place is put where the rollouts are, not where they once began. */
+  async #join(worker: Worker, sibling: Worker): Promise<void> {
+    const all = await this.ask(sibling, { ask: 'rollout-status' })
+    if (!Array.isArray(all) || all.length === 0 || !worker.isConnected()) return
+    await this.ask(worker, { ask: 'rollout-adopt', all: all as RolloutStatus[] })
+  }
+
   ask(worker: Worker, question: Question): Promise<unknown> {
     const id = this.#nextId++
     return new Promise((resolve) => {
@@ -248,6 +266,21 @@ class Workers {
 
   async askAll(question: Question): Promise<unknown[]> {
     const answers = await Promise.all(this.live.map((worker) => this.ask(worker, question)))
+    return answers.filter((one) => one !== undefined)
+  }
+
+  /** @param by goes to one of them, which notes the order */
+  async orderRollout(question: RolloutQuestion, by: string | undefined): Promise<unknown[]> {
+    const answers = await Promise.all(
+      this.live.map((worker, index) =>
+        this.ask(
+          worker,
+          index === 0 && by !== undefined && question.ask === 'rollout-command'
+            ? { ...question, by }
+            : question,
+        ),
+      ),
+    )
     return answers.filter((one) => one !== undefined)
   }
 
@@ -380,6 +413,7 @@ function primaryView(workers: Workers, bundle: ConfigBundle): AdminView {
     cache: cacheView((question, audit) =>
       question.ask === 'cache-purge' ? workers.purge(question, audit) : workers.askAll(question),
     ),
+    rollouts: rolloutView((question, by) => workers.orderRollout(question, by)),
     onFailed: (error, path) =>
       operationsLog.error('the control port failed', { path, error: error.message }),
   }

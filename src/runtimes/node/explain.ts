@@ -12,6 +12,7 @@ import { MmdbGeoSource } from '../../geo/source.ts'
 import { parseIp } from '../../http/ip.ts'
 import { splitAbsoluteForm } from '../../http/target.ts'
 import type { OriginAddress, Platform, Upstream, UpstreamCall } from '../../ports.ts'
+import { explainedRollout } from '../../steps/rollout-control.ts'
 import { type Explanation, explain } from '../../telemetry/explain.ts'
 import { Telemetry } from '../../telemetry/telemetry.ts'
 import { nodeClock, nodeRandom } from './clock.ts'
@@ -97,7 +98,11 @@ async function run(
     slots,
     builtInRuleset,
     drawnSecret: drawnSecretOf(live?.snapshot),
-    rehearsal: { health: live?.snapshot.health, penaltyBox: live?.snapshot.penaltyBox },
+    rehearsal: {
+      health: live?.snapshot.health,
+      penaltyBox: live?.snapshot.penaltyBox,
+      rollouts: live?.snapshot.rollouts,
+    },
   })
   const gateway = new Gateway({ platform, telemetry, cache: undefined }, snapshot)
   const ip = query.ip === undefined ? undefined : parseIp(query.ip)
@@ -110,7 +115,11 @@ async function run(
   const reply = await gateway.handle(x)
   return explain(
     x,
-    { status: reply.status, candidates: snapshot.explainSteering?.(x) ?? [] },
+    {
+      status: reply.status,
+      candidates: snapshot.explainSteering?.(x) ?? [],
+      rollout: explainedRollout(x, nodeClock.monotonic()),
+    },
     live?.telemetry.mask ?? telemetry.mask,
   )
 }

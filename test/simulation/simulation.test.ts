@@ -1,0 +1,17 @@
+/** A slice of `npm run simulate`. */
+import { expect, it } from 'vitest'
+import { simulate, summaryText } from './simulation.ts'
+
+it.each([1, 2])('keeps every promise through half an hour of faults (seed %i)', async (seed) => {
+  const summary = await simulate({ seed, hours: 0.5 })
+  expect(summary.violations).toEqual([])
+  expect(summary.requests).toBeGreaterThan(5000)
+  expect(summary.masked).toBeGreaterThan(50)
+})
+
+it('is the same, byte for byte, for the same seed, and another for another', async () => {
+  const texts: string[] = []
+  for (const seed of [3, 3, 4]) texts.push(summaryText(await simulate({ seed, hours: 0.1 })))
+  expect(texts[1]).toBe(texts[0])
+  expect(texts[2]).not.toBe(texts[0])
+})
