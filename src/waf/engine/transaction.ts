@@ -276,10 +276,14 @@ export class Transaction {
     const pool = this.#pool
     const joined = pool.take(scanner.words)
     pool.words.fill(0, joined, joined + scanner.words)
+    pool.beginJoin()
     for (const node of state.nodes) {
-      const isNew = node.scanned < 0
-      const offset = scanner.scan(node, pool)
-      if (isNew) this.#work -= node.bytes.length >> 2
+      let offset = node.scanned
+      if (offset < 0) {
+        offset = scanner.scan(node, pool)
+        this.#work -= node.bytes.length >> 2
+      }
+      if (!pool.isNew(offset)) continue
       const { words } = pool
       for (let i = 0; i < scanner.words; i++) {
         words[joined + i] = (words[joined + i] as number) | (words[offset + i] as number)
