@@ -33,7 +33,7 @@ export default defineConfig({
         test: {
           name: 'workers',
           include: ['test/workers/**/*.test.ts'],
-          globalSetup: ['test/suite/origins.ts'],
+          globalSetup: ['test/suite/origins.ts', 'test/workers/waf-parity.ts'],
           testTimeout: 20_000,
         },
       },

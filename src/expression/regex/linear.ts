@@ -4,6 +4,7 @@
  * seconds; it is never used on traffic. Captures come from re2js too.
  */
 import { RE2JS } from 're2js'
+import { type Automaton, AutomatonTable } from './automaton.ts'
 
 /** Bytes of automaton that one pattern may keep; above it the cache of states starts anew. */
 const AUTOMATON_BYTES = 1 << 21
@@ -19,7 +20,7 @@ export class LinearRegex {
   readonly #flags: number
   readonly #isAnchored: boolean
   #compiled: RE2JS | undefined
-  #automaton: Automaton | undefined
+  #table: AutomatonTable | undefined
   /** A second program: it keeps what makes captures fast and questions slow. */
   #capturing: RE2JS | undefined
 
@@ -34,23 +35,23 @@ export class LinearRegex {
   compile(): RE2JS {
     if (this.#compiled === undefined) {
       this.#compiled = RE2JS.compile(this.source, this.#flags)
-      this.#automaton = automatonOf(this.#compiled)
+      const automaton = automatonOf(this.#compiled)
+      if (automaton !== undefined) this.#table = new AutomatonTable(automaton, this.#isAnchored)
     }
     return this.#compiled
   }
 
   test(text: string): boolean {
     const compiled = this.#compiled ?? this.compile()
-    const automaton = this.#automaton
-    if (automaton === undefined) return compiled.test(text)
-    if (!this.#isAnchored) return walk(automaton, text) ?? compiled.test(text)
-    let answer = walkAnchored(automaton, text)
-    if (answer === undefined) {
+    const table = this.#table
+    if (table === undefined) return compiled.test(text)
+    let answer = table.test(text)
+    if (answer === undefined && this.#isAnchored) {
       // Asks another question, and adds the transitions that this one needs.
       compiled.testExact(text)
-      answer = walkAnchored(automaton, text) ?? compiled.test(text)
+      answer = table.test(text)
     }
-    return answer
+    return answer ?? compiled.test(text)
   }
 
   /** The match and its groups, at most ten; undefined when there is none. */
@@ -65,37 +66,12 @@ export class LinearRegex {
   }
 }
 
-/**
- * re2js's lazily built automaton, as far as it is read here. Not part of its typings: the version is
- * pinned, the shape is checked, and without it everything goes through its public methods.
- */
-interface Automaton {
-  readonly startStates: ReadonlyMap<number, AutomatonState>
-  readonly latin1Class: Int32Array
-  readonly numClasses: number
-  stateBudget: number
-  memBudget: number
-}
-
-interface AutomatonState {
-  /** By byte class; the last entry is the end of the text. */
-  readonly next: readonly (AutomatonState | null)[] | null
-  /** The same for a search that cannot begin later. */
-  readonly nextAnchored: readonly (AutomatonState | null)[] | null
-  /** Empty when nothing can match any more. */
-  readonly nfaStates: readonly number[]
-  readonly isMatch: boolean
-}
-
 interface Internals {
   onepass: unknown
   readonly prefixComplete: boolean
-  readonly prefilter: unknown
+  prefilter: unknown
   readonly dfa: Partial<Automaton> & { readonly failed?: boolean }
 }
-
-/** Begin of text and of line: the context at offset 0 (re2js's EMPTY_BEGIN_TEXT | EMPTY_BEGIN_LINE). */
-const AT_BEGIN = 4 | 1
 
 function automatonOf(compiled: RE2JS): Automaton | undefined {
   const engine = (compiled as unknown as { re2Input?: Internals }).re2Input
@@ -108,46 +84,14 @@ function automatonOf(compiled: RE2JS): Automaton | undefined {
   }
   // The one-pass engine is for captures; where there is one it would keep the automaton from being built.
   engine.onepass = null
+  // Its own look for literals: callers have a prefilter, and behind it a walk is cheaper than its inputs.
+  engine.prefilter = null
   const isUsable =
-    engine.prefilter === null &&
     !engine.prefixComplete &&
     dfa.startStates instanceof Map &&
     dfa.latin1Class instanceof Int32Array &&
     typeof dfa.numClasses === 'number'
   return isUsable ? (dfa as Automaton) : undefined
-}
-
-/** Walks known transitions only; undefined when one is missing, which re2js then adds. */
-function walk(automaton: Automaton, text: string): boolean | undefined {
-  const start = automaton.startStates.get(AT_BEGIN)
-  if (start === undefined) return undefined
-  let state: AutomatonState = start
-  const classes = automaton.latin1Class
-  for (let i = 0; i < text.length; i++) {
-    const next: AutomatonState | null | undefined =
-      state.next?.[classes[text.charCodeAt(i)] as number]
-    if (next === null || next === undefined) return undefined
-    if (next.isMatch) return true
-    state = next
-  }
-  return state.next?.[automaton.numClasses]?.isMatch
-}
-
-/** As `walk`, for a pattern that can only match at the begin: it ends with the first byte that cannot. */
-function walkAnchored(automaton: Automaton, text: string): boolean | undefined {
-  const start = automaton.startStates.get(AT_BEGIN)
-  if (start === undefined) return undefined
-  let state: AutomatonState = start
-  const classes = automaton.latin1Class
-  for (let i = 0; i < text.length; i++) {
-    const next: AutomatonState | null | undefined =
-      state.nextAnchored?.[classes[text.charCodeAt(i)] as number]
-    if (next === null || next === undefined) return undefined
-    if (next.isMatch) return true
-    if (next.nfaStates.length === 0) return false
-    state = next
-  }
-  return state.nextAnchored?.[automaton.numClasses]?.isMatch
 }
 
 /** Whether the pattern begins with `^` in its only branch. */

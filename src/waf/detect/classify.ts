@@ -5,7 +5,7 @@
  * character. What passes is read in each of its encodings (`decode.ts`) by every detector whose
  * characters are there at all.
  */
-import { readings } from './decode.ts'
+import { type Form, readings } from './decode.ts'
 import { doctypeScore, serializedScore } from './documents.ts'
 import { ldapScore, nosqlScore } from './filters.ts'
 import { graphqlScore } from './graphql.ts'
@@ -139,7 +139,10 @@ function pieces(
   const part = (piece: string, at: Place, how: string) => {
     if (piece.length < 2 || piece === text || count++ > MAX_PIECES) return
     const inner = [...steps, how]
-    for (const form of readings(piece, false)) {
+    const forms = readings(piece, false)
+    // Whoever gets a string of JSON gets it without its escapes.
+    if (at === 'json' && forms[1]?.steps[0] === 'escape') (forms[0] as Form).superseded = true
+    for (const form of forms) {
       if (form.superseded) continue
       inspect(
         form.text,

@@ -59,27 +59,32 @@ const WIDE = 8
 const PLUS = 16
 const SLASH = 32
 
+/** By byte: what a text that has it may hide. */
+const ESCAPES = new Uint8Array(256)
+for (const [flag, codes] of [
+  [PERCENT, [37]],
+  [AMPERSAND, [38]],
+  [BACKSLASH, [92]],
+  [PLUS, [43]],
+  [SLASH, [47]],
+  [WIDE, [0xc0, 0xc1, 0xca, 0xe0, 0xe2, 0xe5, 0xef]],
+] as const) {
+  for (const code of codes) ESCAPES[code] = flag
+}
+
 function escapesIn(text: string): number {
   let found = 0
   for (let i = 0; i < text.length; i++) {
     const c = text.charCodeAt(i)
-    if (c === 37) found |= PERCENT
-    else if (c === 38) found |= AMPERSAND
-    else if (c === 92) found |= BACKSLASH
-    else if (c === 43) found |= PLUS
-    else if (c === 47 && (text.charCodeAt(i + 1) === 47 || text.charCodeAt(i + 1) === 46))
-      found |= SLASH
-    else if (
-      c === 0xef ||
-      c === 0xc0 ||
-      c === 0xc1 ||
-      c === 0xe0 ||
-      c >= 0x2000 ||
-      c === 0xe5 ||
-      c === 0xe2 ||
-      c === 0xca
-    )
-      found |= WIDE
+    if (c > 255) {
+      if (c >= 0x2000) found |= WIDE
+      continue
+    }
+    const flag = ESCAPES[c] as number
+    if (flag === SLASH) {
+      const next = text.charCodeAt(i + 1)
+      if (next === 47 || next === 46) found |= SLASH
+    } else found |= flag
   }
   return found
 }

@@ -12,11 +12,14 @@ const MAX_BATCH = 10
 
 /** @param value a GraphQL document, or a JSON body that holds one */
 export function graphqlScore(value: string): GraphqlFinding {
+  let queries = 0
+  for (let at = value.indexOf('"query"'); at >= 0; at = value.indexOf('"query"', at + 1)) queries++
+  if (queries > MAX_BATCH) return { score: 86, evidence: `batch of ${queries}` }
+  if (!looksLikeDocument(value)) return { score: 0, evidence: '' }
   let depth = 0
   let deepest = 0
   let aliases = 0
   let directives = 0
-  let queries = 0
   for (let i = 0; i < value.length; i++) {
     const c = value.charCodeAt(i)
     if (c === 123) {
@@ -28,10 +31,8 @@ export function graphqlScore(value: string): GraphqlFinding {
       const next =
         value.charCodeAt(i + 1) === 32 ? value.charCodeAt(i + 2) : value.charCodeAt(i + 1)
       if ((next | 32) >= 97 && (next | 32) <= 122) aliases++
-    } else if (c === 34 && value.startsWith('"query"', i)) queries++
+    }
   }
-  if (queries > MAX_BATCH) return { score: 86, evidence: `batch of ${queries}` }
-  if (!looksLikeDocument(value)) return { score: 0, evidence: '' }
   if (deepest > MAX_DEPTH) return { score: 86, evidence: `depth ${deepest}` }
   if (aliases > MAX_ALIASES) return { score: 84, evidence: `${aliases} aliases` }
   if (directives > MAX_DIRECTIVES) return { score: 84, evidence: `${directives} directives` }

@@ -34,7 +34,8 @@ const MAX_LINES = 400
  */
 export function scanLines(value: string, isName: boolean): LineFinding {
   const found: LineFinding = { crlf: 0, mail: 0, evidence: '' }
-  const firstLine = nextBreak(value, 0)
+  const hasReturn = value.includes('\r')
+  const firstLine = nextBreak(value, 0, hasReturn)
   mailCommand(value, 0, firstLine, found, true)
   const isAddress =
     firstLine < 80 &&
@@ -47,7 +48,7 @@ export function scanLines(value: string, isName: boolean): LineFinding {
   let at = firstLine
   for (let n = 0; at < value.length && n < MAX_LINES; n++) {
     while (at < value.length && isBreak(value.charCodeAt(at))) at++
-    const end = nextBreak(value, at)
+    const end = nextBreak(value, at, hasReturn)
     const start = skipSpace(value, at, end)
     header(value, start, end, firstLine, isName, found)
     mailCommand(value, start, end, found, false)
@@ -60,7 +61,11 @@ function isBreak(c: number): boolean {
   return c === 13 || c === 10
 }
 
-function nextBreak(value: string, from: number): number {
+function nextBreak(value: string, from: number, hasReturn: boolean): number {
+  if (!hasReturn) {
+    const feed = value.indexOf('\n', from)
+    return feed < 0 ? value.length : feed
+  }
   for (let i = from; i < value.length; i++) if (isBreak(value.charCodeAt(i))) return i
   return value.length
 }

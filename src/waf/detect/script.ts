@@ -13,21 +13,25 @@ export function scriptScore(value: string): number {
 
 /** `[][(![]+[])[+[]]]`: six characters suffice for any program. */
 function letterless(value: string): number {
-  let run = 0
-  let plus = 0
-  for (let i = 0; i < value.length; i++) {
-    const c = value.charCodeAt(i)
-    const one = c === 91 || c === 93 || c === 40 || c === 41 || c === 33 || c === 43
-    if (one) {
-      run++
+  // So long a run covers one of any so many places: the others need no look.
+  for (let at = FUCK_LENGTH - 1; at < value.length; at += FUCK_LENGTH) {
+    if (!isInRun(value.charCodeAt(at))) continue
+    while (at > 0 && isInRun(value.charCodeAt(at - 1))) at--
+    let run = 0
+    let plus = 0
+    for (; at < value.length; at++) {
+      const c = value.charCodeAt(at)
+      if (!isInRun(c)) break
+      if (!isSpace(c)) run++
       if (c === 43 || c === 33) plus++
       if (run >= FUCK_LENGTH && plus >= 4) return 92
-    } else if (!isSpace(c)) {
-      run = 0
-      plus = 0
     }
   }
   return 0
+}
+
+function isInRun(c: number): boolean {
+  return c === 91 || c === 93 || c === 40 || c === 41 || c === 33 || c === 43 || isSpace(c)
 }
 
 const CALL =

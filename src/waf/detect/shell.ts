@@ -44,6 +44,9 @@ const ALONE = new Set(
     ' ',
   ),
 )
+/** Characters that may separate commands: newlines, `$`, `&`, `;`, `<`, `>`, `` ` ``, `{`, `|`. */
+const SEPARATES = new Uint8Array(128)
+for (const c of [10, 13, 36, 38, 59, 60, 62, 96, 123, 124]) SEPARATES[c] = 1
 /** Separators looked behind in one value; prose and code have few. */
 const MAX_STARTS = 256
 
@@ -63,6 +66,7 @@ export function shellScore(value: string): ShellFinding {
   let starts = 0
   for (let i = 0; i < value.length && starts < MAX_STARTS && best.score < CERTAIN; i++) {
     const c = value.charCodeAt(i)
+    if (c > 127 || SEPARATES[c] === 0) continue
     const next = value.charCodeAt(i + 1)
     let at = -1
     let separator = ''

@@ -22,6 +22,7 @@ import {
   FUNC,
   isSchemaName,
   LOGIC,
+  mayBeSchema,
   NUM,
   OPEN,
   PREFIX,
@@ -121,6 +122,14 @@ export class SqlRun extends SqlEvidence {
     return isQuoted ? i : this.operatorAtToken(i, kind)
   }
 
+  private isSchemaAt(i: number): boolean {
+    const { text, t } = this
+    const at = t.start[i] as number
+    return (
+      mayBeSchema(text.charCodeAt(at), text.charCodeAt(at + 1)) && isSchemaName(wordAt(text, t, i))
+    )
+  }
+
   private operandAtToken(i: number, kind: number): number {
     const t = this.t
     switch (kind) {
@@ -132,7 +141,7 @@ export class SqlRun extends SqlEvidence {
       case VAR:
         return this.operandFound(t.note[i] === 2 ? SQLISH : VAR, i, false)
       case WORD:
-        return this.operandFound(isSchemaName(wordAt(this.text, t, i)) ? SQLISH : WORD, i, false)
+        return this.operandFound(this.isSchemaAt(i) ? SQLISH : WORD, i, false)
       case FUNC: {
         const rank = t.note[i] as number
         if (rank === 2) this.hostileCall(i)

@@ -14,6 +14,7 @@ import {
   functionRank,
   JUNK,
   LOGIC,
+  mayHaveRole,
   NUM,
   OPEN,
   PREFIX,
@@ -104,6 +105,7 @@ const SCRATCH = new SqlTokens()
 export function tokenise(text: string, quote: number, ansi: boolean): SqlTokens {
   const tokens = SCRATCH
   tokens.reset()
+  nextBackslash = -1
   const n = text.length
   let i = 0
   if (quote !== 0) {
@@ -168,22 +170,28 @@ function number(text: string, from: number, tokens: SqlTokens): number {
   return i
 }
 
+/** At or behind where strings are read; the text's length when there is none left, -1 before the first look. */
+let nextBackslash = -1
+
 function string(text: string, from: number, quote: number, tokens: SqlTokens): number {
   const n = text.length
+  const mark = quote === QUOTE ? "'" : '"'
   let i = from + 1
-  while (i < n) {
-    const c = text.charCodeAt(i)
-    if (c === 92) {
-      i += 2
-    } else if (c === quote) {
-      if (text.charCodeAt(i + 1) !== quote || i + 2 >= n) {
-        tokens.push(STR, from, i + 1)
-        return i + 1
-      }
-      i += 2
-    } else {
-      i++
+  let close = text.indexOf(mark, i)
+  while (close >= 0) {
+    if (nextBackslash < i) {
+      nextBackslash = text.indexOf('\\', i)
+      if (nextBackslash < 0) nextBackslash = n
     }
+    if (nextBackslash < close) {
+      i = nextBackslash + 2
+    } else if (text.charCodeAt(close + 1) !== quote || close + 2 >= n) {
+      tokens.push(STR, from, close + 1)
+      return close + 1
+    } else {
+      i = close + 2
+    }
+    if (close < i) close = text.indexOf(mark, i)
   }
   tokens.push(STR, from, n, 1)
   return n
@@ -213,8 +221,8 @@ function word(text: string, from: number, tokens: SqlTokens): number {
     if (c === 110 || c === 120 || c === 98 || c === 101) return string(text, i, QUOTE, tokens)
   }
   const length = i - from
-  const lower = length <= 48 ? text.slice(from, i).toLowerCase() : ''
-  const role = dotted || length > 24 ? WORD : roleOf(lower)
+  const mayHave = !dotted && length <= 24 && mayHaveRole(text.charCodeAt(from), length)
+  const role = mayHave ? roleOf(text.slice(from, i).toLowerCase()) : WORD
   if (role === LOGIC || role === CMP || role === PREFIX) {
     tokens.push(role, from, i)
     return i
@@ -222,7 +230,7 @@ function word(text: string, from: number, tokens: SqlTokens): number {
   const call = text.charCodeAt(skipSpace(text, i, Math.min(n, i + 64))) === 40
   const comment = !call && next === 47 && text.charCodeAt(i + 1) === 42
   if (call || comment) {
-    const rank = functionRank(lower)
+    const rank = length <= 48 ? functionRank(text.slice(from, i).toLowerCase()) : 0
     if (call ? rank > 0 || (role === WORD && next === 40) : rank === 2) {
       tokens.push(FUNC, from, i, rank)
       return i

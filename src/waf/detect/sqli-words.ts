@@ -65,6 +65,25 @@ for (const [role, words] of roles) {
   for (const word of words.split(' ')) if (!WORD_ROLES.has(word)) WORD_ROLES.set(word, role)
 }
 
+/** By the first letter of a word, as `folded` has it: the lengths of the words that have a role, as bits. */
+const ROLE_LENGTHS = new Int32Array(128)
+for (const word of WORD_ROLES.keys()) {
+  const first = folded(word.charCodeAt(0))
+  ROLE_LENGTHS[first] = (ROLE_LENGTHS[first] as number) | (1 << word.length)
+}
+
+/** Letters in lower case; other characters may become one another. */
+function folded(code: number): number {
+  return (code | 32) & 127
+}
+
+/** Whether a word may have a role; most words of prose may not. `first` is its first character. */
+export function mayHaveRole(first: number, length: number): boolean {
+  // What is beyond ASCII may have a small letter within it.
+  if (first > 127) return true
+  return length < 32 && ((ROLE_LENGTHS[folded(first)] as number) & (1 << length)) !== 0
+}
+
 /** The role of a lower-case word, or WORD. */
 export function roleOf(word: string): number {
   return WORD_ROLES.get(word) ?? WORD
@@ -151,6 +170,17 @@ for (const name of SCHEMA_NAMES) {
   const list = SCHEMA_BY_LETTER.get(letter)
   if (list === undefined) SCHEMA_BY_LETTER.set(letter, [name])
   else list.push(name)
+}
+
+const SCHEMA_STARTS = new Uint8Array(128 * 128)
+for (const name of SCHEMA_NAMES) {
+  SCHEMA_STARTS[folded(name.charCodeAt(0)) * 128 + folded(name.charCodeAt(1))] = 1
+}
+
+/** Whether a name in any case may be of a catalogue, by its first two characters. */
+export function mayBeSchema(first: number, second: number): boolean {
+  if (first > 127 || second > 127) return true
+  return SCHEMA_STARTS[folded(first) * 128 + folded(second)] === 1
 }
 
 /** Whether a lower-case (dotted) name is of a database catalogue. */

@@ -38,7 +38,7 @@ const STRONG =
 export function templateScore(value: string): TemplateFinding {
   let score = 0
   let evidence = ''
-  let from = 0
+  let from = hasOpening(value) ? 0 : value.length
   for (let count = 0; count < MAX_EXPRESSIONS && from < value.length; count++) {
     const at = nextOpening(value, from)
     if (at < 0) break
@@ -59,6 +59,11 @@ export function templateScore(value: string): TemplateFinding {
     from = at + open.length
   }
   return { score, evidence }
+}
+
+/** All that `nextOpening` finds holds one of these. */
+function hasOpening(value: string): boolean {
+  return value.includes('{') || value.includes('<%') || value.includes('@(') || value.includes('[[')
 }
 
 function nextOpening(value: string, from: number): number {

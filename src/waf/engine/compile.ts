@@ -17,7 +17,7 @@ import type {
 } from './rule-schema.ts'
 import { type Scanner, ScannerBuilder } from './scanner.ts'
 import { parseTarget, SELECTOR, TargetRemoval, TargetSet } from './targets.ts'
-import { transformByName } from './transforms.ts'
+import { bitsOf, transformByName } from './transforms.ts'
 import { integer, TxNames, type TxValue } from './tx-store.ts'
 import { variableByName } from './variables.ts'
 
@@ -25,6 +25,7 @@ export interface Compiled {
   readonly phases: Record<SeclangPhase, readonly CompiledRule[]>
   readonly scanner: Scanner
   readonly groupCount: number
+  readonly setCount: number
   readonly ids: ReadonlySet<number>
   readonly names: TxNames
   readonly initial: readonly (TxValue | undefined)[]
@@ -93,6 +94,7 @@ export class Compiler {
       phases,
       scanner: this.#scanner.build(),
       groupCount: this.#groups.size,
+      setCount: this.#sets.size,
       ids,
       names: this.#names,
       initial,
@@ -280,7 +282,7 @@ export class Compiler {
         if (set.selections.length === 0) fail('there is no target, only exclusions')
         this.#sets.set(targets, set)
       }
-      group = { index: this.#groups.size, set, transforms, isMulti }
+      group = { index: this.#groups.size, set, transforms, bits: bitsOf(transforms), isMulti }
       this.#groups.set(key, group)
     }
     return group

@@ -11,6 +11,8 @@ export interface Group {
   readonly index: number
   readonly set: TargetSet
   readonly transforms: readonly Transform[]
+  /** Of the transformations, for `TextNode.isKeptBy`. */
+  readonly bits: number
   /** Every step that changes the value counts (multiMatch). */
   readonly isMulti: boolean
 }

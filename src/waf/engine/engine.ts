@@ -45,6 +45,7 @@ export class Engine {
   readonly phases: Readonly<Record<SeclangPhase, readonly CompiledRule[]>>
   readonly scanner: Scanner
   readonly groupCount: number
+  readonly setCount: number
   readonly workBudget: number
   /** Ids of all rules that were loaded, pruned ones included. */
   readonly ids: ReadonlySet<number>
@@ -67,6 +68,7 @@ export class Engine {
     this.phases = compiled.phases
     this.scanner = compiled.scanner
     this.groupCount = compiled.groupCount
+    this.setCount = compiled.setCount
     this.ids = compiled.ids
     this.workBudget = options.workBudget ?? DEFAULT_WORK_BUDGET
     this.#limits = options.limits ?? DEFAULT_BODY_LIMITS

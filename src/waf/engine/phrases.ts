@@ -6,21 +6,23 @@ import { asciiLower } from '../bytes.ts'
 /** States up to this depth have a full row, so that ordinary text, which seldom gets further, is quick. */
 const DENSE_DEPTH = 2
 
-interface State {
-  readonly depth: number
-  /** Children by byte. */
-  readonly edges: Map<number, number>
-  failure: number
-  /** Length of the longest phrase that ends here; 0 for none. */
-  length: number
-  /** Next state by byte, failures resolved; for shallow states only. */
-  row: Uint32Array | undefined
+/** States are numbered breadth first, so the shallow ones come first. */
+interface Tables {
+  /** States below this have a row. */
+  readonly dense: number
+  /** Next state by state and byte, in any case, failures resolved. */
+  readonly rows: Uint32Array
+  /** Length of the longest phrase that ends in a state; 0 for none. */
+  readonly lengths: Uint32Array
+  readonly failures: Uint32Array
+  /** Children by lower-case byte. */
+  readonly edges: readonly ReadonlyMap<number, number>[]
 }
 
 export class PhraseMatcher {
   /** Lower case, without duplicates and empty ones. */
   readonly phrases: readonly string[]
-  #states: readonly State[] = []
+  #tables: Tables | undefined
 
   constructor(phrases: readonly string[]) {
     this.phrases = [...new Set(phrases.map(asciiLower))].filter((phrase) => phrase !== '')
@@ -38,70 +40,95 @@ export class PhraseMatcher {
 
   /** The first phrase to end in the text, as it stands there. */
   find(text: string): string | undefined {
-    if (this.#states.length === 0) this.#states = build(this.phrases)
-    const states = this.#states
-    const root = (states[0] as State).row as Uint32Array
-    let index = 0
+    this.#tables ??= build(this.phrases)
+    const tables = this.#tables
+    const { dense, rows, lengths } = tables
+    let state = 0
     for (let i = 0; i < text.length; i++) {
-      const code = LOWER[text.charCodeAt(i) & 255] as number
-      index = index === 0 ? (root[code] as number) : step(states, states[index] as State, code)
-      if (index === 0) continue
-      const { length } = states[index] as State
+      const code = text.charCodeAt(i) & 255
+      state = state < dense ? (rows[(state << 8) | code] as number) : step(tables, state, code)
+      if (state === 0) continue
+      const length = lengths[state] as number
       if (length > 0) return text.slice(i + 1 - length, i + 1)
     }
     return undefined
   }
 }
 
-const LOWER = new Uint8Array(256)
-for (let code = 0; code < 256; code++) LOWER[code] = code >= 65 && code <= 90 ? code + 32 : code
+function lower(code: number): number {
+  return code >= 65 && code <= 90 ? code + 32 : code
+}
 
-function step(states: readonly State[], from: State, code: number): number {
+function step({ dense, rows, failures, edges }: Tables, from: number, code: number): number {
+  const wanted = lower(code)
   let state = from
-  for (;;) {
-    if (state.row !== undefined) return state.row[code] as number
-    const next = state.edges.get(code)
+  while (state >= dense) {
+    const next = (edges[state] as ReadonlyMap<number, number>).get(wanted)
     if (next !== undefined) return next
-    state = states[state.failure] as State
+    state = failures[state] as number
   }
+  return rows[(state << 8) | code] as number
 }
 
-function newState(depth: number): State {
-  return { depth, edges: new Map(), failure: 0, length: 0, row: undefined }
+interface Node {
+  readonly depth: number
+  readonly edges: Map<number, Node>
+  index: number
+  length: number
 }
 
-function build(phrases: readonly string[]): State[] {
-  const states = [newState(0)]
+function newNode(depth: number): Node {
+  return { depth, edges: new Map(), index: 0, length: 0 }
+}
+
+function build(phrases: readonly string[]): Tables {
+  const root = newNode(0)
   for (const phrase of phrases) {
-    let at = 0
+    let at = root
     for (let i = 0; i < phrase.length; i++) {
-      const { edges, depth } = states[at] as State
-      let next = edges.get(phrase.charCodeAt(i))
+      const code = phrase.charCodeAt(i)
+      let next = at.edges.get(code)
       if (next === undefined) {
-        next = states.length
-        edges.set(phrase.charCodeAt(i), next)
-        states.push(newState(depth + 1))
+        next = newNode(at.depth + 1)
+        at.edges.set(code, next)
       }
       at = next
     }
-    ;(states[at] as State).length = phrase.length
+    at.length = phrase.length
+  }
+  const nodes = [root]
+  for (let head = 0; head < nodes.length; head++) {
+    const node = nodes[head] as Node
+    node.index = head
+    nodes.push(...node.edges.values())
+  }
+  const deep = nodes.findIndex((node) => node.depth > DENSE_DEPTH)
+  const dense = deep < 0 ? nodes.length : deep
+  const tables: Tables = {
+    dense,
+    rows: new Uint32Array(dense * 256),
+    lengths: Uint32Array.from(nodes, (node) => node.length),
+    failures: new Uint32Array(nodes.length),
+    edges: nodes.map(
+      ({ edges }) => new Map([...edges].map(([code, child]) => [code, child.index])),
+    ),
   }
   // Breadth first: failures and rows of shallower states are complete.
-  const queue = [0]
-  for (let head = 0; head < queue.length; head++) {
-    const index = queue[head] as number
-    const state = states[index] as State
-    for (const [code, child] of state.edges) {
-      const target = states[child] as State
-      target.failure = index === 0 ? 0 : step(states, states[state.failure] as State, code)
-      if (target.length === 0) target.length = (states[target.failure] as State).length
-      queue.push(child)
+  const { rows, lengths, failures } = tables
+  for (const { index, edges } of nodes) {
+    const failure = failures[index] as number
+    for (const [code, child] of edges) {
+      const target = index === 0 ? 0 : step(tables, failure, code)
+      failures[child.index] = target
+      if (child.length === 0) lengths[child.index] = lengths[target] as number
     }
-    if (state.depth > DENSE_DEPTH) continue
-    const row = new Uint32Array(256)
-    if (index !== 0) row.set((states[state.failure] as State).row as Uint32Array)
-    for (const [code, child] of state.edges) row[code] = child
-    state.row = row
+    if (index >= dense) continue
+    const row = index << 8
+    if (index !== 0) rows.copyWithin(row, failure << 8, (failure + 1) << 8)
+    for (const [code, child] of edges) {
+      rows[row | code] = child.index
+      if (code >= 97 && code <= 122) rows[row | (code - 32)] = child.index
+    }
   }
-  return states
+  return tables
 }

@@ -120,7 +120,6 @@ export class Scanner {
   scan(node: TextNode, pool: ScanPool): number {
     if (node.scanned >= 0) return node.scanned
     const offset = pool.take(this.words)
-    node.scanned = offset
     const { words } = pool
     const { bytes } = node
     const next = this.#next
@@ -151,7 +150,8 @@ export class Scanner {
       }
       words[offset + word] = kept
     }
-    return offset
+    node.scanned = pool.shared(offset, this.words)
+    return node.scanned
   }
 
   #mark(row: number, words: Uint32Array, offset: number): void {
@@ -270,10 +270,18 @@ function buildTrie(
   return { states, edges, patterns }
 }
 
-/** Words for the scans of one transaction; grows, and is reused by the next one. */
+/**
+ * Words for the scans of one transaction; grows, and is reused by the next one. Hundreds of texts have a
+ * few dozen different answers, so equal ones are kept once, and a join meets each of them once.
+ */
 export class ScanPool {
   words = new Uint32Array(1024)
   #used = 0
+  /** By hash of an answer: its offset and 1. Of two with one hash the second is not shared. */
+  readonly #offsets = new Int32Array(256)
+  /** By offset: the last join that has met the answer. */
+  #joins = new Uint32Array(1024)
+  #join = 0
 
   take(count: number): number {
     const offset = this.#used
@@ -286,8 +294,48 @@ export class ScanPool {
     return offset
   }
 
+  /** The offset of an answer like the one that was taken last, which then is given back. */
+  shared(offset: number, count: number): number {
+    const { words } = this
+    let hash = 0
+    for (let i = 0; i < count; i++) {
+      hash = (Math.imul(hash, 31) + (words[offset + i] as number)) | 0
+    }
+    const slot = Math.imul(hash, 0x9e3779b1) >>> 24
+    const known = (this.#offsets[slot] as number) - 1
+    if (known < 0) {
+      this.#offsets[slot] = offset + 1
+      return offset
+    }
+    for (let i = 0; i < count; i++) if (words[known + i] !== words[offset + i]) return offset
+    this.#used = offset
+    return known
+  }
+
+  beginJoin(): void {
+    this.#join++
+    if (this.#joins.length < this.words.length) {
+      const larger = new Uint32Array(this.words.length)
+      larger.set(this.#joins)
+      this.#joins = larger
+    }
+  }
+
+  /** Whether the join that was begun last has not met this answer yet. */
+  isNew(offset: number): boolean {
+    if (this.#joins[offset] === this.#join) return false
+    this.#joins[offset] = this.#join
+    return true
+  }
+
   reset(): void {
     this.#used = 0
+    this.#offsets.fill(0)
+    // Joins are numbered on: what stands there is of earlier ones.
+    if (this.#join > 0x7fffffff) {
+      this.#join = 0
+      this.#joins.fill(0)
+    }
     // One huge request must not hold its memory for ever.
     if (this.words.length > 1 << 18) this.words = new Uint32Array(1024)
   }

@@ -66,6 +66,8 @@ export class Transaction {
   readonly #engine: Engine
   #pool: ScanPool
   readonly #groups: (GroupState | undefined)[]
+  /** By list of targets, nothing transformed. */
+  readonly #sets: (GroupState | undefined)[]
   #epoch = 0
   #work: number
   #lastMatched: Value[] = []
@@ -79,6 +81,7 @@ export class Transaction {
     this.tx = tx
     this.#pool = pool
     this.#groups = new Array(engine.groupCount)
+    this.#sets = new Array(engine.setCount)
     this.mode = engine.mode
     this.#work = engine.workBudget
   }
@@ -216,30 +219,55 @@ export class Transaction {
     return link.operator.test(node, this)
   }
 
-  /** Gathers and transforms the values of a group. */
+  /**
+   * Gathers and transforms the values of a group. Where its transformations change nothing, which is so for
+   * most of ordinary traffic, the group has the state of its targets, joined scan and all.
+   */
   #collect(group: Group): GroupState {
-    const values = this.#valuesOf(group.set)
-    const nodes: TextNode[] = []
-    const owners: number[] | undefined = group.isMulti ? [] : undefined
-    const { transforms } = group
+    const plain = this.#gather(group.set)
+    const { values } = plain
+    const { transforms, bits } = group
+    let nodes: TextNode[] | undefined
+    let owners: number[] | undefined
     for (let i = 0; i < values.length; i++) {
       let { node } = values[i] as Value
-      if (owners !== undefined) {
+      if (group.isMulti && nodes !== undefined) {
         nodes.push(node)
-        owners.push(i)
+        owners?.push(i)
       }
-      for (let t = 0; t < transforms.length; t++) {
-        const next = node.apply(transforms[t] as (typeof transforms)[number])
-        if (owners !== undefined && next !== node) {
-          nodes.push(next)
-          owners.push(i)
+      if (!node.isKeptBy(bits)) {
+        const before = node
+        for (let t = 0; t < transforms.length; t++) {
+          const next = node.apply(transforms[t] as (typeof transforms)[number])
+          if (group.isMulti && next !== node) {
+            if (nodes === undefined) {
+              nodes = plain.nodes.slice(0, i + 1)
+              owners = nodes.map((_, k) => k)
+            }
+            nodes.push(next)
+            owners?.push(i)
+          }
+          node = next
         }
-        node = next
+        if (nodes === undefined && node !== before) nodes = plain.nodes.slice(0, i)
       }
-      if (owners === undefined) nodes.push(node)
+      if (!group.isMulti && nodes !== undefined) nodes.push(node)
     }
-    const state: GroupState = { epoch: this.#epoch, values, nodes, owners, bits: -1 }
+    const state =
+      nodes === undefined ? plain : { epoch: this.#epoch, values, nodes, owners, bits: -1 }
     if (!group.set.isVolatile) this.#groups[group.index] = state
+    return state
+  }
+
+  /** The values of a list of targets as they came. */
+  #gather(set: TargetSet): GroupState {
+    const known = this.#sets[set.index]
+    if (known !== undefined && known.epoch === this.#epoch) return known
+    const values = this.#valuesOf(set)
+    const nodes: TextNode[] = []
+    for (let i = 0; i < values.length; i++) nodes.push((values[i] as Value).node)
+    const state = { epoch: this.#epoch, values, nodes, owners: undefined, bits: -1 }
+    if (!set.isVolatile) this.#sets[set.index] = state
     return state
   }
 
@@ -248,10 +276,14 @@ export class Transaction {
     const pool = this.#pool
     const joined = pool.take(scanner.words)
     pool.words.fill(0, joined, joined + scanner.words)
+    pool.beginJoin()
     for (const node of state.nodes) {
-      const isNew = node.scanned < 0
-      const offset = scanner.scan(node, pool)
-      if (isNew) this.#work -= node.bytes.length >> 2
+      let offset = node.scanned
+      if (offset < 0) {
+        offset = scanner.scan(node, pool)
+        this.#work -= node.bytes.length >> 2
+      }
+      if (!pool.isNew(offset)) continue
       const { words } = pool
       for (let i = 0; i < scanner.words; i++) {
         words[joined + i] = (words[joined + i] as number) | (words[offset + i] as number)

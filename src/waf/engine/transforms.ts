@@ -10,6 +10,8 @@ export interface Transform {
   readonly name: string
   /** Dense, from 0: the slot under which a value keeps its result. */
   readonly index: number
+  /** The bit under which a value remembers that nothing changes; 0 for none. */
+  readonly bit: number
   readonly apply: TransformFunction
 }
 
@@ -57,9 +59,32 @@ const ALIASES: Readonly<Record<string, string>> = {
   normalisepathwin: 'normalizePathWin',
 }
 
+/** Hardly ever asked for, or never without effect: they have no bit in a value's memory. */
+const RARE: ReadonlySet<string> = new Set([
+  'length',
+  'md5',
+  'sha1',
+  'parityEven7bit',
+  'parityOdd7bit',
+  'parityZero7bit',
+])
+
 const byName = new Map<string, Transform>()
-for (const [index, name] of Object.keys(FUNCTIONS).entries()) {
-  byName.set(name.toLowerCase(), { name, index, apply: FUNCTIONS[name] as TransformFunction })
+const byRarity = Object.keys(FUNCTIONS)
+byRarity.sort((a, b) => Number(RARE.has(a)) - Number(RARE.has(b)))
+for (const [index, name] of byRarity.entries()) {
+  const bit = index < 31 ? 1 << index : 0
+  byName.set(name.toLowerCase(), { name, index, bit, apply: FUNCTIONS[name] as TransformFunction })
+}
+
+/** A bit that no value has. */
+const NEVER = 1 << 31
+
+/** For `TextNode.isKeptBy`: the bits of a list of transformations. */
+export function bitsOf(transforms: readonly Transform[]): number {
+  let bits = 0
+  for (const { bit } of transforms) bits |= bit === 0 ? NEVER : bit
+  return bits
 }
 
 export const TRANSFORM_NAMES: readonly string[] = Object.keys(FUNCTIONS)

@@ -10,7 +10,7 @@ it('asks each transformation once for a text, also one that changes nothing', ()
         asked++
         return index % 2 === 0 ? bytes : `${bytes}!`
       }
-      const next = node.apply({ name: `t${index}`, index, apply })
+      const next = node.apply({ name: `t${index}`, index, bit: index < 31 ? 1 << index : 0, apply })
       expect(next.bytes).toBe(index % 2 === 0 ? 'same' : 'same!')
       expect(next === node).toBe(index % 2 === 0)
     }

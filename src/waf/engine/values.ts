@@ -7,7 +7,7 @@ import type { Transform } from './transforms.ts'
 
 export class TextNode {
   readonly bytes: string
-  /** Bit by transformation index: known to change nothing. */
+  /** Bits of transformations that are known to change nothing. */
   #unchanged = 0
   /** Other results: transformation index, node, index, node. */
   #results: (number | TextNode)[] | undefined
@@ -18,9 +18,13 @@ export class TextNode {
     this.bytes = bytes
   }
 
+  /** Whether each of the transformations is known to change nothing; see `bitsOf`. */
+  isKeptBy(bits: number): boolean {
+    return (this.#unchanged & bits) === bits
+  }
+
   apply(transform: Transform): TextNode {
-    const { index } = transform
-    const bit = index < 31 ? 1 << index : 0
+    const { index, bit } = transform
     if ((this.#unchanged & bit) !== 0) return this
     const known = this.#results
     if (known !== undefined) {
