@@ -7,6 +7,10 @@ it.each([1, 2])('keeps every promise through half an hour of faults (seed %i)', 
   expect(summary.violations).toEqual([])
   expect(summary.requests).toBeGreaterThan(5000)
   expect(summary.masked).toBeGreaterThan(50)
+  // A failure in spite of a well region is allowed only around a change, which is rare.
+  const around = ['those that were well had just recovered', 'several regions had just changed']
+  const failed = around.reduce((sum, why) => sum + (summary.excused[why] ?? 0), 0)
+  expect(failed / summary.requests).toBeLessThan(0.002)
 })
 
 it('is the same, byte for byte, for the same seed, and another for another', async () => {

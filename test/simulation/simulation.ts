@@ -58,7 +58,7 @@ const RECOVERY_MS = 375 * SECOND
 /** What a gateway may add to its load at once, and a second, besides its share of requests. */
 const BUDGET_STOCK = 100
 const BUDGET_FLOOR = 10
-const WINDOW_MS = 30 * SECOND
+const WINDOW_MS = 10 * SECOND
 
 const CONFIG: MeridianConfigInput = {
   regions: REGIONS.map((region) => ({ ...region, pools: [region.id] })),
@@ -254,7 +254,7 @@ class Simulation {
       for (const region of EUROPEAN) this.#world.strike('dead', region, gateway, duration)
     } else if (draw < 0.2) {
       name = 'burst'
-      for (let i = 0; i < 600; i++) {
+      for (let i = 0; i < 4000; i++) {
         this.#time.after(random.between(0, 4 * SECOND), () => this.#request(gateway))
       }
       for (const region of EVERYWHERE) this.#world.strike('errors', region, gateway, 6 * SECOND)
@@ -412,7 +412,13 @@ class Simulation {
   #excuseFor(flight: Flight, wasRefused: boolean): string | undefined {
     const { gateway, lawful, startedAt } = flight
     if (wasRefused) return 'the retry budget was empty'
-    if (!this.#hasWell(flight, startedAt)) return 'no lawful region was well for long'
+    // One that was ill at some time of the request may have had its turn just then.
+    const couldAnswer = lawful.some((region) => {
+      const { isIll, since } = this.#world.view(gateway, region)
+      return !isIll && since <= startedAt
+    })
+    if (!couldAnswer) return 'no lawful region was well all the while'
+    if (!this.#hasWell(flight, startedAt)) return 'those that were well had just recovered'
     const unsettled = lawful.filter(
       (region) =>
         !this.#world.isWellSince(gateway, region, startedAt - RECOVERY_MS) &&
