@@ -32,9 +32,9 @@ const UNICODE = [
 ]
 const TICKS_PER_SECOND = 100
 /** Best of so many. */
-const REPEATS = 3
+export const REPEATS = 3
 /** Times that all requests are sent in one repeat; the bare server is so quick that its ticks need more. */
-const ROUNDS = { with: 40, without: 250 }
+export const ROUNDS = { with: 40, without: 250 }
 /** For one server, start to end. */
 const DEADLINE_MS = 60_000
 const ATTACK = '/?id=1%27%20or%201=1--%20-&q=%3Cscript%3Ealert(1)%3C/script%3E'

@@ -30,8 +30,8 @@ const UNKNOWN = 0
 const MATCH = -1
 const DEAD = -2
 
-/** Entries of one table; above them it starts anew. */
-const MOST_ENTRIES = 1 << 16
+/** Entries of one table (64 KiB), above which it starts anew: hundreds of patterns share an isolate. */
+const MOST_ENTRIES = 1 << 14
 
 export class AutomatonTable {
   readonly #automaton: Automaton

@@ -84,7 +84,7 @@ function automatonOf(compiled: RE2JS): Automaton | undefined {
   }
   // The one-pass engine is for captures; where there is one it would keep the automaton from being built.
   engine.onepass = null
-  // Its own look for literals: callers have a prefilter, and behind it a walk is cheaper than its inputs.
+  // Its own look for literals: rules have a prefilter, and behind it a walk is cheaper than its inputs.
   engine.prefilter = null
   const isUsable =
     !engine.prefixComplete &&
