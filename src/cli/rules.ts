@@ -51,6 +51,16 @@ export function addRules(rules: Command, terminal: Terminal, done: (code: ExitCo
       done(await explainRules(method, url, options, terminal))
     })
 
+  verb('diff <log>', 'replay recorded requests under two configs (exit code 3 when they differ)')
+    .option('-c, --config <file>', 'config as it is', 'meridian.json')
+    .option('--with <file>', 'config as it would be')
+    .option('--samples <count>', 'most sample requests for each change', '3')
+    .option('--json', 'print JSON')
+    .action(async (log, options) => {
+      const { diffRules } = await import('./rules-diff.ts')
+      done(await diffRules(log, options, terminal))
+    })
+
   verb('stats [file...]', 'count what is in rulesets')
     .option(...LISTS)
     .option('--json', 'print JSON')
