@@ -8,7 +8,7 @@ import type { DecodedBytes } from '../ports.ts'
 import { invalidity, isJudged } from './body/validity.ts'
 import { InspectedBody } from './body/view.ts'
 import { bytesToString } from './bytes.ts'
-import { findLeaks } from './detect/leak.ts'
+import { DATA_LEAK, findLeaks, LEAK_TARGET, type LeakKind } from './detect/leak.ts'
 import type { Interruption, RuleMatch, Transaction } from './engine/transaction.ts'
 import { maskedMatch } from './mask.ts'
 import { isInspectable, ResponseWindow } from './response-window.ts'
@@ -39,6 +39,7 @@ export class WafPass {
   readonly #isSimulated: boolean
   readonly #exclusions: readonly number[] | undefined
   readonly #excepted: ReadonlySet<CompiledNativeRule> | undefined
+  readonly #excusedLeaks: ReadonlySet<LeakKind> | undefined
   #verdicts: Verdict[] | undefined
   #transaction: Transaction | undefined
   #reported = 0
@@ -58,12 +59,14 @@ export class WafPass {
     isSimulated: boolean,
     exclusions: readonly number[] | undefined,
     excepted: ReadonlySet<CompiledNativeRule> | undefined,
+    excusedLeaks: ReadonlySet<LeakKind> | undefined,
   ) {
     this.#route = route
     this.#subject = subject
     this.#isSimulated = isSimulated
     this.#exclusions = exclusions
     this.#excepted = excepted
+    this.#excusedLeaks = excusedLeaks
   }
 
   /** What was found so far, in order. */
@@ -124,7 +127,7 @@ export class WafPass {
 
   /** Whether an invalid body is blocked, and this one claims to be something that can be judged. */
   get #judgesBody(): boolean {
-    if (this.#route.waf.config.bodies.invalid !== 'block') return false
+    if (this.#route.invalid !== 'block') return false
     return this.coding !== '' || isJudged(this.#subject.exchange.headers.all('content-type'))
   }
 
@@ -184,7 +187,7 @@ export class WafPass {
     if (decoded === undefined) return `its content coding "${name}" cannot be taken off`
     if (decoded.end === 'broken') return `it is not the ${name} that its Content-Encoding says`
     if (decoded.end === 'cut' && !prefix.truncated) return `its ${name} ends early`
-    const { ratio } = this.#route.waf.config.bodies
+    const { ratio } = this.#route
     return decoded.bytes.length > Math.max(MIN_EXPANDED, decoded.consumed * ratio)
       ? `it becomes more than ${ratio} times as long without its ${name}`
       : undefined
@@ -220,7 +223,8 @@ export class WafPass {
    * `response` first.
    */
   responseBody(status: number, headers: HeaderList): ResponseWindow | undefined {
-    const { body, leaks, limit, window } = this.#route.waf.config.responses
+    const { leaks } = this.#route
+    const { body, limit, window } = this.#route.waf.config.responses
     if (!body || (leaks === 'off' && this.#transaction === undefined)) return undefined
     if (this.#isAllowed || this.#skipsResponse || this.#block !== undefined) return undefined
     if (!isInspectable(status, headers)) return undefined
@@ -239,15 +243,15 @@ export class WafPass {
   }
 
   #findLeak(text: string): void {
-    const { config } = this.#route.waf
-    const { leaks } = config.responses
+    const { waf, leaks } = this.#route
     if (leaks === 'off' || this.#hasLeak) return
-    const [leak] = findLeaks(text)
+    const [leak] = findLeaks(text, this.#excusedLeaks)
     if (leak === undefined) return
     this.#hasLeak = true
     const description = `The response holds what should not leave: ${leak.evidence}.`
     const isEnforced = leaks === 'block'
-    this.#own('data-leak', config.status, description, 'response', isEnforced)
+    const target = LEAK_TARGET + leak.kind
+    this.#own(DATA_LEAK, waf.config.status, description, 'response', isEnforced, target)
   }
 
   /** Ends the inspection: the CRS's last phase, and its memory goes back. Verdicts stay readable. */
@@ -404,9 +408,11 @@ export class WafPass {
     description: string,
     phase: Verdict['phase'] = 'request',
     isEnforced = true,
+    target?: string,
   ): WafBlock | undefined {
     const enforced = isEnforced && !this.#isSimulated
-    this.#add({ rule, ruleset: 'waf', action: 'block', enforced, phase, description })
+    const verdict: Verdict = { rule, ruleset: 'waf', action: 'block', enforced, phase, description }
+    this.#add(target === undefined ? verdict : { ...verdict, target })
     if (enforced) this.#block ??= { kind: 'block', status, rule, ruleset: 'waf' }
     return this.#block
   }
