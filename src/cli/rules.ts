@@ -39,12 +39,20 @@ export function addRules(rules: Command, terminal: Terminal, done: (code: ExitCo
       done(await testRules(files, options, terminal))
     })
 
-  verb('explain <method> <url>', 'tell which rules a request matches, and where')
+  verb(
+    'explain <method> <url>',
+    'tell which rules a request matches and where, and why others do not',
+  )
     .option('-c, --config <file>', "config with the rulesets; without it, 'managed'")
     .option('--rules <file>', "a ruleset instead of the config's; may be repeated", collect)
     .option('--ip <address>', 'address of the client')
     .option('-H, --header <header>', "a request header, 'name: value'; may be repeated", collect)
     .option('--body <text>', 'request body')
+    .option('--route <id>', 'a route of the config; the one that takes the URL when not given')
+    .option('--status <status>', 'status of a response, for the response rules')
+    .option('--response-header <header>', 'a header of it; may be repeated', collect)
+    .option('--response-body <text>', 'its body')
+    .option('--all', 'a line for every rule')
     .option('--json', 'print JSON')
     .action(async (method, url, options) => {
       const { explainRules } = await import('./rules-explain.ts')

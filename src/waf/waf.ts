@@ -25,6 +25,7 @@ import {
   type RuleChange,
 } from './rules/native.ts'
 import { RulesetSchema } from './rules/rule-schema.ts'
+import type { HeldException, WafTrace } from './trace.ts'
 
 export interface WafOptions {
   readonly environment: Environment
@@ -38,7 +39,7 @@ export interface WafOptions {
 }
 
 /** An exception with its condition compiled. */
-interface ActiveException {
+interface ActiveException extends HeldException {
   readonly when: ((subject: Subject) => boolean) | undefined
   /** Index of the engine's conditional exclusion; -1 when it names no CRS rule. */
   readonly exclusion: number
@@ -160,6 +161,7 @@ export class RouteWaf {
   /** Those to be asked or applied at each request. */
   readonly #exceptions: readonly ActiveException[]
   readonly #excusedLeaks: ReadonlySet<LeakKind> | undefined
+  readonly #all: readonly ActiveException[]
 
   constructor(waf: Waf, route: RouteWafConfig | undefined, exceptions: readonly ActiveException[]) {
     const { config } = waf
@@ -175,6 +177,7 @@ export class RouteWaf {
     const rules = waf.native.filter((rule) => !always.some(({ native }) => native.has(rule)))
     this.request = rules.filter((rule) => rule.phase === 'request')
     this.response = rules.filter((rule) => rule.phase === 'response')
+    this.#all = exceptions
     this.#exceptions = exceptions.filter(
       ({ when, exclusion }) => when !== undefined || exclusion >= 0,
     )
@@ -186,8 +189,11 @@ export class RouteWaf {
     this.leaks = seeksNone ? 'off' : (route?.leaks ?? config.responses.leaks)
   }
 
-  /** Starts a request's inspection; call its steps in order, and `finish` at the end. */
-  begin(subject: Subject): WafPass {
+  /**
+   * Starts a request's inspection; call its steps in order, and `finish` at the end.
+   * @param trace hears what becomes of each rule
+   */
+  begin(subject: Subject, trace?: WafTrace): WafPass {
     let exclusions: number[] | undefined
     let excepted: Set<CompiledNativeRule> | undefined
     let leaks = this.#excusedLeaks
@@ -202,7 +208,11 @@ export class RouteWaf {
       excepted ??= new Set()
       for (const rule of exception.native) excepted.add(rule)
     }
-    return new WafPass(this, subject, this.#isSimulated(subject), exclusions, excepted, leaks)
+    if (trace !== undefined) {
+      trace.exceptions = this.#all.filter(({ when }) => when === undefined || when(subject))
+    }
+    const isSimulated = trace?.isSimulated === true || this.#isSimulated(subject)
+    return new WafPass(this, subject, isSimulated, exclusions, excepted, leaks, trace)
   }
 
   #isSimulated(subject: Subject): boolean {
@@ -454,8 +464,10 @@ class ExceptionCompiler {
     for (const [i, exception] of all.entries()) {
       const isHere = exception.route === undefined || exception.route === route
       const { ids = [], tags = [], isConditional = false } = exception.exclusion
-      if (!isHere || (!isConditional && exception.leaks === undefined)) continue
+      if (!isHere) continue
       active.push({
+        path: exception.path,
+        source: exception.source,
         when: exception.when,
         exclusion: isConditional && (ids.length > 0 || tags.length > 0) ? i : -1,
         leaks: exception.leaks,

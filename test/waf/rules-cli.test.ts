@@ -151,7 +151,131 @@ describe('meridian rules explain', () => {
     expect(out).toMatch(/sql-injection +basic/)
     expect(out).toContain('the request ends here: block 403 by path-traversal of basic')
     const fine = await meridian(['rules', 'explain', 'GET', '/about', ...config])
-    expect(fine.out).toBe('no rule matches\n\nthe request passes\n')
+    expect(fine.out).toBe('route route-1: enforce\n\nno rule matches\n\nthe request passes\n')
+  })
+
+  it('asks the response rules and the route, and says why a rule was not asked', async () => {
+    const rules = [
+      { id: 'off', expression: 'ssl', action: 'block', enabled: false },
+      { id: 'let-off', expression: 'ssl', action: 'block' },
+      {
+        id: 'quiet',
+        expression: 'http.request.uri.path contains "/cms"',
+        action: 'skip',
+        skip: { ids: ['left-out'] },
+      },
+      { id: 'left-out', expression: 'ssl', action: 'block' },
+      { id: 'stop', expression: 'http.request.uri.path eq "/cms/stop"', action: 'block' },
+      { id: 'behind', expression: 'http.host eq "x"', action: 'log' },
+      { id: 'tea', expression: 'http.response.code eq 418', action: 'block' },
+    ]
+    const sec = (id: number, more: object) => ({
+      ...{ id, phase: 2, targets: ['ARGS'], operator: { name: 'contains', argument: 'x' } },
+      ...{ action: 'block', msg: 'm', ...more },
+    })
+    const seclang = {
+      ruleset: 'sec',
+      rules: [
+        sec(1, { ctl: [['ruleRemoveById', '3']], skipAfter: 'END', action: 'pass' }),
+        sec(2, {}),
+        { marker: 'END' },
+        sec(3, {}),
+        sec(4, {
+          tags: ['paranoia-level/3'],
+          targets: ['TX:LEVEL'],
+          operator: { name: 'ge', argument: '3' },
+        }),
+        sec(5, { action: 'deny' }),
+        sec(6, { phase: 4, targets: ['RESPONSE_BODY'] }),
+        sec(7, { enabled: false }),
+      ],
+    }
+    const waf = JSON.stringify({
+      rulesets: [{ file: './own-ones.json' }, { file: './sec.json' }],
+      responses: { body: true },
+      exceptions: [{ ids: ['let-off'] }, { when: 'ssl', ids: [5], target: 'ARGS:a' }],
+    })
+    await writeFile(file('own-ones.json'), JSON.stringify({ ruleset: 'ones', rules }))
+    await writeFile(file('sec.json'), JSON.stringify(seclang))
+    await writeFile(file('routes.json'), config(waf, '{ "exceptions": [{ "ids": [2] }] }'))
+    const explain = async (url: string, ...more: string[]) => {
+      const at = ['rules', 'explain', 'GET', url, '-c', file('routes.json')]
+      return meridian([...at, ...more])
+    }
+    const fates = async (url: string, ...more: string[]) => {
+      const answer = JSON.parse((await explain(url, '--json', ...more)).out)
+      const told = answer.rules.map(
+        (one: { rule: string; fate: string; why: string }) =>
+          [one.rule, `${one.fate} ${one.why}`.trim()] as const,
+      )
+      return { route: answer.route, block: answer.block?.rule, ...Object.fromEntries(told) }
+    }
+
+    const noResponse = 'not-reached there is no response of which it could be asked'
+    expect(await fates('https://h/cms?a=x')).toEqual({
+      route: 'cms',
+      block: undefined,
+      off: 'disabled in its ruleset or by an override',
+      'let-off': 'excepted waf.exceptions[0]',
+      quiet: 'matched',
+      'left-out': 'skipped by the rule quiet',
+      stop: 'no-match',
+      behind: 'no-match',
+      tea: noResponse,
+      1: 'matched',
+      2: 'excepted routes[0].waf.exceptions[0]',
+      3: 'skipped the rule 1 takes it out',
+      4: "paranoia-level 3 is above the config's 1",
+      5: 'no-match without ARGS:a: waf.exceptions[1]',
+      6: noResponse,
+      7: 'disabled in its ruleset or by an override',
+    })
+    expect(await fates('https://h/cms?a=x', '--route', 'rest')).toMatchObject({
+      ...{ route: 'rest', 2: 'skipped the rule 1 jumps over it' },
+    })
+    const stopped = await fates('https://h/cms/stop?a=1')
+    const ended = 'not-reached the rule stop ends the request'
+    expect(stopped).toMatchObject({
+      block: 'stop',
+      stop: 'matched',
+      behind: ended,
+      tea: ended,
+      3: ended,
+    })
+    expect(await fates('https://h/y?a=x', '--status', '418')).toMatchObject({
+      ...{ route: 'rest', block: 'left-out' },
+    })
+    const response = [
+      '--route',
+      'cms',
+      '--status',
+      '418',
+      '--response-header',
+      'content-type: text/plain',
+    ]
+    expect(await fates('https://h/cms', ...response)).toMatchObject({
+      ...{ block: 'tea', tea: 'matched', 6: 'not-reached the rule tea ends the request' },
+    })
+    expect(await fates('https://h/cms', '--response-body', 'a x')).toMatchObject({
+      6: 'matched',
+      tea: 'no-match',
+    })
+
+    const { out } = await explain('https://h/cms?a=x')
+    expect(out).toContain('route cms: enforce\n')
+    expect(out).toContain(
+      'rules that were not asked\n  disabled, in its ruleset or by an override: off, 7\n',
+    )
+    expect((await explain('/cms', '--all')).out).toMatch(
+      /left-out +ones +request +skipped +by the rule quiet\n/,
+    )
+    const nowhere = await explain('/', '--route', 'none')
+    expect([nowhere.code, nowhere.err]).toEqual([
+      2,
+      expect.stringContaining('the routes are cms, rest'),
+    ])
+    expect((await explain('/', '--status', '99')).code).toBe(2)
+    expect((await meridian(['rules', 'explain', 'GET', '/', '--route', 'cms'])).code).toBe(2)
   })
 })
 

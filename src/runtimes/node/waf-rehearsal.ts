@@ -7,6 +7,7 @@ import { parseIp } from '../../http/ip.ts'
 import { splitAbsoluteForm } from '../../http/target.ts'
 import type { Passage } from '../../passage.ts'
 import type { WafBlock, WafPass } from '../../waf/pass.ts'
+import type { WafTrace } from '../../waf/trace.ts'
 import type { RouteWaf } from '../../waf/waf.ts'
 import { type ConfigBundle, ConfigFile } from './config-file.ts'
 import { nodeDecoder } from './decoder.ts'
@@ -99,6 +100,12 @@ export class WafRehearsal {
     return x
   }
 
+  /** The WAF of a route by its id: null when it is not inspected, undefined when there is no such route. */
+  wafOf(id: string): RouteWaf | null | undefined {
+    const route = this.#rehearsal.snapshot.routes.find(({ ref }) => ref.id === id)
+    return route === undefined ? undefined : (route.waf ?? null)
+  }
+
   async run(request: RehearsedRequest): Promise<Rehearsed> {
     const x = this.admit(request)
     const refusal = x.refusal === undefined ? undefined : String(x.refusal)
@@ -124,8 +131,9 @@ export async function judge(
   waf: RouteWaf,
   x: Pick<Passage, 'subject' | 'body'>,
   response: RehearsedResponse | undefined,
+  trace?: WafTrace,
 ): Promise<Judgement> {
-  const pass = waf.begin(x.subject)
+  const pass = waf.begin(x.subject, trace)
   let block = pass.head()
   if (block === undefined && x.body !== null) block = await judgeBody(pass, x.body)
   if (block === undefined && response !== undefined && pass.wantsResponse) {
