@@ -54,7 +54,8 @@ export function parseRequest(method: string, url: string, options: ExplainOption
   }
 }
 
-function parseHeader(text: string): [name: string, value: string] {
+/** @throws UsageError when it is no header */
+export function parseHeader(text: string): [name: string, value: string] {
   const parts = /^([A-Za-z0-9!#$%&'*+.^_`|~-]+):[ \t]*([^\r\n\0]*)$/.exec(text)
   if (parts === null) throw new UsageError(`--header takes 'name: value'`)
   return [parts[1] as string, (parts[2] as string).trimEnd()]

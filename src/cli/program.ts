@@ -219,11 +219,12 @@ function buildProgram(terminal: Terminal, done: (code: ExitCode) => void): Comma
     })
 
   addRules(
-    verb('rules', 'WAF rules: import, lint, test, explain, stats, tune', [
+    verb('rules', 'WAF rules: import, lint, test, explain, diff, stats, tune', [
       'rules import crs --from ./coreruleset --out rules/crs.json',
       'rules lint rules/own.json --config meridian.json',
       'rules test',
       "rules explain GET 'https://example.com/?q=<script>' --rules managed",
+      'rules diff --config meridian.json --with changed.json requests.ndjson',
       'rules tune access.log --min 20',
     ]),
     terminal,

@@ -38,13 +38,7 @@ export interface Suggestion {
 
 const MAX_PATHS = 1000
 /** The WAF's own decisions are settings, no rules: there is nothing to except. */
-const OWN = new Set([
-  'anomaly-threshold',
-  'body-too-long',
-  'invalid-body',
-  'work-budget',
-  'data-leak',
-])
+const OWN = new Set(['anomaly-threshold', 'body-too-long', 'invalid-body', 'work-budget'])
 
 export async function tuneRules(
   log: string,
@@ -161,6 +155,7 @@ function exceptionFor(
   paths: readonly string[],
 ): Readonly<Record<string, unknown>> {
   const isSeclang = /^\d+$/.test(rule)
+  const isNarrow = isSeclang ? /^[A-Z_]+(:.+)?$/.test(target) : target.startsWith('leak:')
   const quoted = paths.map((path) => JSON.stringify(path))
   const when =
     paths.length > 5
@@ -171,6 +166,6 @@ function exceptionFor(
   return {
     ...(when === undefined ? {} : { when }),
     ids: [isSeclang ? Number(rule) : rule],
-    ...(isSeclang && /^[A-Z_]+(:.+)?$/.test(target) ? { target } : {}),
+    ...(isNarrow ? { target } : {}),
   }
 }

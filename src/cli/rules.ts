@@ -39,16 +39,34 @@ export function addRules(rules: Command, terminal: Terminal, done: (code: ExitCo
       done(await testRules(files, options, terminal))
     })
 
-  verb('explain <method> <url>', 'tell which rules a request matches, and where')
+  verb(
+    'explain <method> <url>',
+    'tell which rules a request matches and where, and why others do not',
+  )
     .option('-c, --config <file>', "config with the rulesets; without it, 'managed'")
     .option('--rules <file>', "a ruleset instead of the config's; may be repeated", collect)
     .option('--ip <address>', 'address of the client')
     .option('-H, --header <header>', "a request header, 'name: value'; may be repeated", collect)
     .option('--body <text>', 'request body')
+    .option('--route <id>', 'a route of the config; the one that takes the URL when not given')
+    .option('--status <status>', 'status of a response, for the response rules')
+    .option('--response-header <header>', 'a header of it; may be repeated', collect)
+    .option('--response-body <text>', 'its body')
+    .option('--all', 'a line for every rule')
     .option('--json', 'print JSON')
     .action(async (method, url, options) => {
       const { explainRules } = await import('./rules-explain.ts')
       done(await explainRules(method, url, options, terminal))
+    })
+
+  verb('diff <log>', 'replay recorded requests under two configs (exit code 3 when they differ)')
+    .option('-c, --config <file>', 'config as it is', 'meridian.json')
+    .option('--with <file>', 'config as it would be')
+    .option('--samples <count>', 'most sample requests for each change', '3')
+    .option('--json', 'print JSON')
+    .action(async (log, options) => {
+      const { diffRules } = await import('./rules-diff.ts')
+      done(await diffRules(log, options, terminal))
     })
 
   verb('stats [file...]', 'count what is in rulesets')

@@ -15,6 +15,8 @@ export const EXIT = {
   failure: 1,
   /** The command line itself is wrong. */
   usage: 2,
+  /** Two things that were compared are not alike. */
+  differs: 3,
 } as const
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT]

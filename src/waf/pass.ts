@@ -8,11 +8,12 @@ import type { DecodedBytes } from '../ports.ts'
 import { invalidity, isJudged } from './body/validity.ts'
 import { InspectedBody } from './body/view.ts'
 import { bytesToString } from './bytes.ts'
-import { findLeaks } from './detect/leak.ts'
+import { DATA_LEAK, findLeaks, LEAK_TARGET, type LeakKind } from './detect/leak.ts'
 import type { Interruption, RuleMatch, Transaction } from './engine/transaction.ts'
 import { maskedMatch } from './mask.ts'
 import { isInspectable, ResponseWindow } from './response-window.ts'
 import type { CompiledNativeRule } from './rules/native.ts'
+import type { WafTrace } from './trace.ts'
 import type { RouteWaf } from './waf.ts'
 
 /** How the request ends, by the WAF's word. */
@@ -45,12 +46,15 @@ export class WafPass {
   readonly #exclusions: readonly number[] | undefined
   readonly #excepted: ReadonlySet<CompiledNativeRule> | undefined
   readonly #clearance: Clearance | undefined
+  readonly #excusedLeaks: ReadonlySet<LeakKind> | undefined
+  readonly #trace: WafTrace | undefined
   #verdicts: Verdict[] | undefined
   #transaction: Transaction | undefined
   #reported = 0
   #next = 0
   #score = 0
-  #skipped: Set<string> | undefined
+  /** What is left out, and the rule that says so. */
+  #skipped: Map<string, string> | undefined
   #skipsRequest = false
   #skipsResponse = false
   #isAllowed = false
@@ -65,6 +69,8 @@ export class WafPass {
     exclusions: readonly number[] | undefined,
     excepted: ReadonlySet<CompiledNativeRule> | undefined,
     clearance: Clearance | undefined,
+    excusedLeaks: ReadonlySet<LeakKind> | undefined,
+    trace: WafTrace | undefined,
   ) {
     this.#route = route
     this.#subject = subject
@@ -72,6 +78,8 @@ export class WafPass {
     this.#exclusions = exclusions
     this.#excepted = excepted
     this.#clearance = clearance
+    this.#excusedLeaks = excusedLeaks
+    this.#trace = trace
   }
 
   /** What was found so far, in order. */
@@ -110,6 +118,7 @@ export class WafPass {
         this.#exclusions,
       )
       if (this.#isSimulated) this.#transaction.mode = 'detect'
+      this.#transaction.trace = this.#trace
       this.#phase(1)
     }
     if (this.#block === undefined && !hasBody) this.#endRequest()
@@ -132,7 +141,7 @@ export class WafPass {
 
   /** Whether an invalid body is blocked, and this one claims to be something that can be judged. */
   get #judgesBody(): boolean {
-    if (this.#route.waf.config.bodies.invalid !== 'block') return false
+    if (this.#route.invalid !== 'block') return false
     return this.coding !== '' || isJudged(this.#subject.exchange.headers.all('content-type'))
   }
 
@@ -192,7 +201,7 @@ export class WafPass {
     if (decoded === undefined) return `its content coding "${name}" cannot be taken off`
     if (decoded.end === 'broken') return `it is not the ${name} that its Content-Encoding says`
     if (decoded.end === 'cut' && !prefix.truncated) return `its ${name} ends early`
-    const { ratio } = this.#route.waf.config.bodies
+    const { ratio } = this.#route
     return decoded.bytes.length > Math.max(MIN_EXPANDED, decoded.consumed * ratio)
       ? `it becomes more than ${ratio} times as long without its ${name}`
       : undefined
@@ -208,6 +217,7 @@ export class WafPass {
   /** Inspects the head of the response. */
   response(status: number, headers: HeaderList): WafBlock | undefined {
     if (this.#isAllowed || this.#block !== undefined) return undefined
+    if (this.#trace !== undefined) this.#trace.hasResponse = true
     if (!this.#route.waf.config.responses.headers) return undefined
     const { response } = this.#route
     if (response.length > 0 && !this.#skipsResponse) {
@@ -228,7 +238,8 @@ export class WafPass {
    * `response` first.
    */
   responseBody(status: number, headers: HeaderList): ResponseWindow | undefined {
-    const { body, leaks, limit, window } = this.#route.waf.config.responses
+    const { leaks } = this.#route
+    const { body, limit, window } = this.#route.waf.config.responses
     if (!body || (leaks === 'off' && this.#transaction === undefined)) return undefined
     if (this.#isAllowed || this.#skipsResponse || this.#block !== undefined) return undefined
     if (!isInspectable(status, headers)) return undefined
@@ -247,15 +258,15 @@ export class WafPass {
   }
 
   #findLeak(text: string): void {
-    const { config } = this.#route.waf
-    const { leaks } = config.responses
+    const { waf, leaks } = this.#route
     if (leaks === 'off' || this.#hasLeak) return
-    const [leak] = findLeaks(text)
+    const [leak] = findLeaks(text, this.#excusedLeaks)
     if (leak === undefined) return
     this.#hasLeak = true
     const description = `The response holds what should not leave: ${leak.evidence}.`
     const isEnforced = leaks === 'block'
-    this.#own('data-leak', config.status, description, 'response', isEnforced)
+    const target = LEAK_TARGET + leak.kind
+    this.#own(DATA_LEAK, waf.config.status, description, 'response', isEnforced, target)
   }
 
   /** Ends the inspection: the CRS's last phase, and its memory goes back. Verdicts stay readable. */
@@ -295,7 +306,9 @@ export class WafPass {
   /** Asks one rule and does what it says. @returns whether the rules end here */
   #asks(rule: CompiledNativeRule): boolean {
     if (this.#excepted?.has(rule) || this.#isSkipped(rule)) return false
-    if (!rule.test(this.#subject)) return false
+    const isMatch = rule.test(this.#subject)
+    if (this.#trace !== undefined) this.#trace.nativeAsked(rule, isMatch)
+    if (!isMatch) return false
     const isMeant = !this.#isSimulated && !rule.isSimulated && rule.action !== 'log'
     const isCleared = isMeant && rule.action === 'challenge' && this.#clearance?.isCleared === true
     const isEnforced = isMeant && !isCleared
@@ -321,9 +334,11 @@ export class WafPass {
           ruleset: rule.ruleset,
           body: rule.body,
         }
+        this.#trace?.ended(`the rule ${rule.id} ends the request`)
         return true
       case 'allow':
         this.#isAllowed = true
+        this.#trace?.ended(`the rule ${rule.id} allows the request`)
         return true
       case 'skip':
         this.#skip(rule)
@@ -342,36 +357,49 @@ export class WafPass {
   }
 
   #skip(rule: CompiledNativeRule): void {
-    this.#skipped ??= new Set()
-    const { skip } = rule
+    this.#skipped ??= new Map()
+    const { skip, id: by } = rule
     if (skip === undefined) {
-      this.#skipped.add(`ruleset ${rule.ruleset}`)
+      this.#skipped.set(`ruleset ${rule.ruleset}`, by)
       return
     }
-    for (const name of skip.rulesets ?? []) this.#skipped.add(`ruleset ${name}`)
-    for (const id of skip.ids ?? []) this.#skipped.add(`id ${id}`)
-    for (const tag of skip.tags ?? []) this.#skipped.add(`tag ${tag}`)
-    if (skip.phases?.includes('response')) this.#skipsResponse = true
-    if (skip.phases?.includes('request')) this.#skipsRequest = true
+    for (const name of skip.rulesets ?? []) this.#skipped.set(`ruleset ${name}`, by)
+    for (const id of skip.ids ?? []) this.#skipped.set(`id ${id}`, by)
+    for (const tag of skip.tags ?? []) this.#skipped.set(`tag ${tag}`, by)
+    if (skip.phases?.includes('response')) {
+      this.#skipsResponse = true
+      this.#trace?.phaseSkipped('response', by)
+    }
+    if (skip.phases?.includes('request')) {
+      this.#skipsRequest = true
+      this.#trace?.phaseSkipped('request', by)
+    }
   }
 
   #isSkipped(rule: CompiledNativeRule): boolean {
     const skipped = this.#skipped
     if (skipped === undefined) return false
-    return (
-      skipped.has(`ruleset ${rule.ruleset}`) ||
-      skipped.has(`id ${rule.id}`) ||
-      rule.tags.some((tag) => skipped.has(`tag ${tag}`))
-    )
+    let by = skipped.get(`ruleset ${rule.ruleset}`) ?? skipped.get(`id ${rule.id}`)
+    for (let i = 0; by === undefined && i < rule.tags.length; i++) {
+      by = skipped.get(`tag ${rule.tags[i]}`)
+    }
+    if (by !== undefined) this.#trace?.nativeSkipped(rule, by)
+    return by !== undefined
   }
 
   #phase(phase: 1 | 2 | 3 | 4): void {
     const transaction = this.#transaction as Transaction
-    if (this.#skipped?.has(`ruleset ${this.#route.waf.engineName}`)) return
+    const skippedBy = this.#skipped?.get(`ruleset ${this.#route.waf.engineName}`)
+    if (skippedBy !== undefined) {
+      this.#trace?.phaseSkipped('engine', skippedBy)
+      return
+    }
     const interruption = transaction.run(phase)
     this.#report(transaction)
-    if (interruption !== undefined) this.#block ??= this.#fromEngine(interruption)
-    else if (transaction.isExhausted && this.#route.onBudget === 'closed') {
+    if (interruption !== undefined) {
+      this.#block ??= this.#fromEngine(interruption)
+      this.#trace?.ended(`the rule ${interruption.ruleId} ends the request`)
+    } else if (transaction.isExhausted && this.#route.onBudget === 'closed') {
       this.#own('work-budget', 403, 'The inspection costs more than its budget.')
     }
   }
@@ -415,10 +443,15 @@ export class WafPass {
     description: string,
     phase: Verdict['phase'] = 'request',
     isEnforced = true,
+    target?: string,
   ): WafBlock | undefined {
     const enforced = isEnforced && !this.#isSimulated
-    this.#add({ rule, ruleset: 'waf', action: 'block', enforced, phase, description })
-    if (enforced) this.#block ??= { kind: 'block', status, rule, ruleset: 'waf' }
+    const verdict: Verdict = { rule, ruleset: 'waf', action: 'block', enforced, phase, description }
+    this.#add(target === undefined ? verdict : { ...verdict, target })
+    if (enforced) {
+      this.#block ??= { kind: 'block', status, rule, ruleset: 'waf' }
+      this.#trace?.ended(`${rule} ends the request`)
+    }
     return this.#block
   }
 

@@ -1,6 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { type Given, inspect, type RequestParts, wafOf } from './waf.fixture.ts'
+import { type BodyPrefix, HeaderList } from '../exchange.ts'
+import { Subject } from '../expression/expression.ts'
+import type { WafPass } from './pass.ts'
+import { exchangeOf, type Given, inspect, type RequestParts, wafOf } from './waf.fixture.ts'
 
 const rule = (id: string, expression: string, action: string, more: object = {}) => ({
   id,
@@ -188,6 +191,96 @@ describe('native rules', () => {
   })
 })
 
+describe('settings of a route', () => {
+  const form = { 'Content-Type': 'application/x-www-form-urlencoded' }
+  const odd = { headers: form, body: 'a=%zz' }
+  it('decide what an invalid body is, and how far a compressed one may grow', () => {
+    const block = wafOf({ waf: { bodies: { invalid: 'block' } }, route: { invalid: 'flag' } }).waf
+    expect(inspect(block, odd).verdicts).toEqual([])
+    const flag = wafOf({ route: { invalid: 'block', ratio: 2 } }).waf
+    expect(inspect(flag, odd).block).toMatchObject({ rule: 'invalid-body', status: 400 })
+    for (const [length, expected] of [
+      [16_000, undefined],
+      [40_000, { rule: 'invalid-body' }],
+    ] as const) {
+      const headers = { 'Content-Type': 'text/plain', 'Content-Encoding': 'gzip' }
+      const exchange = exchangeOf({ headers, body: 'x'.repeat(10_000) })
+      const pass = flag.route(0)?.begin(new Subject(exchange)) as WafPass
+      expect(pass.head()).toBeUndefined()
+      const bytes = new Uint8Array(length).fill(65)
+      const prefix = exchange.body?.prefix(pass.bodyBytes) as BodyPrefix
+      const block = pass.body(prefix, { bytes, consumed: 10_000, end: 'complete' })
+      if (expected === undefined) expect(block).toBeUndefined()
+      else expect(block).toMatchObject(expected)
+    }
+  })
+
+  const KEY = '-----BEGIN RSA PRIVATE KEY-----'
+  const CARD = '4111 1111 1111 1111'
+  const leaks = (given: Given, body: string, uri = '/') => {
+    const responses = { body: true, ...given.waf?.responses }
+    const { waf, problems } = wafOf({ ...given, waf: { ...given.waf, responses } })
+    expect(problems).toEqual([])
+    const pass = waf.route(0)?.begin(new Subject(exchangeOf({ uri }))) as WafPass
+    pass.head()
+    const headers = new HeaderList(['content-type', 'text/html'])
+    pass.response(200, headers)
+    const block = pass.responseBody(200, headers)?.whole(new TextEncoder().encode(body))
+    const [verdict] = pass.finish()
+    return `${block?.rule} ${verdict?.target} ${verdict?.enforced}`
+  }
+  const except = (exception: object, given: object = {}) => ({
+    ...given,
+    waf: { exceptions: [{ ids: ['data-leak'], ...exception }] },
+  })
+  it.each<[string, Given, string, string, string?]>([
+    ['block', {}, KEY, 'data-leak leak:private-key true'],
+    ['log on a route', { route: { leaks: 'log' } }, KEY, 'undefined leak:private-key false'],
+    ['off on a route', { route: { leaks: 'off' } }, KEY, 'undefined undefined undefined'],
+    [
+      'block on a route',
+      { waf: { responses: { leaks: 'off' } }, route: { leaks: 'block' } },
+      CARD,
+      'data-leak leak:card-number true',
+    ],
+    ['excepted', except({}), KEY, 'undefined undefined undefined'],
+    [
+      'of an excepted kind',
+      except({ target: 'leak:card-number' }),
+      CARD,
+      'undefined undefined undefined',
+    ],
+    [
+      'of another kind than the excepted one, behind it',
+      except({ target: 'leak:private-key' }),
+      `${KEY} ${CARD}`,
+      'data-leak leak:card-number true',
+    ],
+    [
+      'excepted on the route',
+      { route: { exceptions: [{ ids: ['data-leak'], target: 'leak:private-key' }] } },
+      KEY,
+      'undefined undefined undefined',
+    ],
+    [
+      'excepted where a condition holds',
+      except({ when: `${PATH} eq "/docs"`, target: 'leak:private-key' }),
+      KEY,
+      'undefined undefined undefined',
+      '/docs',
+    ],
+    [
+      'where the condition does not hold',
+      except({ when: `${PATH} eq "/docs"`, target: 'leak:private-key' }),
+      KEY,
+      'data-leak leak:private-key true',
+      '/',
+    ],
+  ])('a leak: %s', (_, given, body, expected, uri) => {
+    expect(leaks(given, body, uri)).toBe(expected)
+  })
+})
+
 describe('loading rules', () => {
   it.each([
     [
@@ -229,6 +322,29 @@ describe('loading rules', () => {
       'an exception that names nothing',
       { rules: [], waf: { exceptions: [{ when: 'ssl' }] } },
       /says what is let off/,
+    ],
+    [
+      'a kind of leak that is not there',
+      { waf: { exceptions: [{ ids: ['data-leak'], target: 'leak:cards' }] } },
+      /exceptions\[0\]\.target: there is no kind of leak "cards"/,
+    ],
+    [
+      'a kind of leak of another rule',
+      {
+        rules: [rule('a', 'ssl', 'log')],
+        waf: { exceptions: [{ ids: ['a'], target: 'leak:listing' }] },
+      },
+      /only the rule "data-leak" has kinds of leaks/,
+    ],
+    [
+      'another target of the leaks',
+      { waf: { exceptions: [{ ids: ['data-leak'], target: 'ARGS:a' }] } },
+      /a target of "data-leak" is a kind of leak/,
+    ],
+    [
+      'leaks of a route where bodies are not inspected',
+      { route: { leaks: 'log' } },
+      /routes\[0\]\.waf\.leaks: response bodies are not inspected/,
     ],
     ['an unknown key', { rules: [{ ...rule('a', 'ssl', 'log'), severity: 1 }] }, /severity/],
   ] as const)('reports %s', (_, given, message) => {

@@ -12,6 +12,7 @@ import {
   type Subject,
 } from '../expression/expression.ts'
 import type { BodyLimits } from './body/limits.ts'
+import { DATA_LEAK, LEAK_KINDS, LEAK_TARGET, type LeakKind } from './detect/leak.ts'
 import { Engine, type Exclusion } from './engine/engine.ts'
 import type { Detectors } from './engine/operators.ts'
 import { type SeclangRuleset, SeclangRulesetSchema } from './engine/rule-schema.ts'
@@ -24,6 +25,7 @@ import {
   type RuleChange,
 } from './rules/native.ts'
 import { RulesetSchema } from './rules/rule-schema.ts'
+import type { HeldException, WafTrace } from './trace.ts'
 
 export interface WafOptions {
   readonly environment: Environment
@@ -37,12 +39,16 @@ export interface WafOptions {
 }
 
 /** An exception with its condition compiled. */
-interface ActiveException {
+interface ActiveException extends HeldException {
   readonly when: ((subject: Subject) => boolean) | undefined
   /** Index of the engine's conditional exclusion; -1 when it names no CRS rule. */
   readonly exclusion: number
   readonly native: ReadonlySet<CompiledNativeRule>
+  /** Kinds of leaks that are let off. */
+  readonly leaks: ReadonlySet<LeakKind> | undefined
 }
+
+const LEAK_HINT = `one of ${LEAK_KINDS.map((kind) => `"${LEAK_TARGET}${kind}"`).join(', ')}`
 
 interface LoadedRuleset {
   readonly path: string
@@ -118,6 +124,12 @@ export class Waf {
             report,
           )
     compiler.checkIds(all, native, this.engine, report)
+    for (const [r, route] of routes.entries()) {
+      const leaks = route === false ? undefined : route?.leaks
+      if (leaks === undefined || leaks === 'off' || config.responses.body) continue
+      const hint = 'set "responses": { "body": true } in "waf"'
+      report(`routes[${r}].waf.leaks`, 'response bodies are not inspected', hint)
+    }
     this.#routes = routes.map((route, index) =>
       route === false ? undefined : new RouteWaf(this, route, compiler.active(all, index, native)),
     )
@@ -143,11 +155,18 @@ export class RouteWaf {
   readonly simulateShare: number
   readonly inspectBytes: number
   readonly oversize: 'inspect-prefix' | 'block' | 'skip'
+  readonly invalid: 'flag' | 'block'
+  /** Most bytes of one compressed byte. */
+  readonly ratio: number
+  readonly leaks: 'off' | 'log' | 'block'
   readonly onBudget: 'open' | 'closed'
   /** Request rules in order. */
   readonly request: readonly CompiledNativeRule[]
   readonly response: readonly CompiledNativeRule[]
+  /** Those to be asked or applied at each request. */
   readonly #exceptions: readonly ActiveException[]
+  readonly #excusedLeaks: ReadonlySet<LeakKind> | undefined
+  readonly #all: readonly ActiveException[]
 
   constructor(waf: Waf, route: RouteWafConfig | undefined, exceptions: readonly ActiveException[]) {
     const { config } = waf
@@ -156,18 +175,33 @@ export class RouteWaf {
     this.simulateShare = route?.simulateShare ?? 0
     this.inspectBytes = route?.inspect ?? config.bodies.inspect
     this.oversize = route?.oversize ?? config.bodies.oversize
+    this.invalid = route?.invalid ?? config.bodies.invalid
+    this.ratio = route?.ratio ?? config.bodies.ratio
     this.onBudget = route?.onBudget ?? config.onBudget
     const always = exceptions.filter((exception) => exception.when === undefined)
     const rules = waf.native.filter((rule) => !always.some(({ native }) => native.has(rule)))
     this.request = rules.filter((rule) => rule.phase === 'request')
     this.response = rules.filter((rule) => rule.phase === 'response')
-    this.#exceptions = exceptions
+    this.#all = exceptions
+    this.#exceptions = exceptions.filter(
+      ({ when, exclusion }) => when !== undefined || exclusion >= 0,
+    )
+    this.#excusedLeaks = always.reduce<ReadonlySet<LeakKind> | undefined>(
+      (sum, { leaks }) => union(sum, leaks),
+      undefined,
+    )
+    const seeksNone = this.#excusedLeaks?.size === LEAK_KINDS.length
+    this.leaks = seeksNone ? 'off' : (route?.leaks ?? config.responses.leaks)
   }
 
-  /** Starts a request's inspection; call its steps in order, and `finish` at the end. */
-  begin(subject: Subject, clearance?: Clearance): WafPass {
+  /**
+   * Starts a request's inspection; call its steps in order, and `finish` at the end.
+   * @param trace hears what becomes of each rule
+   */
+  begin(subject: Subject, clearance?: Clearance, trace?: WafTrace): WafPass {
     let exclusions: number[] | undefined
     let excepted: Set<CompiledNativeRule> | undefined
+    let leaks = this.#excusedLeaks
     for (const exception of this.#exceptions) {
       if (exception.when !== undefined && !exception.when(subject)) continue
       if (exception.exclusion >= 0) {
@@ -175,11 +209,15 @@ export class RouteWaf {
         exclusions.push(exception.exclusion)
       }
       if (exception.when === undefined) continue
+      leaks = union(leaks, exception.leaks)
       excepted ??= new Set()
       for (const rule of exception.native) excepted.add(rule)
     }
-    const isSimulated = this.#isSimulated(subject)
-    return new WafPass(this, subject, isSimulated, exclusions, excepted, clearance)
+    if (trace !== undefined) {
+      trace.exceptions = this.#all.filter(({ when }) => when === undefined || when(subject))
+    }
+    const isSimulated = trace?.isSimulated === true || this.#isSimulated(subject)
+    return new WafPass(this, subject, isSimulated, exclusions, excepted, clearance, leaks, trace)
   }
 
   #isSimulated(subject: Subject): boolean {
@@ -187,6 +225,14 @@ export class RouteWaf {
     if (this.simulateShare === 0) return false
     return shareOf(subject.exchange.id) < this.simulateShare
   }
+}
+
+function union<T>(
+  a: ReadonlySet<T> | undefined,
+  b: ReadonlySet<T> | undefined,
+): ReadonlySet<T> | undefined {
+  if (a === undefined || b === undefined) return a ?? b
+  return new Set([...a, ...b])
 }
 
 /** 0 to 100 from the request id (FNV-1a): the same request falls on the same side on every node. */
@@ -306,6 +352,7 @@ interface GatheredException {
   readonly route: number | undefined
   readonly when: ((subject: Subject) => boolean) | undefined
   readonly exclusion: Exclusion
+  readonly leaks: ReadonlySet<LeakKind> | undefined
 }
 
 /** Exceptions of the config and of its routes, as conditions and as the engine's exclusions. */
@@ -338,7 +385,10 @@ class ExceptionCompiler {
     }
     const when =
       source.when === undefined ? undefined : this.#condition(source.when, `${path}.when`)
-    const numeric = (source.ids ?? []).map(String).filter((id) => /^\d+(-\d+)?$/.test(id))
+    const isOfLeak = source.target?.startsWith(LEAK_TARGET) === true
+    const numeric = isOfLeak
+      ? []
+      : (source.ids ?? []).map(String).filter((id) => /^\d+(-\d+)?$/.test(id))
     return {
       source,
       path,
@@ -346,11 +396,41 @@ class ExceptionCompiler {
       when,
       exclusion: {
         ids: numeric,
-        tags: source.tags ?? [],
-        ...(source.target === undefined ? {} : { target: source.target }),
+        tags: isOfLeak ? [] : (source.tags ?? []),
+        ...(source.target === undefined || isOfLeak ? {} : { target: source.target }),
         isConditional: when !== undefined || route !== undefined,
       },
+      leaks: this.#leaks(source, path),
     }
+  }
+
+  /** Kinds of leaks that an exception lets off; undefined when it is about other rules. */
+  #leaks(
+    { ids, target, tags, rulesets }: WafException,
+    path: string,
+  ): ReadonlySet<LeakKind> | undefined {
+    const isLeak = ids?.includes(DATA_LEAK) === true
+    const kind = target?.startsWith(LEAK_TARGET) ? target.slice(LEAK_TARGET.length) : undefined
+    if (kind === undefined) {
+      if (isLeak && target !== undefined) {
+        this.#report(`${path}.target`, `a target of "${DATA_LEAK}" is a kind of leak`, LEAK_HINT)
+      }
+      return isLeak ? new Set(LEAK_KINDS) : undefined
+    }
+    const others = (ids ?? []).some((id) => id !== DATA_LEAK)
+    if (!isLeak || others || tags !== undefined || rulesets !== undefined) {
+      this.#report(
+        `${path}.target`,
+        `only the rule "${DATA_LEAK}" has kinds of leaks`,
+        `"ids": ["${DATA_LEAK}"]`,
+      )
+    }
+    const known = LEAK_KINDS.find((one) => one === kind)
+    if (known === undefined) {
+      this.#report(`${path}.target`, `there is no kind of leak "${kind}"`, LEAK_HINT)
+      return undefined
+    }
+    return new Set([known])
   }
 
   #condition(text: string, path: string): ((subject: Subject) => boolean) | undefined {
@@ -388,11 +468,14 @@ class ExceptionCompiler {
     const active: ActiveException[] = []
     for (const [i, exception] of all.entries()) {
       const isHere = exception.route === undefined || exception.route === route
-      if (!isHere || exception.exclusion.isConditional !== true) continue
-      const { ids = [], tags = [] } = exception.exclusion
+      const { ids = [], tags = [], isConditional = false } = exception.exclusion
+      if (!isHere) continue
       active.push({
+        path: exception.path,
+        source: exception.source,
         when: exception.when,
-        exclusion: ids.length > 0 || tags.length > 0 ? i : -1,
+        exclusion: isConditional && (ids.length > 0 || tags.length > 0) ? i : -1,
+        leaks: exception.leaks,
         native: new Set(nativeRulesOf(exception.source, rulesets)),
       })
     }
@@ -407,6 +490,7 @@ class ExceptionCompiler {
   ): void {
     for (const { source, path } of all) {
       for (const [i, id] of (source.ids ?? []).map(String).entries()) {
+        if (id === DATA_LEAK) continue
         const isNative = rulesets.some((ruleset) => ruleset.ids.has(id))
         const isSeclangId = [...(engine?.ids ?? [])].some((known) => matches(known, id))
         if (!isNative && !isSeclangId) report(`${path}.ids[${i}]`, `there is no rule "${id}"`)

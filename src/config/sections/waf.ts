@@ -18,6 +18,8 @@ export const BUILT_IN_RULESETS = ['managed', 'basic'] as const
 const mode = v.picklist(['enforce', 'simulate', 'off'])
 const failMode = v.picklist(['open', 'closed'])
 const oversize = v.picklist(['inspect-prefix', 'block', 'skip'])
+const invalid = v.picklist(['flag', 'block'])
+const leaks = v.picklist(['off', 'log', 'block'])
 
 const ruleId = v.union(
   [v.pipe(v.number(), v.integer(), v.minValue(1)), v.pipe(v.string(), v.minLength(1))],
@@ -89,17 +91,24 @@ const Exception = v.strictObject({
   ),
   ids: v.pipe(
     v.optional(ruleIds),
-    v.description('Rules by id; an id that does not exist is an error.'),
+    v.description(
+      'Rules by id; an id that does not exist is an error. "data-leak" is what waf.responses.leaks finds.',
+    ),
   ),
   tags: v.pipe(v.optional(tags), v.description('Rules that carry one of these tags.')),
   target: v.pipe(
     v.optional(
       v.pipe(
         v.string(),
-        v.regex(/^[A-Z_]+(:.+)?$/, 'a target such as "ARGS:password" is expected'),
+        v.regex(
+          /^(?:[A-Z_]+(:.+)?|leak:[a-z-]+)$/,
+          'a target such as "ARGS:password", or "leak:card-number" of "data-leak", is expected',
+        ),
       ),
     ),
-    v.description('Only this target of CRS rules is left out, such as "ARGS:password".'),
+    v.description(
+      'Only this target of CRS rules is left out, such as "ARGS:password"; of "data-leak" a class, such as "leak:card-number".',
+    ),
   ),
 })
 
@@ -126,7 +135,7 @@ const Bodies = v.strictObject({
     v.description('Most parts of a multipart body.'),
   ),
   invalid: v.pipe(
-    v.optional(v.picklist(['flag', 'block']), 'flag'),
+    v.optional(invalid, 'flag'),
     v.description(
       'A body that is not what its Content-Type says, that parsers read differently, or whose content coding cannot be taken off: leave it to the rules, or block it with 400.',
     ),
@@ -151,7 +160,7 @@ const Responses = v.strictObject({
     ),
   ),
   leaks: v.pipe(
-    v.optional(v.picklist(['off', 'log', 'block']), 'block'),
+    v.optional(leaks, 'block'),
     v.description(
       'Where bodies are inspected: error messages of databases and runtimes, source code, private keys, credentials, card numbers.',
     ),
@@ -290,6 +299,12 @@ export const RouteWafSection = v.strictObject({
   ),
   inspect: v.pipe(v.optional(size), v.description('As waf.bodies.inspect.')),
   oversize: v.pipe(v.optional(oversize), v.description('As waf.bodies.oversize.')),
+  invalid: v.pipe(v.optional(invalid), v.description('As waf.bodies.invalid.')),
+  ratio: v.pipe(v.optional(positiveInteger), v.description('As waf.bodies.ratio.')),
+  leaks: v.pipe(
+    v.optional(leaks),
+    v.description('As waf.responses.leaks, where waf.responses.body is on.'),
+  ),
   onBudget: v.pipe(v.optional(failMode), v.description('As waf.onBudget.')),
   exceptions: v.pipe(
     v.optional(v.array(Exception), []),

@@ -12,6 +12,7 @@ import { MmdbGeoSource } from '../../geo/source.ts'
 import { parseIp } from '../../http/ip.ts'
 import { splitAbsoluteForm } from '../../http/target.ts'
 import type { OriginAddress, Platform, Upstream, UpstreamCall } from '../../ports.ts'
+import type { Snapshot } from '../../snapshot.ts'
 import { explainedRollout } from '../../steps/rollout-control.ts'
 import { type Explanation, explain } from '../../telemetry/explain.ts'
 import { Telemetry } from '../../telemetry/telemetry.ts'
@@ -34,6 +35,13 @@ class SilentUpstream implements Upstream {
   }
 }
 
+export interface Rehearsal {
+  readonly gateway: Gateway
+  readonly snapshot: Snapshot
+  readonly telemetry: Telemetry
+  readonly platform: Platform
+}
+
 const QUIET = { info: () => {}, warn: () => {}, error: () => {} }
 
 /**
@@ -45,15 +53,23 @@ export async function explainRequest(
   query: ExplainQuery,
 ): Promise<Explanation> {
   const bundle = await new ConfigFile(configPath).load()
+  const { geo, slots } = await openGeo(bundle)
+  const result = await run(bundle, geo, slots, query)
+  if (typeof result === 'string') throw new RangeError(result)
+  return result
+}
+
+/** The geo databases that a config names. @throws GeoFileError */
+export async function openGeo(
+  bundle: ConfigBundle,
+): Promise<{ geo: MmdbGeoSource; slots: GeoSlots }> {
   const slots = new GeoSlots()
   const geo = new MmdbGeoSource(slots)
   const { database, reload, allowIpv4Only } = bundle.config.geo
   const paths = database === undefined ? [] : typeof database === 'string' ? [database] : database
   const opened = await openGeoFiles({ paths, canaries: reload.canaries, allowIpv4Only })
   geo.swap(opened.databases)
-  const result = await run(bundle, geo, slots, query)
-  if (typeof result === 'string') throw new RangeError(result)
-  return result
+  return { geo, slots }
 }
 
 /** With the config and the geo data of a running gateway; nothing that it counts is touched. */
@@ -64,15 +80,13 @@ export function explainExchange(
   return run(instance.bundle, instance.geo, new GeoSlots(), query, instance)
 }
 
-async function run(
+/** A gateway that sends nothing, over a config. @throws ConfigError */
+export async function rehearsal(
   bundle: ConfigBundle,
   geo: MmdbGeoSource,
   slots: GeoSlots,
-  query: ExplainQuery,
   live?: Instance,
-): Promise<Explanation | string> {
-  const request = readQuery(query)
-  if (typeof request === 'string') return request
+): Promise<Rehearsal> {
   const platform: Platform = {
     name: 'node',
     clock: nodeClock,
@@ -105,6 +119,19 @@ async function run(
     },
   })
   const gateway = new Gateway({ platform, telemetry, cache: undefined }, snapshot)
+  return { gateway, snapshot, telemetry, platform }
+}
+
+async function run(
+  bundle: ConfigBundle,
+  geo: MmdbGeoSource,
+  slots: GeoSlots,
+  query: ExplainQuery,
+  live?: Instance,
+): Promise<Explanation | string> {
+  const request = readQuery(query)
+  if (typeof request === 'string') return request
+  const { gateway, snapshot, telemetry } = await rehearsal(bundle, geo, slots, live)
   const ip = query.ip === undefined ? undefined : parseIp(query.ip)
   const x = gateway.admit(
     request,

@@ -3,7 +3,7 @@ import type { Report } from '../../config/errors.ts'
 import { LinearRegex } from '../../expression/regex/linear.ts'
 import type { CompiledLink, CompiledRule, Disruption, Effect, Group } from './compiled.ts'
 import { compileControl, matchesId, type RuleFinder } from './controls.ts'
-import type { EngineOptions } from './engine.ts'
+import type { EngineOptions, LoadedRule } from './engine.ts'
 import { compileMacro, expand, type Macro } from './macros.ts'
 import { compileOperator } from './operators.ts'
 import { type Entry, prune } from './prune.ts'
@@ -26,7 +26,8 @@ export interface Compiled {
   readonly scanner: Scanner
   readonly groupCount: number
   readonly setCount: number
-  readonly ids: ReadonlySet<number>
+  /** All rules, by id. */
+  readonly loaded: ReadonlyMap<number, LoadedRule>
   readonly names: TxNames
   readonly initial: readonly (TxValue | undefined)[]
   readonly conditional: readonly (
@@ -67,7 +68,7 @@ export class Compiler {
   }
 
   compile(): Compiled {
-    const { entries, ids } = this.#gather()
+    const { entries, loaded } = this.#gather()
     const pruned = prune(this.#exclude(entries), this.#options.settings ?? new Map())
     this.#rules = pruned.entries.filter((entry): entry is SeclangRule => !('marker' in entry))
     const phases: Record<SeclangPhase, readonly CompiledRule[]> = {
@@ -95,16 +96,16 @@ export class Compiler {
       scanner: this.#scanner.build(),
       groupCount: this.#groups.size,
       setCount: this.#sets.size,
-      ids,
+      loaded,
       names: this.#names,
       initial,
       conditional,
     }
   }
 
-  #gather(): { entries: Entry[]; ids: Set<number> } {
+  #gather(): { entries: Entry[]; loaded: Map<number, LoadedRule> } {
     const entries: Entry[] = []
-    const ids = new Set<number>()
+    const loaded = new Map<number, LoadedRule>()
     for (const ruleset of this.#rulesets) {
       for (const [name, list] of Object.entries(ruleset.lists ?? {})) this.#lists.set(name, list)
       for (const [phase, defaults] of Object.entries(ruleset.defaults ?? {})) {
@@ -113,15 +114,16 @@ export class Compiler {
       for (const [i, entry] of ruleset.rules.entries()) {
         if (!('marker' in entry)) {
           const path = `${ruleset.ruleset}.rules[${i}]`
-          if (ids.has(entry.id)) this.#report(path, `the id ${entry.id} is used twice`)
-          ids.add(entry.id)
+          if (loaded.has(entry.id)) this.#report(path, `the id ${entry.id} is used twice`)
+          const { phase, tags = [] } = entry
+          loaded.set(entry.id, { phase, tags, isEnabled: entry.enabled !== false })
           this.#paths.set(entry.id, path)
           if (entry.enabled === false) continue
         }
         entries.push(entry)
       }
     }
-    return { entries, ids }
+    return { entries, loaded }
   }
 
   /** Exclusions that hold for every request change the rules themselves. */

@@ -40,6 +40,13 @@ export interface EngineOptions {
 /** Enough for every rule of the CRS on the largest inspected body, several times over. */
 export const DEFAULT_WORK_BUDGET = 1 << 28
 
+/** What is remembered of a rule as it was loaded. */
+export interface LoadedRule {
+  readonly phase: SeclangPhase
+  readonly tags: readonly string[]
+  readonly isEnabled: boolean
+}
+
 export class Engine {
   readonly mode: 'on' | 'detect'
   readonly phases: Readonly<Record<SeclangPhase, readonly CompiledRule[]>>
@@ -49,6 +56,8 @@ export class Engine {
   readonly workBudget: number
   /** Ids of all rules that were loaded, pruned ones included. */
   readonly ids: ReadonlySet<number>
+  /** The same rules, by id. */
+  readonly loaded: ReadonlyMap<number, LoadedRule>
   readonly #limits: BodyLimits
   readonly #names: TxNames
   readonly #initial: readonly (TxValue | undefined)[]
@@ -69,7 +78,8 @@ export class Engine {
     this.scanner = compiled.scanner
     this.groupCount = compiled.groupCount
     this.setCount = compiled.setCount
-    this.ids = compiled.ids
+    this.loaded = compiled.loaded
+    this.ids = new Set(compiled.loaded.keys())
     this.workBudget = options.workBudget ?? DEFAULT_WORK_BUDGET
     this.#limits = options.limits ?? DEFAULT_BODY_LIMITS
     this.#names = compiled.names

@@ -37,6 +37,15 @@ export interface Interruption {
   readonly ruleId: number
 }
 
+/** Hears what becomes of each rule; for explanations only. */
+export interface EngineTrace {
+  asked(rule: CompiledRule, isMatch: boolean): void
+  /** @param by the rule that jumps */
+  skipped(rule: CompiledRule, by: CompiledRule): void
+  /** @param by id of the rule whose control takes it out; undefined when an exception does */
+  removed(rule: CompiledRule, by: number | undefined): void
+}
+
 interface GroupState {
   epoch: number
   readonly values: Value[]
@@ -63,7 +72,10 @@ export class Transaction {
   /** Rule that is being evaluated, for RULE and macros. */
   rule: CompiledRule | undefined
 
+  trace: EngineTrace | undefined
+
   readonly #engine: Engine
+  #removers: Map<number, number> | undefined
   #pool: ScanPool
   readonly #groups: (GroupState | undefined)[]
   /** By list of targets, nothing transformed. */
@@ -114,12 +126,22 @@ export class Transaction {
     while (at < rules.length) {
       const rule = rules[at] as CompiledRule
       at++
-      if (this.#removed !== undefined && this.#removed[rule.index] === 1) continue
-      if (!this.#matches(rule)) continue
+      if (this.#removed !== undefined && this.#removed[rule.index] === 1) {
+        this.trace?.removed(rule, this.#removers?.get(rule.index))
+        continue
+      }
+      const isMatch = this.#matches(rule)
+      if (this.trace !== undefined && !this.isExhausted) this.trace.asked(rule, isMatch)
+      if (!isMatch) continue
       if (this.isExhausted) break
       const stop = this.#conclude(rule)
       if (stop) break
-      if (rule.continueAt >= 0) at = rule.continueAt
+      if (rule.continueAt >= 0) {
+        if (this.trace !== undefined) {
+          for (const over of rules.slice(at, rule.continueAt)) this.trace.skipped(over, rule)
+        }
+        at = rule.continueAt
+      }
       // A control may have switched the engine off half-way.
       if ((this.mode as string) === 'off') break
     }
@@ -134,6 +156,10 @@ export class Transaction {
     const removed = this.#removed ?? new Uint8Array(rules.length)
     for (let i = 0; i < rules.length; i++) if (rules[i] === 1) removed[i] = 1
     this.#removed = removed
+    if (this.trace !== undefined && this.rule !== undefined) {
+      this.#removers ??= new Map()
+      for (let i = 0; i < rules.length; i++) if (rules[i] === 1) this.#removers.set(i, this.rule.id)
+    }
   }
 
   removeTargets(rules: Uint8Array, removal: TargetRemoval): void {
