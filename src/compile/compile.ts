@@ -130,6 +130,7 @@ export async function compileSnapshot(
   const context: RouteContext = {
     rollouts,
     previousRollouts: previous?.rollouts,
+    codings: platform.compressor?.codings ?? [],
     now: platform.clock.monotonic(),
     identity,
     waf,
