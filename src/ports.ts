@@ -170,6 +170,16 @@ export interface Decoder {
   decode(coding: string, bytes: Uint8Array, most: number): Promise<DecodedBytes> | undefined
 }
 
+export type ContentCoding = 'br' | 'gzip' | 'zstd'
+
+/** Puts content codings on responses. `level` is 1 to 9. */
+export interface Compressor {
+  readonly codings: readonly ContentCoding[]
+  bytes(coding: ContentCoding, level: number, body: Uint8Array): Promise<Uint8Array>
+  /** As the source arrives: what came is passed on soon, a cut source is a cut stream. */
+  stream(coding: ContentCoding, level: number, source: ByteStream): ByteStream
+}
+
 /** Everything that a runtime brings. */
 export interface Platform {
   readonly name: 'node' | 'workers' | 'web' | 'test'
@@ -182,4 +192,6 @@ export interface Platform {
   readonly log: Logger
   /** Without it, compressed request bodies cannot be looked into. */
   readonly decoder?: Decoder | undefined
+  /** Without it, responses keep the coding they came in. */
+  readonly compressor?: Compressor | undefined
 }

@@ -2,6 +2,7 @@
  * A config compiled into one immutable set of tables and closures. Nothing here is looked up by name or
  * parsed again while requests are served. A config that does not compile never becomes a snapshot.
  */
+import type { RouteCompression } from './cache/compression.ts'
 import type { RouteCache } from './cache/policy/cache-policy.ts'
 import type { MeridianConfig } from './config/schema.ts'
 import type { SteeringConfig } from './config/sections/steering.ts'
@@ -56,6 +57,8 @@ export interface CompiledRoute {
   readonly waf: RouteWaf | undefined
   readonly auth: RouteAuth | undefined
   readonly cache: CompiledCache | undefined
+  /** Undefined: bodies keep the coding they came in. */
+  readonly compression: RouteCompression | undefined
   /** Name and lifetime of the cookie that keeps a client in its region. */
   readonly stickyCookie: string | undefined
   readonly stickySeconds: number

@@ -140,6 +140,7 @@ export async function compileSnapshot(
   const context: RouteContext = {
     rollouts,
     previousRollouts: previous?.rollouts ?? options.rehearsal?.rollouts,
+    codings: platform.compressor?.codings ?? [],
     now: platform.clock.monotonic(),
     identity,
     waf,

@@ -1,4 +1,5 @@
 /** Routes of the config as the steps want them. */
+import { RouteCompression } from '../cache/compression.ts'
 import { RouteCache } from '../cache/policy/cache-policy.ts'
 import type { Report } from '../config/errors.ts'
 import type { CacheConfig } from '../config/sections/cache.ts'
@@ -7,6 +8,7 @@ import type { SteeringConfig } from '../config/sections/steering.ts'
 import type { Identity } from '../iam/identity.ts'
 import type { Limits } from '../limits/limits.ts'
 import type { Passage } from '../passage.ts'
+import type { ContentCoding } from '../ports.ts'
 import type { RouteCandidate } from '../routing/router.ts'
 import type { CompiledRoute } from '../snapshot.ts'
 import { rolloutSalt } from '../steering/rollout.ts'
@@ -35,6 +37,8 @@ export interface RouteContext {
   /** Whether a residency rule binds every route. */
   readonly hasGeneralResidency: boolean
   readonly cache: CacheConfig
+  /** Content codings that the runtime can make. */
+  readonly codings: readonly ContentCoding[]
   readonly steering: SteeringConfig
   readonly expressions: Expressions
   readonly report: Report
@@ -114,6 +118,10 @@ export function compileRoute(
     waf: context.waf?.route(index),
     auth: context.identity?.route(config.auth, `${path}.auth`, report),
     cache: compileCache(config, path, context),
+    compression:
+      config.compression === undefined
+        ? undefined
+        : new RouteCompression(config.compression, context.codings),
     stickyCookie: sticky?.cookie,
     stickySeconds: Math.round((sticky?.ttl ?? 0) / 1000),
     redirects:

@@ -6,6 +6,7 @@ import type { LimitResult } from '../limits/result.ts'
 import type { Passage } from '../passage.ts'
 import type { CompiledRoute } from '../snapshot.ts'
 import { debugHeaders } from '../telemetry/debug-headers.ts'
+import { compress } from './compress.ts'
 import { inspectResponse } from './inspect-response.ts'
 import { pace } from './pace.ts'
 import { penalize } from './penalty.ts'
@@ -15,8 +16,16 @@ const NO_RESULTS: readonly LimitResult[] = []
 /** As `settle`, after the WAF has seen what an origin or the cache answered. */
 export function conclude(x: Passage, answer: Reply, services: Services): Reply | Promise<Reply> {
   const reply = inspectResponse(x, answer, services)
-  if (!(reply instanceof Promise)) return settle(x, reply, services)
-  return reply.then((seen) => settle(x, seen, services))
+  if (reply instanceof Promise) return reply.then((seen) => encodeAndSettle(x, seen, services))
+  return encodeAndSettle(x, reply, services)
+}
+
+function encodeAndSettle(x: Passage, seen: Reply, services: Services): Reply | Promise<Reply> {
+  if (x.plan?.compression === undefined) return settle(x, seen, services)
+  const reply = compress(x, seen, services)
+  return reply instanceof Promise
+    ? reply.then((coded) => settle(x, coded, services))
+    : settle(x, reply, services)
 }
 
 export function settle(x: Passage, reply: Reply, services: Services): Reply {

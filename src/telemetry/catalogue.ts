@@ -105,6 +105,17 @@ export const CATALOGUE = {
     'Requests sent to a second origin for speed: it `won` or `lost`; `refused` when it would have been too much load.',
     'outcome',
   ),
+  compressed: counter(
+    'meridian_compression_responses_total',
+    'Responses that the gateway put a content coding on: `kept` from before, `made` as a whole, or as a `stream`.',
+    'coding',
+    'how',
+  ),
+  compressionSaved: counter(
+    'meridian_compression_saved_bytes_total',
+    'Bytes that codings of whole bodies spared the way to clients.',
+    'coding',
+  ),
   mirrored: counter(
     'meridian_mirror_requests_total',
     'Requests repeated to a mirror: `match`, a difference in `status` or `body`, `unknown` when the bodies were too long to compare, `failed`, or `dropped`.',

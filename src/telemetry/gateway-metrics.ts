@@ -72,6 +72,8 @@ export class GatewayMetrics {
   readonly #retryBudgetEmpty
   readonly #heldRequests
   readonly #hedges
+  readonly compressed
+  readonly compressionSaved
   readonly mirrored
   readonly rolloutRequests
   readonly rolloutPercent
@@ -133,6 +135,8 @@ export class GatewayMetrics {
     this.#retryBudgetEmpty = registry.scalar(CATALOGUE.retryBudgetEmpty)
     this.#heldRequests = registry.scalar(CATALOGUE.heldRequests)
     this.#hedges = registry.scalar(CATALOGUE.hedges)
+    this.compressed = registry.scalar(CATALOGUE.compressed)
+    this.compressionSaved = registry.scalar(CATALOGUE.compressionSaved)
     this.mirrored = registry.scalar(CATALOGUE.mirrored)
     this.rolloutRequests = registry.scalar(CATALOGUE.rolloutRequests)
     this.rolloutPercent = registry.scalar(CATALOGUE.rolloutPercent)

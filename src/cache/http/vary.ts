@@ -95,7 +95,7 @@ export function weighted(value: string): Weighted[] {
     if (name === '') continue
     let weight = 1
     if (semicolon >= 0) {
-      const q = /;\s*q\s*=\s*([0-9.]+)/i.exec(part)
+      const q = /;\s*q\s*=\s*([^;\s]*)/i.exec(part)
       if (q !== null) {
         const number = Number(q[1])
         weight = number >= 0 && number <= 1 ? number : 0

@@ -5,6 +5,7 @@
 import * as v from 'valibot'
 import { duration, expression, identifier, percent, positiveInteger, size } from '../values.ts'
 import { RouteCacheSection } from './cache.ts'
+import { CompressionSection } from './compression.ts'
 import { RouteAuthSection } from './iam.ts'
 import { MirrorSection } from './mirror.ts'
 import { RolloutSection } from './rollout.ts'
@@ -319,6 +320,12 @@ const Route = v.strictObject({
       false,
     ),
     v.description('Cache settings of this route, or false: not cached.'),
+  ),
+  compression: v.pipe(
+    v.optional(CompressionSection),
+    v.description(
+      'Content codings that the gateway adds (Node). Left out: bodies stay as they came.',
+    ),
   ),
   auth: v.pipe(v.optional(RouteAuthSection), v.description('Who may use this route.')),
   limits: v.pipe(

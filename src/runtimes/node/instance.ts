@@ -16,6 +16,7 @@ import { isInMask } from '../../steering/regions.ts'
 import { Telemetry, type TelemetrySecrets } from '../../telemetry/telemetry.ts'
 import { type DiskTier, openDiskTier } from './cache-tiers.ts'
 import { nodeClock, nodeRandom } from './clock.ts'
+import { nodeCompressor } from './compressor.ts'
 import type { ConfigBundle } from './config-file.ts'
 import { nodeDecoder } from './decoder.ts'
 import { GeoFileWatcher, oldest } from './geo-file.ts'
@@ -130,6 +131,7 @@ export class Instance {
       access,
       log,
       decoder: nodeDecoder,
+      compressor: nodeCompressor,
     }
     let server: NodeServer | undefined
     const telemetry = new Telemetry(config.telemetry, telemetrySecrets(bundle), {

@@ -49,6 +49,14 @@ export function checkCapabilities(
       )
     }
   }
+  config.routes.forEach((route, index) => {
+    if (route.compression === undefined) return
+    report(
+      `routes[${index}].compression`,
+      `the gateway encodes bodies on Node only, not on ${can.platform}`,
+      'leave it out; Cloudflare compresses towards clients by itself',
+    )
+  })
   if (config.geo.database !== undefined && !can.files) {
     report('geo.database', `${can.platform} has no files`, 'the place comes from the platform')
   }
