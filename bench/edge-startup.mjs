@@ -8,7 +8,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
+import { workerBundle } from './lib/worker-bundle.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const ROUNDS = 7
@@ -18,31 +18,16 @@ const ROUNDS = 7
  */
 const BUDGET = 12
 
-const options = {
-  bundle: true,
-  minify: true,
-  write: false,
-  format: 'esm',
-  target: 'es2024',
-  platform: 'neutral',
-  mainFields: ['module', 'main'],
-  conditions: ['workerd', 'worker', 'import'],
-  external: ['node:*'],
-  loader: { '.json': 'text' },
-  logLevel: 'silent',
-  plugins: [
-    {
-      name: 'runtime-module',
-      setup(build) {
-        build.onResolve({ filter: /^cloudflare:/ }, ({ path }) => ({ path, namespace: 'runtime' }))
-        build.onLoad({ filter: /.*/, namespace: 'runtime' }, () => ({
-          contents: 'export class DurableObject {}',
-        }))
-      },
-    },
-  ],
+const RUNTIME_MODULES = {
+  name: 'runtime-module',
+  setup(build) {
+    build.onResolve({ filter: /^cloudflare:/ }, ({ path }) => ({ path, namespace: 'runtime' }))
+    build.onLoad({ filter: /.*/, namespace: 'runtime' }, () => ({
+      contents: 'export class DurableObject {}',
+    }))
+  },
 }
-const bundle = async (input) => (await build({ ...options, ...input })).outputFiles[0].contents
+const bundle = (input) => workerBundle(input, [RUNTIME_MODULES])
 
 const folder = mkdtempSync(join(tmpdir(), 'meridian-startup-'))
 try {

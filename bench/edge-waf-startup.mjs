@@ -19,7 +19,7 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
+import { workerBundle } from './lib/worker-bundle.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const ROUNDS = 5
@@ -68,34 +68,15 @@ async function importedCrs(dir) {
   return JSON.stringify(importCrs({ importSeclang }, dir).ruleset)
 }
 
-async function bundle(contents, crs) {
-  const built = await build({
-    stdin: { contents, resolveDir: root, loader: 'ts' },
-    bundle: true,
-    minify: true,
-    write: false,
-    format: 'esm',
-    target: 'es2024',
-    platform: 'neutral',
-    mainFields: ['module', 'main'],
-    conditions: ['workerd', 'worker', 'import'],
-    external: ['node:*'],
-    loader: { '.json': 'text' },
-    logLevel: 'silent',
-    plugins: [
-      {
-        name: 'crs',
-        setup(build) {
-          build.onResolve({ filter: /^bench:crs$/ }, ({ path }) => ({ path, namespace: 'crs' }))
-          build.onLoad({ filter: /.*/, namespace: 'crs' }, () => ({
-            contents: crs,
-            loader: 'text',
-          }))
-        },
-      },
-    ],
-  })
-  return built.outputFiles[0].contents
+function bundle(contents, crs) {
+  const text = {
+    name: 'crs',
+    setup(build) {
+      build.onResolve({ filter: /^bench:crs$/ }, ({ path }) => ({ path, namespace: 'crs' }))
+      build.onLoad({ filter: /.*/, namespace: 'crs' }, () => ({ contents: crs, loader: 'text' }))
+    },
+  }
+  return workerBundle({ stdin: { contents, resolveDir: root, loader: 'ts' } }, [text])
 }
 
 /** CPU milliseconds of a process, all threads that live. */

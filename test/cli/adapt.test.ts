@@ -109,6 +109,8 @@ describe('a shop in the Kubernetes Gateway API', () => {
   ] as const)('%s gets %d to %s', async (url, status, location) => {
     const answer = await get(url)
     expect([answer.status, answer.headers.location]).toEqual([status, location])
+    const isToHttps = status === 301
+    expect(answer.headers['x-redirected']).toBe(isToHttps ? 'to-https' : undefined)
   })
 
   it('what filters change is changed', async () => {
@@ -162,6 +164,9 @@ spec:
 ${more}`
   const FILES = {
     'filter.yaml': route('filters: [{ type: ExtensionRef }]'),
+    'both.yaml': route(
+      'filters: [{ type: RequestRedirect, requestRedirect: { scheme: https } }, { type: URLRewrite, urlRewrite: { hostname: a } }]',
+    ),
     'retry.yaml': route('retry: { attempts: 3 }'),
     'grant.yaml': readFileSync(SHOP, 'utf8').replace('kind: ReferenceGrant', 'kind: Secret'),
     'kind.yaml': route('name: a', '---\nkind: TCPRoute\nmetadata: { name: db }\nspec: {}\n'),

@@ -43,9 +43,18 @@ interface Filters {
 export function ruleOf(fields: Fields, context: Context): Rule {
   fields.expect('name', 'matches', 'filters', 'backendRefs', 'timeouts')
   const filters = filtersOf(fields, context)
-  if (filters.redirect !== undefined) {
-    const { redirect } = filters
-    return { section: (match) => ({ redirect: redirectSection(redirect, match) }) }
+  const { redirect } = filters
+  if (redirect !== undefined) {
+    if (filters.mirror !== undefined || filters.path !== undefined || filters.host !== undefined) {
+      fields.report('filters', 'a redirect cannot stand beside a rewrite or a mirror')
+    }
+    const { response } = filters
+    return {
+      section: (match) => ({
+        redirect: redirectSection(redirect, match),
+        ...(response === undefined ? {} : { transforms: { response } }),
+      }),
+    }
   }
   const pool = poolOf(fields, filters.host, context)
   const timing = timingOf(fields.fields('timeouts'))

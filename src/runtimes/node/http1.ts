@@ -16,6 +16,7 @@ import type { Gateway, Passage, Peer } from '../../gateway.ts'
 import type { Vetted } from '../../http/front.ts'
 import type { ProblemCode } from '../../http/problem.ts'
 import { type ProxiedSocket, peerOf } from './peer.ts'
+import { hold, release } from './read-hold.ts'
 import { NodeBody } from './request-body.ts'
 import { joinTunnel } from './tunnel.ts'
 import { WriteGuard } from './write-guard.ts'
@@ -428,26 +429,6 @@ function onConnectionClosed(connection: Connection): void {
 function onResponseClose(this: ServerResponse): void {
   const serving = (this as ServerResponse & MarkedResponse)[SERVING]
   serving?.connection.front.onClosed(serving)
-}
-
-/**
- * Reads nothing more from a socket until `release`. A pause alone does not last: Node's parser resumes the
- * socket when a message is complete, and a request's stream does when it is dumped.
- */
-function hold(socket: Duplex): void {
-  if (Object.hasOwn(socket, 'resume')) return
-  socket.pause()
-  socket.resume = stayPaused
-}
-
-function stayPaused(this: Duplex): Duplex {
-  return this
-}
-
-function release(socket: Duplex): void {
-  if (!Object.hasOwn(socket, 'resume')) return
-  Reflect.deleteProperty(socket, 'resume')
-  socket.resume()
 }
 
 function discardBody(reply: Reply): void {
