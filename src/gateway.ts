@@ -128,6 +128,8 @@ export class Gateway {
       (raw.secure ? 'https' : 'http')
     const taken =
       snapshot.challenge === undefined ? undefined : takeClearance(vetted.headers, scheme)
+    const fields = taken === undefined ? vetted.headers : taken.headers
+    const own = snapshot.identity?.login?.names.take(fields)
     return new Passage({
       id: this.#nextId(now),
       startedAt: now,
@@ -137,7 +139,8 @@ export class Gateway {
       authority: vetted.authority,
       host: vetted.host,
       target: vetted.target,
-      headers: taken === undefined ? vetted.headers : taken.headers,
+      headers: own === undefined ? fields : own.headers,
+      login: own?.login,
       client,
       body: openBody(owner, vetted),
       snapshot,

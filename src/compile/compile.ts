@@ -35,6 +35,7 @@ import { Expressions } from './expressions.ts'
 import { compileHealth, compileProbes } from './health.ts'
 import { compileConcurrency, compilePenaltyBox, compileRooms } from './limits.ts'
 import { compileLogShare } from './log-share.ts'
+import { loadOpenId } from './open-id.ts'
 import { compilePools } from './pools.ts'
 import { compileMatch, compileRoute, type RouteContext } from './routes.ts'
 
@@ -132,6 +133,7 @@ export async function compileSnapshot(
           file: (path) => loaded.files.get(path),
           report,
           conditions: expressions,
+          openId: await loadOpenId(config.iam, platform, report),
           previous: previous?.identity,
         })
   const waf = compileWaf(loaded, expressions, options, report)

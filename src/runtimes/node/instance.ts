@@ -14,6 +14,7 @@ import type { Logger, Platform } from '../../ports.ts'
 import type { Snapshot } from '../../snapshot.ts'
 import { isInMask } from '../../steering/regions.ts'
 import { Telemetry, type TelemetrySecrets } from '../../telemetry/telemetry.ts'
+import { openId } from '../web/openid.ts'
 import { type DiskTier, openDiskTier } from './cache-tiers.ts'
 import { nodeClock, nodeRandom } from './clock.ts'
 import { nodeCompressor } from './compressor.ts'
@@ -128,6 +129,7 @@ export class Instance {
       upstream,
       geo,
       keys: nodeKeySource,
+      openId,
       access,
       log,
       decoder: nodeDecoder,
