@@ -48,6 +48,8 @@ export interface Client {
   /** Whether the peer is in `trustedProxies`, so that its forwarding and geo headers are believed. */
   readonly viaTrustedProxy: boolean
   readonly tls: TlsInfo | null
+  /** Hash of the address under a key of the process; made by limits when they first count it. */
+  addressHash?: { readonly by: object; readonly high: number; readonly low: number } | undefined
 }
 
 /** Where a client is. Slot 0 is "unknown"; equal slots have equal country and coordinates. */

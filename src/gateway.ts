@@ -278,6 +278,7 @@ function clientOf(peer: Peer, headers: HeaderList, snapshot: Snapshot): Client {
       peer: peer.ip,
       viaTrustedProxy: false,
       tls: peer.tls,
+      addressHash: undefined,
     }
     return peer.client
   }
@@ -286,7 +287,14 @@ function clientOf(peer: Peer, headers: HeaderList, snapshot: Snapshot): Client {
   const known = peer.forwarded
   if (known !== undefined && known.chain === chain && known.trusted === trusted) return known.client
   const { ip, viaTrustedProxy } = clientAddress(peer.ip, headers, trusted)
-  const client = { ip, port: peer.port, peer: peer.ip, viaTrustedProxy, tls: peer.tls }
+  const client: Client = {
+    ip,
+    port: peer.port,
+    peer: peer.ip,
+    viaTrustedProxy,
+    tls: peer.tls,
+    addressHash: undefined,
+  }
   if (chain !== undefined) peer.forwarded = { chain, trusted, client }
   return client
 }
