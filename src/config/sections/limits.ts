@@ -195,6 +195,12 @@ export const PenaltyBoxSection = v.pipe(
           auth: v.pipe(v.optional(weight, 2), v.description('Credentials that were refused.')),
           notFound: v.pipe(v.optional(weight, 1), v.description('An answer 404.')),
           limit: v.pipe(v.optional(weight, 1), v.description('A request over a limit.')),
+          challenge: v.pipe(
+            v.optional(weight, 3),
+            v.description(
+              'An answer to a challenge, or a clearance, that no honest browser sends.',
+            ),
+          ),
         }),
         {},
       ),
