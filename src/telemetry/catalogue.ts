@@ -277,6 +277,16 @@ export const CATALOGUE = {
     'Unsafe requests that invalidated what was stored.',
   ),
   cacheEpochs: gauge('meridian_cache_purge_names', 'max', 'Purged names that are remembered.'),
+  redisUp: gauge('meridian_redis_up', 'min', '1 while the shared Redis server answers, else 0.'),
+  redisCommands: counter(
+    'meridian_redis_commands_total',
+    'Commands for the shared Redis server, by how they ended.',
+    'outcome',
+  ),
+  redisDuration: histogram(
+    'meridian_redis_command_duration_seconds',
+    'From handing a command over to its answer, or to giving it up.',
+  ),
   configReloads: counter(
     'meridian_config_reloads_total',
     'Attempts to load a configuration, by result.',

@@ -106,6 +106,9 @@ export class GatewayMetrics {
   readonly cacheBytes
   readonly #cache
   readonly #cacheServedBytes
+  readonly redisUp
+  readonly redisCommands
+  readonly redisDuration
   readonly configReloads
   readonly configSuccess
   readonly configTimestamp
@@ -173,6 +176,9 @@ export class GatewayMetrics {
       epochs: registry.scalar(CATALOGUE.cacheEpochs),
     }
     this.#cacheServedBytes = registry.scalar(CATALOGUE.cacheServedBytes)
+    this.redisUp = registry.scalar(CATALOGUE.redisUp)
+    this.redisCommands = registry.scalar(CATALOGUE.redisCommands)
+    this.redisDuration = registry.histogram(CATALOGUE.redisDuration)
     this.configReloads = registry.scalar(CATALOGUE.configReloads)
     this.configSuccess = registry.scalar(CATALOGUE.configSuccess)
     this.configTimestamp = registry.scalar(CATALOGUE.configTimestamp)

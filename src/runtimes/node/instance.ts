@@ -25,6 +25,7 @@ import { LogFile } from './log-file.ts'
 import { operationsLog } from './operations-log.ts'
 import { nodeProber } from './prober.ts'
 import { processFacts } from './process-facts.ts'
+import { openRedis, type RedisConnection } from './redis.ts'
 import { Resolver } from './resolver.ts'
 import { builtInRuleset } from './rulesets.ts'
 import { NodeServer } from './server.ts'
@@ -46,6 +47,8 @@ export class Instance {
   readonly platform: Platform
   readonly telemetry: Telemetry
   readonly geo: MmdbGeoSource
+  /** Undefined where the config names no server. */
+  readonly redis: RedisConnection | undefined
   readonly startedAt = Date.now()
   readonly #server: NodeServer
   readonly #upstream: UndiciUpstream
@@ -63,6 +66,7 @@ export class Instance {
     platform: Platform
     telemetry: Telemetry
     geo: MmdbGeoSource
+    redis: RedisConnection | undefined
     server: NodeServer
     upstream: UndiciUpstream
     access: LogFile
@@ -75,6 +79,7 @@ export class Instance {
     this.platform = parts.platform
     this.telemetry = parts.telemetry
     this.geo = parts.geo
+    this.redis = parts.redis
     this.#server = parts.server
     this.#upstream = parts.upstream
     this.#access = parts.access
@@ -141,6 +146,7 @@ export class Instance {
       build: { version: VERSION, runtime: 'node' },
       process: processFacts(() => server?.connections ?? 0),
     })
+    const redis = await openRedis(bundle, telemetry, log)
     const compile = (next: ConfigBundle, previous?: Snapshot): Promise<Snapshot> =>
       compileSnapshot(next, {
         platform,
@@ -175,6 +181,7 @@ export class Instance {
       await server.start()
     } catch (error) {
       geoWatcher.stop()
+      redis?.close()
       await access.close()
       throw error
     }
@@ -183,6 +190,7 @@ export class Instance {
       platform,
       telemetry,
       geo,
+      redis,
       server,
       upstream,
       access,
@@ -203,6 +211,7 @@ export class Instance {
     metrics.registry.onCollect(() => {
       metrics.geoAge.set([], Math.max(0, (Date.now() - oldest(this.geo.databases)) / 1000))
       metrics.logDropped.setTotal([], this.#access.dropped)
+      if (this.redis !== undefined) metrics.redisUp.set([], this.redis.state === 'up' ? 1 : 0)
       const { health, regions } = this.snapshot
       for (const state of health.states()) {
         const isUp = state.tier === 'up' || state.tier === 'unknown' || state.tier === 'trial'
@@ -304,6 +313,7 @@ export class Instance {
     this.snapshot.stop()
     await this.#upstream.close()
     await this.#disk?.close()
+    this.redis?.close()
     await this.#access.close()
     return cut
   }
