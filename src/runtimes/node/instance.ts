@@ -14,6 +14,7 @@ import type { Logger, Platform } from '../../ports.ts'
 import type { Snapshot } from '../../snapshot.ts'
 import { isInMask } from '../../steering/regions.ts'
 import { Telemetry, type TelemetrySecrets } from '../../telemetry/telemetry.ts'
+import { type Analytics, openAnalytics } from './analytics/analytics.ts'
 import { type DiskTier, openDiskTier } from './cache-tiers.ts'
 import { nodeClock, nodeRandom } from './clock.ts'
 import { nodeCompressor } from './compressor.ts'
@@ -50,6 +51,7 @@ export class Instance {
   readonly #server: NodeServer
   readonly #upstream: UndiciUpstream
   readonly #access: LogFile
+  readonly #analytics: Analytics | undefined
   readonly #geoWatcher: GeoFileWatcher
   readonly #compile: Compile
   readonly #disk: DiskTier | undefined
@@ -66,6 +68,7 @@ export class Instance {
     server: NodeServer
     upstream: UndiciUpstream
     access: LogFile
+    analytics: Analytics | undefined
     geoWatcher: GeoFileWatcher
     compile: Compile
     disk: DiskTier | undefined
@@ -78,6 +81,7 @@ export class Instance {
     this.#server = parts.server
     this.#upstream = parts.upstream
     this.#access = parts.access
+    this.#analytics = parts.analytics
     this.#geoWatcher = parts.geoWatcher
     this.#compile = parts.compile
     this.#disk = parts.disk
@@ -121,6 +125,7 @@ export class Instance {
       },
     })
     const access = openAccessLog(config.telemetry)
+    const analytics = openAnalytics(bundle, options.worker, log)
     const platform: Platform = {
       name: 'node',
       clock: nodeClock,
@@ -138,6 +143,7 @@ export class Instance {
       clock: nodeClock,
       random: nodeRandom,
       access,
+      analytics: analytics?.writer,
       build: { version: VERSION, runtime: 'node' },
       process: processFacts(() => server?.connections ?? 0),
     })
@@ -176,6 +182,7 @@ export class Instance {
     } catch (error) {
       geoWatcher.stop()
       await access.close()
+      await analytics?.close()
       throw error
     }
     const instance = new Instance({
@@ -186,6 +193,7 @@ export class Instance {
       server,
       upstream,
       access,
+      analytics,
       geoWatcher,
       compile,
       disk,
@@ -193,6 +201,7 @@ export class Instance {
     })
     snapshot.start()
     instance.#watchGauges()
+    analytics?.watch(telemetry.metrics)
     return instance
   }
 
@@ -305,6 +314,7 @@ export class Instance {
     await this.#upstream.close()
     await this.#disk?.close()
     await this.#access.close()
+    await this.#analytics?.close()
     return cut
   }
 }
