@@ -128,7 +128,7 @@ export class Gateway {
       (raw.secure ? 'https' : 'http')
     const taken =
       snapshot.challenge === undefined ? undefined : takeClearance(vetted.headers, scheme)
-    return new Passage({
+    const x = new Passage({
       id: this.#nextId(now),
       startedAt: now,
       method: raw.method,
@@ -147,6 +147,8 @@ export class Gateway {
       answerLocally: vetted.answerLocally,
       clearance: taken?.clearance,
     })
+    x.trace = this.services.telemetry.tracer.begin(client.viaTrustedProxy ? x.headers : undefined)
+    return x
   }
 
   /** An exchange and its answer for what never became a request (the parser refused it). */
@@ -163,7 +165,7 @@ export class Gateway {
     const headers = new HeaderList(raw.headers)
     const path = raw.target.slice(0, 256)
     const target: Target = { raw: path, path, query: '', pathAndQuery: path }
-    return new Passage({
+    const x = new Passage({
       id: this.#nextId(now),
       startedAt: now,
       method: raw.method.slice(0, 32),
@@ -183,6 +185,8 @@ export class Gateway {
       answerLocally: false,
       clearance: undefined,
     })
+    x.trace = this.services.telemetry.tracer.begin(undefined)
+    return x
   }
 
   /** Answers a request. Never rejects: a failure is an answer too. Synchronous whenever nothing waits. */

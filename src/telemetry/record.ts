@@ -68,6 +68,8 @@ export interface RequestRecord {
   /** Masked. */
   referer: string
   aborted: boolean
+  /** Empty when the request is in no trace. */
+  traceId: string
 }
 
 export function emptyRecord(): RequestRecord {
@@ -105,6 +107,7 @@ export function emptyRecord(): RequestRecord {
     userAgent: '',
     referer: '',
     aborted: false,
+    traceId: '',
   }
 }
 
@@ -168,4 +171,5 @@ export function writeRecord(
   out.userAgent = mask.text(x.headers.get('user-agent') ?? '')
   out.referer = mask.url(x.headers.get('referer') ?? '')
   out.aborted = x.aborted
+  out.traceId = x.trace === undefined ? '' : x.trace.traceId
 }

@@ -12,6 +12,7 @@ import type { LogShare } from './log-sampling.ts'
 import { Mask } from './mask.ts'
 import { emptyRecord, type RequestRecord, type Settlement, writeRecord } from './record.ts'
 import { sipKey } from './siphash.ts'
+import { Tracer, type TracerConfig } from './trace-context.ts'
 
 export interface TelemetryPorts {
   readonly clock: Clock
@@ -49,6 +50,7 @@ const STEERING_OUTCOMES: ReadonlySet<string> = new Set([
 export class Telemetry {
   readonly metrics: GatewayMetrics
   readonly events: EventRing
+  readonly tracer: Tracer
   readonly #ports: TelemetryPorts
   readonly #drawnKey: Uint8Array
   readonly #record: RequestRecord = emptyRecord()
@@ -64,6 +66,7 @@ export class Telemetry {
     this.#mask = this.#maskFor(config, secrets)
     this.metrics = new GatewayMetrics(config.metrics.maxSeries, ports.build, ports.process)
     this.events = new EventRing(config.events)
+    this.tracer = new Tracer(tracerConfig(config), ports.random)
   }
 
   /** The choke point, for whoever shows something of a request elsewhere. */
@@ -84,6 +87,7 @@ export class Telemetry {
     this.#config = config
     this.#line = lineFormat(config.access)
     this.#mask = this.#maskFor(config, secrets)
+    this.tracer.configure(tracerConfig(config))
   }
 
   /**
@@ -177,6 +181,10 @@ export class Telemetry {
     }
     return detail
   }
+}
+
+function tracerConfig({ trace }: TelemetryConfig): TracerConfig {
+  return { starts: trace.start ?? false, sampling: trace.sampling }
 }
 
 function isWorthShowing(verdict: Verdict): boolean {

@@ -36,6 +36,7 @@ const ACCESS_FIELDS = [
   'user_agent',
   'referer',
   'aborted',
+  'trace_id',
   'weight',
 ] as const
 
@@ -178,11 +179,32 @@ const Metrics = v.pipe(
   v.description('Prometheus metrics on the control port.'),
 )
 
+const Trace = v.pipe(
+  v.strictObject({
+    start: v.pipe(
+      v.optional(v.boolean()),
+      v.description(
+        'Whether a request that no trusted proxy put into a trace begins one, and each attempt at an origin is a span. Left out: when spans are exported. When false, the trace of a trusted proxy passes through as it is.',
+      ),
+    ),
+    sampling: v.pipe(
+      v.optional(share, 1),
+      v.description(
+        'Share of the traces begun here that are sampled, 0 to 1; told to origins. Errors and refusals are exported anyway.',
+      ),
+    ),
+  }),
+  v.description(
+    'W3C Trace Context. It is believed from `trustedProxies` only; what others send is dropped.',
+  ),
+)
+
 export const TelemetrySection = v.strictObject({
   access: v.optional(AccessLog, {}),
   mask: v.optional(Mask, {}),
   debugHeaders: v.optional(DebugHeaders, {}),
   metrics: v.optional(Metrics, {}),
+  trace: v.optional(Trace, {}),
   events: v.pipe(
     v.optional(v.pipe(positiveInteger, v.maxValue(100_000)), 1000),
     v.description(
