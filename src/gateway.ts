@@ -258,6 +258,7 @@ export class Gateway {
         bytesIn: delivery.bytesIn,
         bytesOut: delivery.bytesOut,
         durationMs: this.#platform.clock.monotonic() - x.monotonicStart,
+        monotonicStart: x.monotonicStart,
       },
       logShare,
     )

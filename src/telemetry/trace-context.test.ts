@@ -45,7 +45,7 @@ describe('a tracer', () => {
       return state >>> 24
     }
     const bytes = (count: number) => Uint8Array.from({ length: count }, byte)
-    return new Tracer({ starts, sampling }, { next: () => 0, bytes })
+    return new Tracer({ takesPart: starts, starts, sampling }, { next: () => 0, bytes })
   }
   const sent = (...fields: string[]) => new HeaderList(fields)
   const parent = `00-${TRACE}-${SPAN}-01`

@@ -93,6 +93,8 @@ class Ids {
 const RANDOMNESS = 2 ** 56
 
 export interface TracerConfig {
+  /** Whether requests get spans of their own. */
+  readonly takesPart: boolean
   /** Whether a request without a trusted trace begins one. */
   readonly starts: boolean
   /** Share of the traces begun here that are sampled. */
@@ -115,15 +117,15 @@ export class Tracer {
   /**
    * The span of a request.
    * @param trusted what a trusted proxy sent; undefined for anybody else's request
-   * @returns undefined when the request is in no trace. Where none are begun, those of trusted proxies
-   *   only pass through: a span that nobody records would be a hole in them.
+   * @returns undefined when the request is in no trace. Where the gateway takes no part, those of
+   *   trusted proxies only pass through: a span that nobody records would be a hole in them.
    */
   begin(trusted: HeaderList | undefined): TraceSpan | undefined {
-    const { starts, sampling } = this.#config
+    const { takesPart, starts, sampling } = this.#config
     const sent = trusted === undefined ? undefined : parentOf(trusted)
     if (sent !== undefined && trusted !== undefined) {
       const { traceId, parentId, isSampled } = sent
-      const spanId = starts ? this.#ids.span() : ''
+      const spanId = takesPart ? this.#ids.span() : ''
       return { traceId, parentId, spanId, isSampled, state: tracestate(trusted) }
     }
     if (!starts) return undefined

@@ -23,6 +23,7 @@ import { GeoFileWatcher, oldest } from './geo-file.ts'
 import { nodeKeySource } from './key-source.ts'
 import { LogFile } from './log-file.ts'
 import { operationsLog } from './operations-log.ts'
+import { OtlpExport } from './otlp-export.ts'
 import { nodeProber } from './prober.ts'
 import { processFacts } from './process-facts.ts'
 import { Resolver } from './resolver.ts'
@@ -50,6 +51,7 @@ export class Instance {
   readonly #server: NodeServer
   readonly #upstream: UndiciUpstream
   readonly #access: LogFile
+  readonly #otlp: OtlpExport
   readonly #geoWatcher: GeoFileWatcher
   readonly #compile: Compile
   readonly #disk: DiskTier | undefined
@@ -66,6 +68,7 @@ export class Instance {
     server: NodeServer
     upstream: UndiciUpstream
     access: LogFile
+    otlp: OtlpExport
     geoWatcher: GeoFileWatcher
     compile: Compile
     disk: DiskTier | undefined
@@ -78,6 +81,7 @@ export class Instance {
     this.#server = parts.server
     this.#upstream = parts.upstream
     this.#access = parts.access
+    this.#otlp = parts.otlp
     this.#geoWatcher = parts.geoWatcher
     this.#compile = parts.compile
     this.#disk = parts.disk
@@ -178,6 +182,8 @@ export class Instance {
       await access.close()
       throw error
     }
+    const otlp = new OtlpExport(telemetry, platform)
+    otlp.configure(bundle)
     const instance = new Instance({
       gateway,
       platform,
@@ -186,6 +192,7 @@ export class Instance {
       server,
       upstream,
       access,
+      otlp,
       geoWatcher,
       compile,
       disk,
@@ -252,6 +259,7 @@ export class Instance {
       next.start()
       this.gateway.swap(next)
       this.telemetry.configure(bundle.config.telemetry, telemetrySecrets(bundle))
+      this.#otlp.configure(bundle)
       this.#upstream.retain(
         [...next.pools.values()].flatMap((pool) => pool.origins.map((origin) => origin.address)),
       )
@@ -304,6 +312,7 @@ export class Instance {
     this.snapshot.stop()
     await this.#upstream.close()
     await this.#disk?.close()
+    await this.#otlp.stop()
     await this.#access.close()
     return cut
   }
