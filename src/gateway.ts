@@ -130,7 +130,7 @@ export class Gateway {
       (raw.secure ? 'https' : 'http')
     const taken =
       snapshot.challenge === undefined ? undefined : takeClearance(vetted.headers, scheme)
-    return new Passage({
+    const x = new Passage({
       id: this.#nextId(now),
       startedAt: now,
       method: raw.method,
@@ -149,6 +149,8 @@ export class Gateway {
       answerLocally: vetted.answerLocally,
       clearance: taken?.clearance,
     })
+    x.trace = this.services.telemetry.tracer.begin(client.viaTrustedProxy ? x.headers : undefined)
+    return x
   }
 
   /** An exchange and its answer for what never became a request (the parser refused it). */
@@ -165,7 +167,7 @@ export class Gateway {
     const headers = new HeaderList(raw.headers)
     const path = raw.target.slice(0, 256)
     const target: Target = { raw: path, path, query: '', pathAndQuery: path }
-    return new Passage({
+    const x = new Passage({
       id: this.#nextId(now),
       startedAt: now,
       method: raw.method.slice(0, 32),
@@ -185,6 +187,8 @@ export class Gateway {
       answerLocally: false,
       clearance: undefined,
     })
+    x.trace = this.services.telemetry.tracer.begin(undefined)
+    return x
   }
 
   /** Answers a request. Never rejects: a failure is an answer too. Synchronous whenever nothing waits. */
@@ -256,6 +260,7 @@ export class Gateway {
         bytesIn: delivery.bytesIn,
         bytesOut: delivery.bytesOut,
         durationMs: this.#platform.clock.monotonic() - x.monotonicStart,
+        monotonicStart: x.monotonicStart,
       },
       logShare,
     )

@@ -343,6 +343,28 @@ export const CATALOGUE = {
     'meridian_analytics_dropped_total',
     'Requests lost to the analytics files because the disk was slow, full or not writable.',
   ),
+  otlpSent: counter(
+    'meridian_otlp_sent_total',
+    'Spans, log records and data points that the collector took.',
+    'signal',
+  ),
+  otlpDropped: counter(
+    'meridian_otlp_dropped_total',
+    'Spans, log records and data points that were lost: no room to wait, refused, or not sent in time.',
+    'signal',
+    'reason',
+  ),
+  otlpRetries: counter(
+    'meridian_otlp_retries_total',
+    'Requests to the collector that were made again.',
+    'signal',
+  ),
+  otlpWaiting: gauge(
+    'meridian_otlp_waiting',
+    'sum',
+    'Spans and log records that wait to be sent.',
+    'signal',
+  ),
   events: counter('meridian_events_total', 'Security, steering, health and config events.', 'kind'),
   series: gauge('meridian_metric_series', 'max', 'Time series in use, of the budget.'),
   seriesOverflow: counter(

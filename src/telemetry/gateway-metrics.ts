@@ -4,7 +4,7 @@ import type { Attempt, Verdict } from '../exchange.ts'
 import { CATALOGUE } from './catalogue.ts'
 import { type CostCounters, CostMeter } from './cost-meter.ts'
 import { MetricsRegistry, type MetricsSnapshot } from './metrics.ts'
-import type { RequestRecord } from './record.ts'
+import { METHODS, type RequestRecord } from './record.ts'
 
 /** What the runtime knows of its process; read at each scrape. */
 export interface ProcessFacts {
@@ -39,19 +39,6 @@ export interface CacheFacts {
   readonly invalidations: number
   readonly epochs: number
 }
-
-/** Methods of RFC 9110 and PATCH; anything else is one series (OpenTelemetry's `_OTHER`). */
-const METHODS: ReadonlySet<string> = new Set([
-  'GET',
-  'HEAD',
-  'POST',
-  'PUT',
-  'PATCH',
-  'DELETE',
-  'OPTIONS',
-  'CONNECT',
-  'TRACE',
-])
 
 /** Label value for "does not apply". */
 const NONE = 'none'
@@ -121,6 +108,10 @@ export class GatewayMetrics {
   readonly logDropped
   readonly analyticsRecords
   readonly analyticsDropped
+  readonly otlpSent
+  readonly otlpDropped
+  readonly otlpRetries
+  readonly otlpWaiting
   readonly events
 
   constructor(
@@ -199,6 +190,10 @@ export class GatewayMetrics {
     this.logDropped = registry.scalar(CATALOGUE.logDropped)
     this.analyticsRecords = registry.scalar(CATALOGUE.analyticsRecords)
     this.analyticsDropped = registry.scalar(CATALOGUE.analyticsDropped)
+    this.otlpSent = registry.scalar(CATALOGUE.otlpSent)
+    this.otlpDropped = registry.scalar(CATALOGUE.otlpDropped)
+    this.otlpRetries = registry.scalar(CATALOGUE.otlpRetries)
+    this.otlpWaiting = registry.scalar(CATALOGUE.otlpWaiting)
     this.events = registry.scalar(CATALOGUE.events)
     const series = registry.scalar(CATALOGUE.series)
     const overflow = registry.scalar(CATALOGUE.seriesOverflow)

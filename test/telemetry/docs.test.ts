@@ -72,6 +72,13 @@ const everything = exchangeOf(
     aborted: true,
   },
 )
+everything.trace = {
+  traceId: '4bf92f3577b34da6a3ce929d0e0e4736',
+  parentId: '',
+  spanId: '00f067aa0ba902b7',
+  isSampled: true,
+  state: '',
+}
 everything.geo = { ...everything.geo, country: 'DE', asn: 64496 }
 
 const record = emptyRecord()

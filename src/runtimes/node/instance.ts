@@ -24,6 +24,7 @@ import { GeoFileWatcher, oldest } from './geo-file.ts'
 import { nodeKeySource } from './key-source.ts'
 import { LogFile } from './log-file.ts'
 import { operationsLog } from './operations-log.ts'
+import { OtlpExport } from './otlp-export.ts'
 import { nodeProber } from './prober.ts'
 import { processFacts } from './process-facts.ts'
 import { openRedis, type RedisConnection } from './redis.ts'
@@ -55,6 +56,7 @@ export class Instance {
   readonly #upstream: UndiciUpstream
   readonly #access: LogFile
   readonly #analytics: Analytics | undefined
+  readonly #otlp: OtlpExport
   readonly #geoWatcher: GeoFileWatcher
   readonly #compile: Compile
   readonly #disk: DiskTier | undefined
@@ -73,6 +75,7 @@ export class Instance {
     upstream: UndiciUpstream
     access: LogFile
     analytics: Analytics | undefined
+    otlp: OtlpExport
     geoWatcher: GeoFileWatcher
     compile: Compile
     disk: DiskTier | undefined
@@ -87,6 +90,7 @@ export class Instance {
     this.#upstream = parts.upstream
     this.#access = parts.access
     this.#analytics = parts.analytics
+    this.#otlp = parts.otlp
     this.#geoWatcher = parts.geoWatcher
     this.#compile = parts.compile
     this.#disk = parts.disk
@@ -192,6 +196,8 @@ export class Instance {
       await analytics?.close()
       throw error
     }
+    const otlp = new OtlpExport(telemetry, platform)
+    otlp.configure(bundle)
     const instance = new Instance({
       gateway,
       platform,
@@ -202,6 +208,7 @@ export class Instance {
       upstream,
       access,
       analytics,
+      otlp,
       geoWatcher,
       compile,
       disk,
@@ -270,6 +277,7 @@ export class Instance {
       next.start()
       this.gateway.swap(next)
       this.telemetry.configure(bundle.config.telemetry, telemetrySecrets(bundle))
+      this.#otlp.configure(bundle)
       this.#upstream.retain(
         [...next.pools.values()].flatMap((pool) => pool.origins.map((origin) => origin.address)),
       )
@@ -323,6 +331,7 @@ export class Instance {
     await this.#upstream.close()
     await this.#disk?.close()
     this.redis?.close()
+    await this.#otlp.stop()
     await this.#access.close()
     await this.#analytics?.close()
     return cut
