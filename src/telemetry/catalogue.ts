@@ -227,6 +227,12 @@ export const CATALOGUE = {
     '1 while the region has an origin that may be used, else 0.',
     'region',
   ),
+  regionDrained: gauge(
+    'meridian_region_drained',
+    'max',
+    '1 while the region takes no new requests, by the config or by an operator, else 0.',
+    'region',
+  ),
   cacheEntries: gauge('meridian_cache_entries', 'sum', 'Stored responses.', 'tier'),
   cacheBytes: gauge(
     'meridian_cache_bytes',
@@ -305,6 +311,20 @@ export const CATALOGUE = {
   logDropped: counter(
     'meridian_access_log_dropped_total',
     'Access log lines dropped because the writer could not keep up or failed.',
+  ),
+  auditEvents: counter(
+    'meridian_audit_events_total',
+    'Changes by the control port and refused attempts: done, refused, failed.',
+    'outcome',
+  ),
+  auditPending: gauge(
+    'meridian_audit_pending_entries',
+    'sum',
+    'Entries of the audit log that wait for their file; above 0 for long: the disk is full.',
+  ),
+  auditLost: counter(
+    'meridian_audit_lost_total',
+    'Entries of the audit log that no file will have: too many were waiting.',
   ),
   events: counter('meridian_events_total', 'Security, steering, health and config events.', 'kind'),
   series: gauge('meridian_metric_series', 'max', 'Time series in use, of the budget.'),
