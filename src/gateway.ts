@@ -102,6 +102,8 @@ export class Gateway {
 
   /** Requests that begin from now on use `next`; those under way finish with theirs. */
   swap(next: Snapshot): void {
+    // Again, for what was ordered while the next snapshot was being compiled.
+    next.drains.adopt(this.#snapshot.drains)
     this.#snapshot = next
     this.services.telemetry.metrics.price(next.config.regions)
   }

@@ -246,6 +246,12 @@ export const CATALOGUE = {
     '1 while the region has an origin that may be used, else 0.',
     'region',
   ),
+  regionDrained: gauge(
+    'meridian_region_drained',
+    'max',
+    '1 while the region takes no new requests, by the config or by an operator, else 0.',
+    'region',
+  ),
   cacheEntries: gauge('meridian_cache_entries', 'sum', 'Stored responses.', 'tier'),
   cacheBytes: gauge(
     'meridian_cache_bytes',
@@ -364,6 +370,19 @@ export const CATALOGUE = {
     'sum',
     'Spans and log records that wait to be sent.',
     'signal',
+  ),
+  auditEvents: counter(
+    'meridian_audit_events_total',
+    'Changes by the control port and refused attempts: done, refused, failed.',
+    'outcome',
+  ),
+  auditPending: gauge(
+    'meridian_audit_pending_entries',
+    'Entries of the audit log that wait for their file; above 0 for long: the disk is full.',
+  ),
+  auditLost: counter(
+    'meridian_audit_lost_total',
+    'Entries of the audit log that no file will have: too many were waiting.',
   ),
   events: counter('meridian_events_total', 'Security, steering, health and config events.', 'kind'),
   series: gauge('meridian_metric_series', 'max', 'Time series in use, of the budget.'),

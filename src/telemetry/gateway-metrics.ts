@@ -92,6 +92,7 @@ export class GatewayMetrics {
   readonly healthTransitions
   readonly originHealthy
   readonly regionHealthy
+  readonly regionDrained
   readonly cacheEntries
   readonly cacheBytes
   readonly #cache
@@ -163,6 +164,7 @@ export class GatewayMetrics {
     this.healthTransitions = registry.scalar(CATALOGUE.healthTransitions)
     this.originHealthy = registry.scalar(CATALOGUE.originHealthy)
     this.regionHealthy = registry.scalar(CATALOGUE.regionHealthy)
+    this.regionDrained = registry.scalar(CATALOGUE.regionDrained)
     this.cacheEntries = registry.scalar(CATALOGUE.cacheEntries)
     this.cacheBytes = registry.scalar(CATALOGUE.cacheBytes)
     this.#cache = {
@@ -194,6 +196,10 @@ export class GatewayMetrics {
     this.otlpDropped = registry.scalar(CATALOGUE.otlpDropped)
     this.otlpRetries = registry.scalar(CATALOGUE.otlpRetries)
     this.otlpWaiting = registry.scalar(CATALOGUE.otlpWaiting)
+    // Counted by whoever has the control port: a worker process has none.
+    registry.scalar(CATALOGUE.auditEvents)
+    registry.scalar(CATALOGUE.auditPending)
+    registry.scalar(CATALOGUE.auditLost)
     this.events = registry.scalar(CATALOGUE.events)
     const series = registry.scalar(CATALOGUE.series)
     const overflow = registry.scalar(CATALOGUE.seriesOverflow)

@@ -60,6 +60,8 @@ export class Instance {
   readonly #geoWatcher: GeoFileWatcher
   readonly #compile: Compile
   readonly #disk: DiskTier | undefined
+  /** Reloads one after another: two at once would each take the place of the same snapshot. */
+  #reloading: Promise<unknown> = Promise.resolve()
   #bundle: ConfigBundle
   #loadedAt = Date.now()
   #lastError: string | null = null
@@ -228,7 +230,8 @@ export class Instance {
       metrics.geoAge.set([], Math.max(0, (Date.now() - oldest(this.geo.databases)) / 1000))
       metrics.logDropped.setTotal([], this.#access.dropped)
       if (this.redis !== undefined) metrics.redisUp.set([], this.redis.state === 'up' ? 1 : 0)
-      const { health, regions } = this.snapshot
+      const { health, regions, drains } = this.snapshot
+      drains.advance(nodeClock.now())
       for (const state of health.states()) {
         const isUp = state.tier === 'up' || state.tier === 'unknown' || state.tier === 'trial'
         metrics.originHealthy.set([state.id], isUp ? 1 : 0)
@@ -236,6 +239,8 @@ export class Instance {
       regions.ids().forEach((id, index) => {
         const isUp = isInMask(health.low, health.high, index)
         metrics.regionHealthy.set([id], isUp ? 1 : 0)
+        const isDrained = drains.has(index) || regions.at(index).drain
+        metrics.regionDrained.set([id], isDrained ? 1 : 0)
       })
       if (this.gateway.services.cache !== undefined) {
         metrics.observeCache(this.gateway.services.cache.stats())
@@ -267,8 +272,19 @@ export class Instance {
     return this.gateway.snapshot
   }
 
+  /** Resolves when no reload is under way: what is changed then is not lost by the next snapshot. */
+  async settled(): Promise<void> {
+    await this.#reloading
+  }
+
   /** Takes a new config over, or says why not and keeps the old one. */
-  async reload(bundle: ConfigBundle): Promise<boolean> {
+  reload(bundle: ConfigBundle): Promise<boolean> {
+    const done = this.#reloading.then(() => this.#reload(bundle))
+    this.#reloading = done
+    return done
+  }
+
+  async #reload(bundle: ConfigBundle): Promise<boolean> {
     const { log } = this.platform
     try {
       const before = this.gateway.snapshot
