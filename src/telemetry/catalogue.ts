@@ -378,6 +378,7 @@ export const CATALOGUE = {
   ),
   auditPending: gauge(
     'meridian_audit_pending_entries',
+    'sum',
     'Entries of the audit log that wait for their file; above 0 for long: the disk is full.',
   ),
   auditLost: counter(
