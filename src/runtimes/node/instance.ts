@@ -14,6 +14,7 @@ import type { Logger, Platform } from '../../ports.ts'
 import type { Snapshot } from '../../snapshot.ts'
 import { isInMask } from '../../steering/regions.ts'
 import { Telemetry, type TelemetrySecrets } from '../../telemetry/telemetry.ts'
+import { type Analytics, openAnalytics } from './analytics/analytics.ts'
 import { type DiskTier, openDiskTier } from './cache-tiers.ts'
 import { nodeClock, nodeRandom } from './clock.ts'
 import { nodeCompressor } from './compressor.ts'
@@ -53,6 +54,7 @@ export class Instance {
   readonly #server: NodeServer
   readonly #upstream: UndiciUpstream
   readonly #access: LogFile
+  readonly #analytics: Analytics | undefined
   readonly #geoWatcher: GeoFileWatcher
   readonly #compile: Compile
   readonly #disk: DiskTier | undefined
@@ -70,6 +72,7 @@ export class Instance {
     server: NodeServer
     upstream: UndiciUpstream
     access: LogFile
+    analytics: Analytics | undefined
     geoWatcher: GeoFileWatcher
     compile: Compile
     disk: DiskTier | undefined
@@ -83,6 +86,7 @@ export class Instance {
     this.#server = parts.server
     this.#upstream = parts.upstream
     this.#access = parts.access
+    this.#analytics = parts.analytics
     this.#geoWatcher = parts.geoWatcher
     this.#compile = parts.compile
     this.#disk = parts.disk
@@ -126,6 +130,7 @@ export class Instance {
       },
     })
     const access = openAccessLog(config.telemetry)
+    const analytics = openAnalytics(bundle, options.worker, log)
     const platform: Platform = {
       name: 'node',
       clock: nodeClock,
@@ -143,6 +148,7 @@ export class Instance {
       clock: nodeClock,
       random: nodeRandom,
       access,
+      analytics: analytics?.writer,
       build: { version: VERSION, runtime: 'node' },
       process: processFacts(() => server?.connections ?? 0),
     })
@@ -183,6 +189,7 @@ export class Instance {
       geoWatcher.stop()
       redis?.close()
       await access.close()
+      await analytics?.close()
       throw error
     }
     const instance = new Instance({
@@ -194,6 +201,7 @@ export class Instance {
       server,
       upstream,
       access,
+      analytics,
       geoWatcher,
       compile,
       disk,
@@ -201,6 +209,7 @@ export class Instance {
     })
     snapshot.start()
     instance.#watchGauges()
+    analytics?.watch(telemetry.metrics)
     return instance
   }
 
@@ -315,6 +324,7 @@ export class Instance {
     await this.#disk?.close()
     this.redis?.close()
     await this.#access.close()
+    await this.#analytics?.close()
     return cut
   }
 }
