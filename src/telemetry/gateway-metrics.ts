@@ -118,6 +118,11 @@ export class GatewayMetrics {
   readonly logDropped
   readonly analyticsRecords
   readonly analyticsDropped
+  readonly analyticsCompacted
+  readonly analyticsUnreadable
+  readonly analyticsUploads
+  readonly analyticsRemoved
+  readonly analyticsFailures
   readonly events
 
   constructor(
@@ -193,6 +198,11 @@ export class GatewayMetrics {
     this.logDropped = registry.scalar(CATALOGUE.logDropped)
     this.analyticsRecords = registry.scalar(CATALOGUE.analyticsRecords)
     this.analyticsDropped = registry.scalar(CATALOGUE.analyticsDropped)
+    this.analyticsCompacted = registry.scalar(CATALOGUE.analyticsCompacted)
+    this.analyticsUnreadable = registry.scalar(CATALOGUE.analyticsUnreadable)
+    this.analyticsUploads = registry.scalar(CATALOGUE.analyticsUploads)
+    this.analyticsRemoved = registry.scalar(CATALOGUE.analyticsRemoved)
+    this.analyticsFailures = registry.scalar(CATALOGUE.analyticsFailures)
     this.events = registry.scalar(CATALOGUE.events)
     const series = registry.scalar(CATALOGUE.series)
     const overflow = registry.scalar(CATALOGUE.seriesOverflow)
