@@ -113,6 +113,11 @@ export class GatewayMetrics {
   readonly otlpDropped
   readonly otlpRetries
   readonly otlpWaiting
+  readonly analyticsCompacted
+  readonly analyticsUnreadable
+  readonly analyticsUploads
+  readonly analyticsRemoved
+  readonly analyticsFailures
   readonly events
 
   constructor(
@@ -200,6 +205,11 @@ export class GatewayMetrics {
     registry.scalar(CATALOGUE.auditEvents)
     registry.scalar(CATALOGUE.auditPending)
     registry.scalar(CATALOGUE.auditLost)
+    this.analyticsCompacted = registry.scalar(CATALOGUE.analyticsCompacted)
+    this.analyticsUnreadable = registry.scalar(CATALOGUE.analyticsUnreadable)
+    this.analyticsUploads = registry.scalar(CATALOGUE.analyticsUploads)
+    this.analyticsRemoved = registry.scalar(CATALOGUE.analyticsRemoved)
+    this.analyticsFailures = registry.scalar(CATALOGUE.analyticsFailures)
     this.events = registry.scalar(CATALOGUE.events)
     const series = registry.scalar(CATALOGUE.series)
     const overflow = registry.scalar(CATALOGUE.seriesOverflow)

@@ -294,6 +294,7 @@ export class Instance {
       this.gateway.swap(next)
       this.telemetry.configure(bundle.config.telemetry, telemetrySecrets(bundle))
       this.#otlp.configure(bundle)
+      this.#analytics?.configure(bundle)
       this.#upstream.retain(
         [...next.pools.values()].flatMap((pool) => pool.origins.map((origin) => origin.address)),
       )
