@@ -134,7 +134,7 @@ export interface Snapshot {
   readonly regions: RegionTable
   /** Pools of each region, by its index, in order of preference. */
   readonly placesByRegion: readonly (readonly Place[])[]
-  /** Index of an origin's region, by the origin's id. */
+  /** Index of an origin's region, by the id that the config gives the origin. */
   readonly regionOfOrigin: ReadonlyMap<string, number>
   readonly steering: SteeringTable<Passage>
   readonly sticky: ReadonlyMap<SteeringConfig, StickyTokens>

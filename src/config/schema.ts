@@ -24,7 +24,9 @@ import { PoolsSection } from './sections/pools.ts'
 import { RedisSection } from './sections/redis.ts'
 import { RegionsSection } from './sections/regions.ts'
 import { ResidencySection } from './sections/residency.ts'
+import { ResolverSection } from './sections/resolver.ts'
 import { RoutesSection } from './sections/routes.ts'
+import { StateSection } from './sections/state.ts'
 import { SteeringSection } from './sections/steering.ts'
 import { TelemetrySection } from './sections/telemetry.ts'
 import { WafSection } from './sections/waf.ts'
@@ -52,6 +54,10 @@ export const ConfigSchema = v.pipe(
     ),
     geo: v.optional(described(GeoSection, 'How clients are located.'), {}),
     pools: v.optional(PoolsSection, {}),
+    resolver: v.optional(
+      described(ResolverSection, 'Who resolves the names of origins (Node).'),
+      {},
+    ),
     regions: v.optional(RegionsSection, []),
     residency: v.optional(ResidencySection, []),
     steering: v.optional(
@@ -59,6 +65,10 @@ export const ConfigSchema = v.pipe(
       {},
     ),
     routes: RoutesSection,
+    state: v.optional(
+      described(StateSection, 'What a gateway remembers over a restart (Node).'),
+      {},
+    ),
     lists: v.optional(ListsSection, {}),
     waf: v.optional(
       described(WafSection, 'The web application firewall; on unless `mode` says otherwise.'),

@@ -69,6 +69,14 @@ export interface OriginHealth {
   readonly lastProbe: string | null
 }
 
+/** An origin that joins a pool. */
+export interface JoiningOrigin {
+  readonly id: string
+  readonly weight: number
+  /** Another id under which the same server was known: what is known of it is taken over. */
+  readonly knownAs?: string | undefined
+}
+
 interface OriginRecord {
   readonly id: string
   active: ActiveHealth
@@ -82,11 +90,15 @@ interface OriginRecord {
   upSince: Millis | null
   lastProbe: string | null
   tier: Tier
+  /** Its pool no longer has it; what is under way there ends. */
+  isLeaving: boolean
 }
 
 interface PoolRecord {
   readonly pool: HealthPool
   readonly members: readonly number[]
+  /** By member. */
+  readonly weights: readonly number[]
 }
 
 /** A trial request that has not been heard of for this long counts as lost, and another may try. */
@@ -103,6 +115,8 @@ export class HealthBoard {
   readonly #origins: OriginRecord[] = []
   readonly #index = new Map<string, number>()
   readonly #pools = new Map<string, PoolRecord>()
+  /** Numbers of origins that have left, for others. */
+  readonly #free: number[] = []
   readonly #regions: readonly HealthRegion[]
   readonly #random: Random
   readonly #onEvent: (event: HealthEvent) => void
@@ -122,21 +136,19 @@ export class HealthBoard {
     this.#random = random
     this.#onEvent = onEvent
     for (const pool of pools) {
-      const members = pool.origins.map((origin) => this.#adopt(origin.id, pool, previous))
-      this.#pools.set(pool.id, { pool, members })
+      const members = pool.origins.map(({ id }) =>
+        this.#adopt(id, pool, previous === undefined ? undefined : previous.#find(id)),
+      )
+      const weights = pool.origins.map(({ weight }) => weight)
+      this.#pools.set(pool.id, { pool, members, weights })
     }
-    for (const record of this.#origins) {
-      if (record.outlier.phase === 'open') {
-        this.#nextChange = Math.min(this.#nextChange, record.outlier.until)
-      }
-    }
+    this.#plan()
     this.#refresh()
   }
 
-  #adopt(id: string, pool: HealthPool, previous: HealthBoard | undefined): number {
+  #adopt(id: string, pool: HealthPool, kept: OriginRecord | undefined): number {
     const known = this.#index.get(id)
     if (known !== undefined) return known
-    const kept = previous === undefined ? undefined : previous.#find(id)
     const hadChecks = kept?.activeRules !== undefined
     const record: OriginRecord = {
       id,
@@ -153,11 +165,78 @@ export class HealthBoard {
       upSince: kept?.upSince ?? null,
       lastProbe: kept?.lastProbe ?? null,
       tier: 'unknown',
+      isLeaving: false,
     }
     record.tier = tierOf(record)
-    this.#origins.push(record)
-    this.#index.set(id, this.#origins.length - 1)
-    return this.#origins.length - 1
+    const index = this.#free.pop() ?? this.#origins.length
+    this.#origins[index] = record
+    this.#index.set(id, index)
+    return index
+  }
+
+  /**
+   * Gives a pool other origins. Those that stay keep their state and number; new ones begin with a small
+   * share; the others get nothing any more, and keep their number until `release`.
+   */
+  setOrigins(poolId: string, origins: readonly JoiningOrigin[], now: Millis): void {
+    this.advance(now)
+    const entry = this.#pools.get(poolId)
+    if (entry === undefined) return
+    const members = origins.map(({ id, knownAs }) => {
+      const present = this.#find(id)
+      if (present !== undefined) {
+        if (present.isLeaving) this.#return(present, now)
+        return this.indexOf(id)
+      }
+      const kept = knownAs === undefined ? undefined : this.#find(knownAs)
+      const index = this.#adopt(id, entry.pool, kept)
+      if (kept === undefined) this.#at(index).upSince = now
+      return index
+    })
+    this.#pools.set(poolId, {
+      pool: entry.pool,
+      members,
+      weights: origins.map(({ weight }) => weight),
+    })
+    for (const index of entry.members) {
+      if (members.includes(index)) continue
+      const record = this.#at(index)
+      record.isLeaving = true
+      this.#settle(record, 'no longer an address of its name', now)
+    }
+    this.#plan()
+    this.#refresh()
+  }
+
+  #return(record: OriginRecord, now: Millis): void {
+    record.isLeaving = false
+    this.#settle(record, 'an address of its name again', now)
+  }
+
+  /** The name of an origin stands for another server now: what was known is of no use. */
+  renew(id: string, now: Millis): void {
+    const record = this.#find(id)
+    if (record === undefined) return
+    record.active = NEVER_CHECKED
+    record.outlier.close()
+    record.draining = false
+    record.heard = false
+    record.lastProbe = null
+    this.#settle(record, 'its name has another address', now)
+  }
+
+  /** Forgets an origin that has left its pool and has nothing under way: its number goes to another. */
+  release(id: string): void {
+    const index = this.#index.get(id)
+    if (index === undefined || !this.#at(index).isLeaving) return
+    this.#index.delete(id)
+    this.#free.push(index)
+  }
+
+  #plan(): void {
+    for (const { outlier } of this.#origins) {
+      if (outlier.phase === 'open') this.#nextChange = Math.min(this.#nextChange, outlier.until)
+    }
   }
 
   #find(id: string): OriginRecord | undefined {
@@ -287,7 +366,11 @@ export class HealthBoard {
 
   /** Everything about every origin: for `explain`, metrics and the admin API. */
   states(): OriginHealth[] {
-    return this.#origins.map((record) => ({
+    return [...this.#index.values()].map((index) => this.#stateOf(this.#at(index)))
+  }
+
+  #stateOf(record: OriginRecord): OriginHealth {
+    return {
       id: record.id,
       tier: record.tier,
       active: record.active.state,
@@ -296,7 +379,7 @@ export class HealthBoard {
       ejections: record.outlier.level,
       upSince: record.upSince,
       lastProbe: record.lastProbe,
-    }))
+    }
   }
 
   /** State of the checks of an origin, for the scheduler. */
@@ -395,7 +478,7 @@ export class HealthBoard {
     let total = 0
     let usable = 0
     entry.members.forEach((member, i) => {
-      const weight = entry.pool.origins[i]?.weight ?? 0
+      const weight = entry.weights[i] ?? 0
       total += weight
       if (isUsable(this.#at(member).tier)) usable += weight
     })
@@ -409,6 +492,7 @@ function cap(count: number, share: number): number {
 }
 
 function tierOf(record: OriginRecord): Tier {
+  if (record.isLeaving) return 'draining'
   if (record.active.state === 'down') return 'down'
   if (record.outlier.phase === 'open') return 'ejected'
   if (record.draining) return 'draining'

@@ -66,6 +66,7 @@ export class ProbeScheduler {
   readonly #clock: Clock
   readonly #random: Random
   readonly #onResult: ((id: string, result: ProbeResult, durationMs: Millis) => void) | undefined
+  #isStarted = false
 
   /** @param onResult told of every check, for metrics and for workers that do not check themselves */
   constructor(
@@ -81,32 +82,46 @@ export class ProbeScheduler {
     this.#clock = clock
     this.#random = random
     this.#onResult = onResult
-    for (const target of targets) {
-      const rules = activeRules(target.health)
-      this.#jobs.set(target.origin.id, {
-        target,
-        rules,
-        cancel: undefined,
-        round: 0,
-        running: false,
-      })
-    }
+    for (const target of targets) this.#add(target)
   }
 
   start(): void {
-    for (const job of this.#jobs.values()) {
-      const phase = Math.min(FIRST_PHASE_MS, job.rules.intervalMs)
-      this.#schedule(job, phase * this.#random.next())
-    }
+    this.#isStarted = true
+    for (const job of this.#jobs.values()) this.#begin(job)
   }
 
   stop(): void {
-    for (const job of this.#jobs.values()) {
-      job.cancel?.()
-      job.cancel = undefined
-      job.round++
-      job.running = false
+    this.#isStarted = false
+    for (const job of this.#jobs.values()) end(job)
+  }
+
+  /** Checks these origins and no others; those that it checks already go on as they were. */
+  retarget(targets: readonly ProbeTarget[]): void {
+    const wanted = new Set(targets.map(({ origin }) => origin.id))
+    for (const [id, job] of this.#jobs) {
+      if (wanted.has(id)) continue
+      end(job)
+      this.#jobs.delete(id)
     }
+    for (const target of targets) {
+      const known = this.#jobs.get(target.origin.id)
+      if (known !== undefined && known.target.origin === target.origin) continue
+      if (known !== undefined) end(known)
+      const job = this.#add(target)
+      if (this.#isStarted) this.#begin(job)
+    }
+  }
+
+  #add(target: ProbeTarget): Job {
+    const rules = activeRules(target.health)
+    const job: Job = { target, rules, cancel: undefined, round: 0, running: false }
+    this.#jobs.set(target.origin.id, job)
+    return job
+  }
+
+  #begin(job: Job): void {
+    const phase = Math.min(FIRST_PHASE_MS, job.rules.intervalMs)
+    this.#schedule(job, phase * this.#random.next())
   }
 
   /** Checks an origin soon, out of turn: after it was ejected. */
@@ -145,4 +160,12 @@ export class ProbeScheduler {
       finish({ ok: false, detail: error instanceof Error ? error.message : String(error) }),
     )
   }
+}
+
+/** An answer to a check that is under way comes too late. */
+function end(job: Job): void {
+  job.cancel?.()
+  job.cancel = undefined
+  job.round++
+  job.running = false
 }

@@ -215,6 +215,11 @@ export const CATALOGUE = {
     'from',
     'to',
   ),
+  nameResolutions: counter(
+    'meridian_name_resolutions_total',
+    'Questions for the addresses of origins’ names: `answered` or `failed`.',
+    'result',
+  ),
   originHealthy: gauge(
     'meridian_origin_healthy',
     'min',

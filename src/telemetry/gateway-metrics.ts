@@ -100,6 +100,7 @@ export class GatewayMetrics {
   readonly roomVisits
   readonly roomQueue
   readonly healthTransitions
+  readonly nameResolutions
   readonly originHealthy
   readonly regionHealthy
   readonly cacheEntries
@@ -159,6 +160,7 @@ export class GatewayMetrics {
     this.roomVisits = registry.scalar(CATALOGUE.roomVisits)
     this.roomQueue = registry.scalar(CATALOGUE.roomQueue)
     this.healthTransitions = registry.scalar(CATALOGUE.healthTransitions)
+    this.nameResolutions = registry.scalar(CATALOGUE.nameResolutions)
     this.originHealthy = registry.scalar(CATALOGUE.originHealthy)
     this.regionHealthy = registry.scalar(CATALOGUE.regionHealthy)
     this.cacheEntries = registry.scalar(CATALOGUE.cacheEntries)

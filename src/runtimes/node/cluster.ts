@@ -34,6 +34,8 @@ import {
   type RolloutQuestion,
   rolloutView,
 } from './rollout-control.ts'
+import { openRolloutFile, type RolloutFile, savedRollouts } from './rollout-file.ts'
+import { RolloutKeeper, RolloutPositions } from './rollout-keeper.ts'
 import { addressesOf, type RunningGateway, reloadNow, watch } from './start.ts'
 
 const ANSWER_MS = 5000
@@ -62,6 +64,7 @@ type FromWorker =
   | { readonly ready: readonly number[] }
   | { readonly failed: string }
   | { readonly purged: readonly PurgeNote[] }
+  | { readonly rollout: RolloutStatus }
   | { readonly id: number; readonly answer: unknown }
 
 // The worker's side --------------------------------------------------------------------------------
@@ -71,7 +74,11 @@ export async function runWorker(file: ConfigFile, bundle: ConfigBundle): Promise
   const send = (message: FromWorker) => process.send?.(message)
   let instance: Instance
   try {
-    instance = await Instance.start(bundle, { worker: workerNumber(), drawnSecret: takeSecret() })
+    instance = await Instance.start(bundle, {
+      worker: workerNumber(),
+      drawnSecret: takeSecret(),
+      rollouts: new RolloutKeeper(await savedRollouts(bundle), (rollout) => send({ rollout })),
+    })
   } catch (error) {
     // The primary says it; this process has nothing to add.
     const failed = error instanceof Error ? error.message : String(error)
@@ -158,11 +165,14 @@ class Workers {
   #nextId = 1
   #pauseMs = 250
   #isStopping = false
+  readonly #rollouts: RolloutPositions
   /** Ports that the first worker got. */
   ports: readonly number[] = []
 
-  constructor(count: number) {
+  /** @param file where rollouts are kept over a restart; undefined: nowhere */
+  constructor(count: number, file: RolloutFile | undefined) {
     this.#count = count
+    this.#rollouts = new RolloutPositions((saved) => file?.save(saved))
   }
 
   /** Those that serve: one that is still starting hears neither questions nor commands. */
@@ -202,6 +212,8 @@ class Workers {
           resolve()
         } else if ('failed' in message) {
           reject(new ConfigError([{ path: 'workers', message: message.failed }]))
+        } else if ('rollout' in message) {
+          this.#rolloutChanged(worker, message.rollout)
         } else if ('purged' in message) {
           void this.purge({ ask: 'cache-adopt', notes: message.purged }, undefined, worker)
         } else {
@@ -210,6 +222,7 @@ class Workers {
       })
       worker.on('exit', (code, signal) => {
         this.#ready.delete(worker)
+        this.#rollouts.forget(worker.id)
         if (this.#isStopping) return
         if (!this.#missed.has(number)) this.#missed.set(number, [])
         if (isFirst && !isReady) {
@@ -240,6 +253,15 @@ class Workers {
         }, pause)
       })
     })
+  }
+
+  /** Keeps it for the next start. Back in one process is back in all: each sees only its own requests fail. */
+  #rolloutChanged(worker: Worker, status: RolloutStatus): void {
+    this.#rollouts.moved(worker.id, status)
+    if (status.phase !== 'rolled-back' || this.#isStopping) return
+    for (const other of this.live) {
+      if (other !== worker) void this.ask(other, { ask: 'rollout-adopt', all: [status] })
+    }
   }
 
   /** A worker that takes another's place is put where the rollouts are, not where they once began. */
@@ -334,11 +356,13 @@ class Workers {
 /** @throws ConfigError when a worker or the control port cannot start */
 export async function runPrimary(bundle: ConfigBundle, count: number): Promise<RunningGateway> {
   const { config, secrets } = bundle
-  const workers = new Workers(count)
+  const file = await openRolloutFile(bundle, operationsLog)
+  const workers = new Workers(count, file)
   let closeAdmin = async () => {}
   const close = async () => {
     await workers.stop()
     await closeAdmin()
+    await file?.flushed()
   }
   let stopped: Promise<never> | undefined
   const stop = () => {

@@ -26,7 +26,8 @@ import { operationsLog } from './operations-log.ts'
 import { nodeProber } from './prober.ts'
 import { processFacts } from './process-facts.ts'
 import { openRedis, type RedisConnection } from './redis.ts'
-import { Resolver } from './resolver.ts'
+import { nameService, Resolver } from './resolver.ts'
+import type { RolloutKeeper } from './rollout-keeper.ts'
 import { builtInRuleset } from './rulesets.ts'
 import { NodeServer } from './server.ts'
 import { UndiciUpstream } from './undici-upstream.ts'
@@ -38,6 +39,8 @@ export interface InstanceOptions {
   readonly log?: Logger
   /** Number of this worker process, from 0; undefined where there is one process. */
   readonly worker?: number | undefined
+  /** Where rollouts were before the restart, and who is told of changes; without it, they begin anew. */
+  readonly rollouts?: RolloutKeeper | undefined
   /** What all workers sign with when the config names no secret. */
   readonly drawnSecret?: Uint8Array | undefined
 }
@@ -52,10 +55,12 @@ export class Instance {
   readonly startedAt = Date.now()
   readonly #server: NodeServer
   readonly #upstream: UndiciUpstream
+  readonly #resolver: Resolver
   readonly #access: LogFile
   readonly #geoWatcher: GeoFileWatcher
   readonly #compile: Compile
   readonly #disk: DiskTier | undefined
+  readonly #rollouts: RolloutKeeper | undefined
   #bundle: ConfigBundle
   #loadedAt = Date.now()
   #lastError: string | null = null
@@ -69,10 +74,12 @@ export class Instance {
     redis: RedisConnection | undefined
     server: NodeServer
     upstream: UndiciUpstream
+    resolver: Resolver
     access: LogFile
     geoWatcher: GeoFileWatcher
     compile: Compile
     disk: DiskTier | undefined
+    rollouts: RolloutKeeper | undefined
     bundle: ConfigBundle
   }) {
     this.gateway = parts.gateway
@@ -82,10 +89,12 @@ export class Instance {
     this.redis = parts.redis
     this.#server = parts.server
     this.#upstream = parts.upstream
+    this.#resolver = parts.resolver
     this.#access = parts.access
     this.#geoWatcher = parts.geoWatcher
     this.#compile = parts.compile
     this.#disk = parts.disk
+    this.#rollouts = parts.rollouts
     this.#bundle = parts.bundle
   }
 
@@ -114,9 +123,17 @@ export class Instance {
     )
     warnIfStale(geo, config.geo.maxAge, log)
     let current: Gateway | undefined
-    const resolver = new Resolver(nodeClock, nodeRandom, undefined, (name, addresses) =>
-      log.info('an origin has other addresses', { name, addresses: addresses.join(' ') }),
-    )
+    let metrics: Telemetry['metrics'] | undefined
+    const resolver = new Resolver(nodeClock, nodeRandom, nameService(config.resolver), {
+      changed: (name, addresses) =>
+        log.info('an origin has other addresses', { name, addresses: addresses.join(' ') }),
+      resolved: (result) => metrics?.nameResolutions.add([result]),
+      failed: (name, error) =>
+        log.warn('the name of an origin does not resolve; its last addresses stay in use', {
+          name,
+          error: error.message,
+        }),
+    })
     const upstream = new UndiciUpstream({
       resolver,
       onConnected: (originId, durationMs) => {
@@ -131,6 +148,7 @@ export class Instance {
       clock: nodeClock,
       random: nodeRandom,
       upstream,
+      names: resolver,
       geo,
       keys: nodeKeySource,
       access,
@@ -147,6 +165,7 @@ export class Instance {
       process: processFacts(() => server?.connections ?? 0),
     })
     const redis = await openRedis(bundle, telemetry, log)
+    metrics = telemetry.metrics
     const compile = (next: ConfigBundle, previous?: Snapshot): Promise<Snapshot> =>
       compileSnapshot(next, {
         platform,
@@ -159,8 +178,15 @@ export class Instance {
         builtInRuleset,
         probe: nodeProber(upstream),
         onHealthEvent: (event) => noteHealth(telemetry, log, event),
+        onAddresses: ({ pool, added, removed }) =>
+          telemetry.note('health', 'addresses-changed', {
+            pool,
+            added: added.join(' '),
+            removed: removed.join(' '),
+          }),
       })
     const snapshot = await compile(bundle)
+    options.rollouts?.restore(snapshot, log)
     const disk = await openDiskTier(bundle, options.worker, log)
     const cache = new ResponseCache({
       clock: nodeClock,
@@ -193,10 +219,12 @@ export class Instance {
       redis,
       server,
       upstream,
+      resolver,
       access,
       geoWatcher,
       compile,
       disk,
+      rollouts: options.rollouts,
       bundle,
     })
     snapshot.start()
@@ -213,6 +241,8 @@ export class Instance {
       metrics.logDropped.setTotal([], this.#access.dropped)
       if (this.redis !== undefined) metrics.redisUp.set([], this.redis.state === 'up' ? 1 : 0)
       const { health, regions } = this.snapshot
+      // Addresses come and go; what is gone is not to be shown for ever.
+      metrics.originHealthy.forget()
       for (const state of health.states()) {
         const isUp = state.tier === 'up' || state.tier === 'unknown' || state.tier === 'trial'
         metrics.originHealthy.set([state.id], isUp ? 1 : 0)
@@ -258,8 +288,10 @@ export class Instance {
       const before = this.gateway.snapshot
       const next = await this.#compile(bundle, before)
       before.stop()
+      this.#resolver.use(nameService(bundle.config.resolver))
       next.start()
       this.gateway.swap(next)
+      this.#rollouts?.follow(next)
       this.telemetry.configure(bundle.config.telemetry, telemetrySecrets(bundle))
       this.#upstream.retain(
         [...next.pools.values()].flatMap((pool) => pool.origins.map((origin) => origin.address)),
@@ -341,7 +373,8 @@ function openAccessLog(config: TelemetryConfig): LogFile {
 
 function noteHealth(telemetry: Telemetry, log: Logger, event: HealthEvent): void {
   const { origin, from, to, cause } = event
-  telemetry.metrics.healthTransitions.add([origin, from, to])
+  // By the origin of the config: addresses would make series without end.
+  telemetry.metrics.healthTransitions.add([origin.replace(/@[\da-f.:]+$/i, ''), from, to])
   telemetry.note('health', `${from} to ${to}`, { origin, cause })
   const message = `origin ${origin} is ${to}`
   if (to === 'up') log.info(message, { from, cause })
