@@ -91,6 +91,7 @@ export class Gateway {
     this.#platform = services.platform
     this.#nextId = requestIds(services.platform.random.bytes(5))
     this.#snapshot = snapshot
+    services.telemetry.metrics.price(snapshot.config.regions)
     watchAdmission(services, () => this.#snapshot)
     watchRollouts(services, () => this.#snapshot)
   }
@@ -102,6 +103,7 @@ export class Gateway {
   /** Requests that begin from now on use `next`; those under way finish with theirs. */
   swap(next: Snapshot): void {
     this.#snapshot = next
+    this.services.telemetry.metrics.price(next.config.regions)
   }
 
   /**

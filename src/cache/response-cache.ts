@@ -149,6 +149,7 @@ export class ResponseCache {
           if (now < stored.freshUntil && !stored.isSoftPurged) {
             this.#counters.hits++
             request.cacheStatus = stored.hitStatus(now, this.#format)
+            request.served = stored
             const reply = stored.hit(
               now,
               this.#format,

@@ -90,6 +90,25 @@ export const CATALOGUE = {
     'from',
     'to',
   ),
+  egressBytes: counter(
+    'meridian_region_egress_bytes_total',
+    'Response body bytes that came out of a region, as clients got them.',
+    'region',
+    'route',
+  ),
+  regionCost: counter(
+    'meridian_region_cost_total',
+    'Estimated cost by the prices of the config: of `egress` and of `requests`, in its currency.',
+    'region',
+    'route',
+    'part',
+  ),
+  costSaved: counter(
+    'meridian_cost_saved_total',
+    'Estimated cost that the `cache` or `steering` to a cheaper region has spared, in the currency of the config.',
+    'route',
+    'by',
+  ),
   retryBudgetEmpty: counter(
     'meridian_upstream_retry_budget_empty_total',
     'Retries that were not made because the pool’s budget was used up.',
@@ -320,6 +339,14 @@ export const CATALOGUE = {
   logDropped: counter(
     'meridian_access_log_dropped_total',
     'Access log lines dropped because the writer could not keep up or failed.',
+  ),
+  analyticsRecords: counter(
+    'meridian_analytics_records_total',
+    'Requests written to the analytics files.',
+  ),
+  analyticsDropped: counter(
+    'meridian_analytics_dropped_total',
+    'Requests lost to the analytics files because the disk was slow, full or not writable.',
   ),
   events: counter('meridian_events_total', 'Security, steering, health and config events.', 'kind'),
   series: gauge('meridian_metric_series', 'max', 'Time series in use, of the budget.'),

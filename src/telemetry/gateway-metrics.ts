@@ -1,6 +1,8 @@
 /** The metrics of the catalogue, and how one request record counts in them. */
+import type { RegionsConfig } from '../config/sections/regions.ts'
 import type { Attempt, Verdict } from '../exchange.ts'
 import { CATALOGUE } from './catalogue.ts'
+import { type CostCounters, CostMeter } from './cost-meter.ts'
 import { MetricsRegistry, type MetricsSnapshot } from './metrics.ts'
 import type { RequestRecord } from './record.ts'
 
@@ -69,6 +71,7 @@ export class GatewayMetrics {
   readonly #attempts
   readonly #attemptDuration
   readonly #failovers
+  readonly #costs: CostMeter
   readonly #retryBudgetEmpty
   readonly #heldRequests
   readonly #hedges
@@ -117,6 +120,8 @@ export class GatewayMetrics {
   readonly logLines
   readonly logSampledOut
   readonly logDropped
+  readonly analyticsRecords
+  readonly analyticsDropped
   readonly events
 
   constructor(
@@ -136,6 +141,12 @@ export class GatewayMetrics {
     this.#attempts = registry.scalar(CATALOGUE.attempts)
     this.#attemptDuration = registry.histogram(CATALOGUE.attemptDuration)
     this.#failovers = registry.scalar(CATALOGUE.failovers)
+    const costs: CostCounters = {
+      egressBytes: registry.scalar(CATALOGUE.egressBytes),
+      cost: registry.scalar(CATALOGUE.regionCost),
+      saved: registry.scalar(CATALOGUE.costSaved),
+    }
+    this.#costs = new CostMeter(costs)
     this.#retryBudgetEmpty = registry.scalar(CATALOGUE.retryBudgetEmpty)
     this.#heldRequests = registry.scalar(CATALOGUE.heldRequests)
     this.#hedges = registry.scalar(CATALOGUE.hedges)
@@ -188,6 +199,8 @@ export class GatewayMetrics {
     this.logLines = registry.scalar(CATALOGUE.logLines)
     this.logSampledOut = registry.scalar(CATALOGUE.logSampledOut)
     this.logDropped = registry.scalar(CATALOGUE.logDropped)
+    this.analyticsRecords = registry.scalar(CATALOGUE.analyticsRecords)
+    this.analyticsDropped = registry.scalar(CATALOGUE.analyticsDropped)
     this.events = registry.scalar(CATALOGUE.events)
     const series = registry.scalar(CATALOGUE.series)
     const overflow = registry.scalar(CATALOGUE.seriesOverflow)
@@ -228,6 +241,11 @@ export class GatewayMetrics {
     })
   }
 
+  /** Prices from now on; what has been counted stays. */
+  price(regions: RegionsConfig): void {
+    this.#costs.price(regions)
+  }
+
   /** Counts one finished request. */
   observe(record: RequestRecord): void {
     const route = orNone(record.route)
@@ -254,6 +272,7 @@ export class GatewayMetrics {
       two[1] = record.cache
       this.#cacheServedBytes.addAt(this.#cacheServedBytes.slot(two), record.bytesOut)
     }
+    this.#costs.observe(record)
     if (record.aborted) this.#aborted.addAt(this.#aborted.slot(one))
     if (record.outcome !== 'served') {
       one[0] = record.outcome

@@ -14,6 +14,7 @@ import type { Logger, Platform } from '../../ports.ts'
 import type { Snapshot } from '../../snapshot.ts'
 import { isInMask } from '../../steering/regions.ts'
 import { Telemetry, type TelemetrySecrets } from '../../telemetry/telemetry.ts'
+import { type Analytics, openAnalytics } from './analytics/analytics.ts'
 import { type DiskTier, openDiskTier } from './cache-tiers.ts'
 import { nodeClock, nodeRandom } from './clock.ts'
 import { nodeCompressor } from './compressor.ts'
@@ -57,6 +58,7 @@ export class Instance {
   readonly #upstream: UndiciUpstream
   readonly #resolver: Resolver
   readonly #access: LogFile
+  readonly #analytics: Analytics | undefined
   readonly #geoWatcher: GeoFileWatcher
   readonly #compile: Compile
   readonly #disk: DiskTier | undefined
@@ -76,6 +78,7 @@ export class Instance {
     upstream: UndiciUpstream
     resolver: Resolver
     access: LogFile
+    analytics: Analytics | undefined
     geoWatcher: GeoFileWatcher
     compile: Compile
     disk: DiskTier | undefined
@@ -91,6 +94,7 @@ export class Instance {
     this.#upstream = parts.upstream
     this.#resolver = parts.resolver
     this.#access = parts.access
+    this.#analytics = parts.analytics
     this.#geoWatcher = parts.geoWatcher
     this.#compile = parts.compile
     this.#disk = parts.disk
@@ -143,6 +147,7 @@ export class Instance {
       },
     })
     const access = openAccessLog(config.telemetry)
+    const analytics = openAnalytics(bundle, options.worker, log)
     const platform: Platform = {
       name: 'node',
       clock: nodeClock,
@@ -161,6 +166,7 @@ export class Instance {
       clock: nodeClock,
       random: nodeRandom,
       access,
+      analytics: analytics?.writer,
       build: { version: VERSION, runtime: 'node' },
       process: processFacts(() => server?.connections ?? 0),
     })
@@ -209,6 +215,7 @@ export class Instance {
       geoWatcher.stop()
       redis?.close()
       await access.close()
+      await analytics?.close()
       throw error
     }
     const instance = new Instance({
@@ -221,6 +228,7 @@ export class Instance {
       upstream,
       resolver,
       access,
+      analytics,
       geoWatcher,
       compile,
       disk,
@@ -229,6 +237,7 @@ export class Instance {
     })
     snapshot.start()
     instance.#watchGauges()
+    analytics?.watch(telemetry.metrics)
     return instance
   }
 
@@ -347,6 +356,7 @@ export class Instance {
     await this.#disk?.close()
     this.redis?.close()
     await this.#access.close()
+    await this.#analytics?.close()
     return cut
   }
 }
