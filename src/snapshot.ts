@@ -8,6 +8,7 @@ import type { MeridianConfig } from './config/schema.ts'
 import type { SteeringConfig } from './config/sections/steering.ts'
 import type { CandidateVerdict, Reply, RouteRef, SteeringDecision } from './exchange.ts'
 import type { GeoLocator } from './geo/locate.ts'
+import type { ProbeResult } from './health/active.ts'
 import type { HealthBoard } from './health/board.ts'
 import type { CidrSet } from './http/cidr.ts'
 import type { FrontLimits } from './http/front.ts'
@@ -153,6 +154,8 @@ export interface Snapshot {
   readonly logShare: LogShare | undefined
   /** Every candidate region of a request and why it was chosen or not. */
   readonly explainSteering?: (x: Passage) => readonly CandidateVerdict[]
+  /** Takes over what another process's check of an origin said. */
+  readonly heardProbe: (id: string, result: ProbeResult) => void
   /** Begins what runs in the background (health checks); once it is in use. */
   readonly start: () => void
   readonly stop: () => void

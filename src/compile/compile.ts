@@ -6,6 +6,7 @@ import type { SteeringConfig } from '../config/sections/steering.ts'
 import { createEnvironment, List, ListError } from '../expression/expression.ts'
 import { GeoLocator } from '../geo/locate.ts'
 import type { GeoSlots } from '../geo/place.ts'
+import type { ProbeResult } from '../health/active.ts'
 import type { HealthBoard, HealthEvent } from '../health/board.ts'
 import type { Prober } from '../health/probe.ts'
 import { CidrSet } from '../http/cidr.ts'
@@ -60,6 +61,10 @@ export interface CompileOptions {
   readonly builtInRuleset?: ((name: string) => string | undefined) | undefined
   /** Checks one origin; without it there are no active checks. */
   readonly probe?: Prober | undefined
+  /** After each check that was made here. */
+  readonly onProbe?: ((id: string, result: ProbeResult, durationMs: number) => void) | undefined
+  /** Intervals to wait for the checks of another process; left out: this one checks. */
+  readonly probePatience?: number | undefined
   readonly onHealthEvent?: ((event: HealthEvent) => void) | undefined
   /** A name of an origin stands for other servers than before. */
   readonly onAddresses?: ((change: AddressChange) => void) | undefined
@@ -91,7 +96,7 @@ export async function compileSnapshot(
   let ejected: (origin: string) => void = () => {}
   const members = allMembers(loaded, platform.names)
   const board = compileHealth(loaded, members, regions, options, (event) => {
-    if (event.to === 'ejected') ejected(event.origin)
+    if (event.to === 'ejected' && event.cause !== 'told') ejected(event.origin)
     options.onHealthEvent?.(event)
   })
   const indexOf = (id: string) => board.indexOf(id)
@@ -213,6 +218,10 @@ export async function compileSnapshot(
       if (x.plan === undefined || x.plan.fixed !== undefined) return []
       const plan = steering.plan(x.plan.ref.index, x)
       return explain(plan, x.geo, steeringRequest(x), board).candidates
+    },
+    heardProbe: (id, result) => {
+      board.onProbe(id, result, platform.clock.monotonic())
+      scheduler?.heard(id)
     },
     start: () => {
       names.start()

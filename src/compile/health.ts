@@ -53,7 +53,15 @@ export function compileProbes(
   const { probe, platform } = options
   if (probe === undefined || options.rehearsal !== undefined) return undefined
   const { clock, random } = platform
-  return new ProbeScheduler(probeTargets(loaded, pools), board, probe, clock, random)
+  return new ProbeScheduler(
+    probeTargets(loaded, pools),
+    board,
+    probe,
+    clock,
+    random,
+    options.onProbe,
+    options.probePatience,
+  )
 }
 
 /** What is checked: every origin of the pools that have checks. */

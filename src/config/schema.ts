@@ -6,6 +6,7 @@ import * as v from 'valibot'
 import { AdminSection } from './sections/admin.ts'
 import { CacheSection } from './sections/cache.ts'
 import { GeoSection } from './sections/geo.ts'
+import { HealthSharingSection } from './sections/health-sharing.ts'
 import { IamSection } from './sections/iam.ts'
 import {
   ConcurrencySection,
@@ -65,6 +66,13 @@ export const ConfigSchema = v.pipe(
       {},
     ),
     routes: RoutesSection,
+    healthSharing: v.optional(
+      described(
+        HealthSharingSection,
+        'With `redis`: gateways of a fleet tell each other which origins they cannot use (Node).',
+      ),
+      {},
+    ),
     state: v.optional(
       described(StateSection, 'What a gateway remembers over a restart (Node).'),
       {},

@@ -67,6 +67,8 @@ export interface OriginHealth {
   /** When it came up last, monotonic; for slow start. Null at the start and while it is not up. */
   readonly upSince: Millis | null
   readonly lastProbe: string | null
+  /** Why the fleet counts it as down; null when it does not. */
+  readonly fleet: string | null
 }
 
 /** An origin that joins a pool. */
@@ -89,6 +91,8 @@ interface OriginRecord {
   trialSince: Millis | undefined
   upSince: Millis | null
   lastProbe: string | null
+  /** Why other gateways count it as down. */
+  fleet: string | null
   tier: Tier
   /** Its pool no longer has it; what is under way there ends. */
   isLeaving: boolean
@@ -164,6 +168,7 @@ export class HealthBoard {
       trialSince: undefined,
       upSince: kept?.upSince ?? null,
       lastProbe: kept?.lastProbe ?? null,
+      fleet: kept?.fleet ?? null,
       tier: 'unknown',
       isLeaving: false,
     }
@@ -222,6 +227,7 @@ export class HealthBoard {
     record.draining = false
     record.heard = false
     record.lastProbe = null
+    record.fleet = null
     this.#settle(record, 'its name has another address', now)
   }
 
@@ -344,6 +350,41 @@ export class HealthBoard {
     this.#settle(record, 'told', now)
   }
 
+  /** How long an ejection found out here still lasts; 0 for one that others told of. */
+  ejectedFor(id: string, now: Millis): Millis {
+    const outlier = this.#find(id)?.outlier
+    const isOwn = outlier?.phase === 'open' && outlier.cause !== 'told'
+    return isOwn ? Math.max(0, outlier.until - now) : 0
+  }
+
+  /**
+   * What this machine itself found out: never what the fleet says, or the fleet would believe its own echo.
+   * Undefined while nothing is known.
+   */
+  ownVerdict(id: string): 'up' | 'down' | undefined {
+    const record = this.#find(id)
+    if (record === undefined || record.isLeaving) return undefined
+    if (record.active.state === 'down' || record.outlier.phase === 'open') return 'down'
+    if (record.outlier.phase === 'trial') return undefined
+    return record.active.state === 'up' || record.heard ? 'up' : undefined
+  }
+
+  /**
+   * What the fleet says of an origin. It can only take one out of use, and not the last usable one: what this
+   * gateway found to fail stays out whatever others see.
+   * @param why for people; null: the fleet does not count it as down
+   */
+  setFleet(id: string, why: string | null, now: Millis): void {
+    this.advance(now)
+    const record = this.#find(id)
+    if (record === undefined) return
+    const isSpare = this.#origins.some((other) => other !== record && isUsable(other.tier))
+    const fleet = isSpare ? why : null
+    if (record.fleet === fleet) return
+    record.fleet = fleet
+    this.#settle(record, fleet ?? 'the fleet does not keep it out', now)
+  }
+
   /** Ends ejections whose time has come. Cheap when there are none: call it with every request. */
   advance(now: Millis): void {
     if (now < this.#nextChange) return
@@ -379,6 +420,7 @@ export class HealthBoard {
       ejections: record.outlier.level,
       upSince: record.upSince,
       lastProbe: record.lastProbe,
+      fleet: record.fleet,
     }
   }
 
@@ -495,6 +537,7 @@ function tierOf(record: OriginRecord): Tier {
   if (record.isLeaving) return 'draining'
   if (record.active.state === 'down') return 'down'
   if (record.outlier.phase === 'open') return 'ejected'
+  if (record.fleet !== null) return 'down'
   if (record.draining) return 'draining'
   if (record.outlier.phase === 'trial') return 'trial'
   const isKnown = record.active.state === 'up' || (record.activeRules === undefined && record.heard)

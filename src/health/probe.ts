@@ -66,9 +66,14 @@ export class ProbeScheduler {
   readonly #clock: Clock
   readonly #random: Random
   readonly #onResult: ((id: string, result: ProbeResult, durationMs: Millis) => void) | undefined
+  readonly #patience: number
   #isStarted = false
 
-  /** @param onResult told of every check, for metrics and for workers that do not check themselves */
+  /**
+   * @param onResult told of every check, for metrics and for workers that do not check themselves
+   * @param patience intervals to wait for somebody else's check before making one: 1 for whoever checks,
+   *                 more for those that hear of it (`heard`)
+   */
   constructor(
     targets: readonly ProbeTarget[],
     board: HealthBoard,
@@ -76,7 +81,9 @@ export class ProbeScheduler {
     clock: Clock,
     random: Random,
     onResult?: (id: string, result: ProbeResult, durationMs: Millis) => void,
+    patience = 1,
   ) {
+    this.#patience = patience
     this.#board = board
     this.#probe = probe
     this.#clock = clock
@@ -121,7 +128,25 @@ export class ProbeScheduler {
 
   #begin(job: Job): void {
     const phase = Math.min(FIRST_PHASE_MS, job.rules.intervalMs)
-    this.#schedule(job, phase * this.#random.next())
+    if (this.#patience > 1) this.#later(job)
+    else this.#schedule(job, phase * this.#random.next())
+  }
+
+  /** Somebody else's check, which the board has been told of: ours can wait. */
+  heard(id: string): void {
+    const job = this.#jobs.get(id)
+    if (job === undefined || job.running || !this.#isStarted) return
+    job.cancel?.()
+    this.#later(job)
+  }
+
+  #later(job: Job): void {
+    const delay = nextProbeDelay(
+      this.#board.active(job.target.origin.id),
+      job.rules,
+      this.#random.next(),
+    )
+    this.#schedule(job, delay * this.#patience)
   }
 
   /** Checks an origin soon, out of turn: after it was ejected. */
@@ -150,7 +175,7 @@ export class ProbeScheduler {
       const now = this.#clock.monotonic()
       this.#board.onProbe(id, result, now)
       this.#onResult?.(id, result, now - startedAt)
-      this.#schedule(job, nextProbeDelay(this.#board.active(id), job.rules, this.#random.next()))
+      this.#later(job)
     }
     const cancelTimeout = this.#clock.after(job.rules.timeoutMs, () =>
       finish({ ok: false, detail: `no answer in ${job.rules.timeoutMs} ms` }),

@@ -203,7 +203,7 @@ export async function startAdapter(
         principal: undefined,
         body: null,
         cacheStatus: undefined,
-      served: undefined,
+        served: undefined,
         aborted: false,
         onAbort: undefined,
       }

@@ -116,5 +116,6 @@ function originStatus(
   if (state === undefined) return { id, pool, healthy: false, why: 'not on the health board' }
   const healthy = state.tier === 'up' || state.tier === 'unknown' || state.tier === 'trial'
   const check = state.lastProbe === null ? 'not checked' : `last check: ${state.lastProbe}`
-  return { id, pool, healthy, why: `${state.tier}, ${check}` }
+  const fleet = state.fleet === null ? '' : `, ${state.fleet}`
+  return { id, pool, healthy, why: `${state.tier}, ${check}${fleet}` }
 }

@@ -26,6 +26,7 @@ import { workerNumber } from './cache-tiers.ts'
 import { nodeRandom } from './clock.ts'
 import type { ConfigBundle, ConfigFile } from './config-file.ts'
 import { explainExchange } from './explain.ts'
+import { type HealthNote, siblingsOf } from './health-siblings.ts'
 import { Instance } from './instance.ts'
 import { operationsLog } from './operations-log.ts'
 import {
@@ -60,11 +61,14 @@ type Question =
     }
 type Asked = Question & { readonly id: number }
 type Command = { readonly command: 'reload' | 'reopen-log' | 'stop' }
+/** What others found out of origins. */
+type Heard = { readonly health: readonly HealthNote[] }
 type FromWorker =
   | { readonly ready: readonly number[] }
   | { readonly failed: string }
   | { readonly purged: readonly PurgeNote[] }
   | { readonly rollout: RolloutStatus }
+  | { readonly health: readonly HealthNote[] }
   | { readonly id: number; readonly answer: unknown }
 
 // The worker's side --------------------------------------------------------------------------------
@@ -77,6 +81,7 @@ export async function runWorker(file: ConfigFile, bundle: ConfigBundle): Promise
     instance = await Instance.start(bundle, {
       worker: workerNumber(),
       drawnSecret: takeSecret(),
+      siblings: siblingsOf(workerNumber() ?? 0, tellHealth(send)),
       rollouts: new RolloutKeeper(await savedRollouts(bundle), (rollout) => send({ rollout })),
     })
   } catch (error) {
@@ -96,7 +101,11 @@ export async function runWorker(file: ConfigFile, bundle: ConfigBundle): Promise
     isStopping = true
     void close().then(() => process.exit(0))
   }
-  process.on('message', (message: Asked | Command) => {
+  process.on('message', (message: Asked | Command | Heard) => {
+    if ('health' in message) {
+      for (const note of message.health) instance.heardHealth(note)
+      return
+    }
     if ('command' in message) {
       if (message.command === 'reload') void reloadNow(file, instance)
       else if (message.command === 'reopen-log') instance.reopenLog()
@@ -119,6 +128,19 @@ function takeSecret(): Uint8Array | undefined {
   const text = process.env.MERIDIAN_DRAWN_SECRET
   delete process.env.MERIDIAN_DRAWN_SECRET
   return text === undefined ? undefined : decodeHex(text)
+}
+
+/** What is found out of origins in one turn of the loop goes out together. */
+function tellHealth(send: (message: FromWorker) => unknown): (note: HealthNote) => void {
+  let pending: HealthNote[] = []
+  return (note) => {
+    pending.push(note)
+    if (pending.length > 1) return
+    setImmediate(() => {
+      send({ health: pending })
+      pending = []
+    })
+  }
 }
 
 /** What unsafe requests have invalidated here is told to the others, once for each turn of the loop. */
@@ -212,6 +234,8 @@ class Workers {
           resolve()
         } else if ('failed' in message) {
           reject(new ConfigError([{ path: 'workers', message: message.failed }]))
+        } else if ('health' in message) {
+          for (const other of this.live) if (other !== worker) other.send(message)
         } else if ('rollout' in message) {
           this.#rolloutChanged(worker, message.rollout)
         } else if ('purged' in message) {

@@ -21,6 +21,8 @@ import { nodeCompressor } from './compressor.ts'
 import type { ConfigBundle } from './config-file.ts'
 import { nodeDecoder } from './decoder.ts'
 import { GeoFileWatcher, oldest } from './geo-file.ts'
+import { HealthShare } from './health-share.ts'
+import { type HealthNote, type Siblings, tellEjection } from './health-siblings.ts'
 import { nodeKeySource } from './key-source.ts'
 import { LogFile } from './log-file.ts'
 import { operationsLog } from './operations-log.ts'
@@ -40,6 +42,8 @@ export interface InstanceOptions {
   readonly log?: Logger
   /** Number of this worker process, from 0; undefined where there is one process. */
   readonly worker?: number | undefined
+  /** Other processes of this gateway, which share its health. */
+  readonly siblings?: Siblings | undefined
   /** Where rollouts were before the restart, and who is told of changes; without it, they begin anew. */
   readonly rollouts?: RolloutKeeper | undefined
   /** What all workers sign with when the config names no secret. */
@@ -63,6 +67,7 @@ export class Instance {
   readonly #compile: Compile
   readonly #disk: DiskTier | undefined
   readonly #rollouts: RolloutKeeper | undefined
+  #share: HealthShare | undefined
   #bundle: ConfigBundle
   #loadedAt = Date.now()
   #lastError: string | null = null
@@ -127,6 +132,7 @@ export class Instance {
     )
     warnIfStale(geo, config.geo.maxAge, log)
     let current: Gateway | undefined
+    let share: HealthShare | undefined
     let metrics: Telemetry['metrics'] | undefined
     const resolver = new Resolver(nodeClock, nodeRandom, nameService(config.resolver), {
       changed: (name, addresses) =>
@@ -183,7 +189,18 @@ export class Instance {
             : { bytes: options.drawnSecret, isAnnounced: options.worker === 0 },
         builtInRuleset,
         probe: nodeProber(upstream),
-        onHealthEvent: (event) => noteHealth(telemetry, log, event),
+        probePatience: options.siblings?.patience,
+        onProbe: (id, result) => {
+          telemetry.metrics.healthProbes.add([result.ok ? 'good' : 'bad'])
+          options.siblings?.tell({ probed: id, result })
+        },
+        onHealthEvent: (event) => {
+          noteHealth(telemetry, log, event)
+          share?.changed(event.origin)
+          const board = current?.snapshot.health
+          if (board !== undefined && options.siblings !== undefined)
+            tellEjection(options.siblings, board, event)
+        },
         onAddresses: ({ pool, added, removed }) =>
           telemetry.note('health', 'addresses-changed', {
             pool,
@@ -236,6 +253,19 @@ export class Instance {
       bundle,
     })
     snapshot.start()
+    if (redis !== undefined && config.healthSharing.enabled) {
+      share = new HealthShare({
+        redis,
+        intervalMs: config.healthSharing.interval,
+        speaks: (options.worker ?? 0) === 0,
+        board: () => gateway.snapshot.health,
+        clock: nodeClock,
+        random: nodeRandom,
+        metrics: telemetry.metrics,
+      })
+      share.start()
+      instance.#share = share
+    }
     instance.#watchGauges()
     analytics?.watch(telemetry.metrics)
     return instance
@@ -249,6 +279,7 @@ export class Instance {
       metrics.geoAge.set([], Math.max(0, (Date.now() - oldest(this.geo.databases)) / 1000))
       metrics.logDropped.setTotal([], this.#access.dropped)
       if (this.redis !== undefined) metrics.redisUp.set([], this.redis.state === 'up' ? 1 : 0)
+      if (this.#share !== undefined) metrics.fleetGateways.set([], this.#share.gateways)
       const { health, regions } = this.snapshot
       // Addresses come and go; what is gone is not to be shown for ever.
       metrics.originHealthy.forget()
@@ -336,6 +367,16 @@ export class Instance {
     this.platform.log.error('config not reloaded, the old one stays', { error: message })
   }
 
+  /** What another process of this gateway found out. */
+  heardHealth(note: HealthNote): void {
+    const { health, heardProbe } = this.snapshot
+    if ('probed' in note) heardProbe(note.probed, note.result)
+    else {
+      const now = nodeClock.monotonic()
+      health.adoptEjection(note.ejected, now + note.forMs, now)
+    }
+  }
+
   reopenLog(): void {
     this.#access.reopen()
   }
@@ -351,6 +392,7 @@ export class Instance {
     if (shutdown.delay > 0) await new Promise((resolve) => setTimeout(resolve, shutdown.delay))
     const cut = await this.#server.stop(shutdown.drain)
     this.#geoWatcher.stop()
+    this.#share?.stop()
     this.snapshot.stop()
     await this.#upstream.close()
     await this.#disk?.close()
