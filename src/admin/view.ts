@@ -16,6 +16,8 @@ export interface OriginStatus {
   readonly why: string
   /** Milliseconds since the epoch. */
   readonly since?: Millis
+  /** What its name resolves to; left out for an origin without a name. */
+  readonly addresses?: readonly string[]
 }
 
 export interface RegionStatus {

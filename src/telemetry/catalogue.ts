@@ -234,6 +234,26 @@ export const CATALOGUE = {
     'from',
     'to',
   ),
+  healthProbes: counter(
+    'meridian_health_probes_total',
+    'Checks of origins that this process made: `good` or `bad`.',
+    'result',
+  ),
+  fleetReports: counter(
+    'meridian_fleet_health_reports_total',
+    'Verdicts on origins shared through Redis: `sent`, `received`, or `failed` when they could not be sent.',
+    'direction',
+  ),
+  fleetGateways: gauge(
+    'meridian_fleet_gateways',
+    'max',
+    'Gateways whose verdicts on origins are fresh, this one included.',
+  ),
+  nameResolutions: counter(
+    'meridian_name_resolutions_total',
+    'Questions for the addresses of origins’ names: `answered` or `failed`.',
+    'result',
+  ),
   originHealthy: gauge(
     'meridian_origin_healthy',
     'min',

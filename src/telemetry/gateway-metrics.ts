@@ -90,6 +90,10 @@ export class GatewayMetrics {
   readonly roomVisits
   readonly roomQueue
   readonly healthTransitions
+  readonly healthProbes
+  readonly fleetReports
+  readonly fleetGateways
+  readonly nameResolutions
   readonly originHealthy
   readonly regionHealthy
   readonly regionDrained
@@ -167,6 +171,10 @@ export class GatewayMetrics {
     this.roomVisits = registry.scalar(CATALOGUE.roomVisits)
     this.roomQueue = registry.scalar(CATALOGUE.roomQueue)
     this.healthTransitions = registry.scalar(CATALOGUE.healthTransitions)
+    this.healthProbes = registry.scalar(CATALOGUE.healthProbes)
+    this.fleetReports = registry.scalar(CATALOGUE.fleetReports)
+    this.fleetGateways = registry.scalar(CATALOGUE.fleetGateways)
+    this.nameResolutions = registry.scalar(CATALOGUE.nameResolutions)
     this.originHealthy = registry.scalar(CATALOGUE.originHealthy)
     this.regionHealthy = registry.scalar(CATALOGUE.regionHealthy)
     this.regionDrained = registry.scalar(CATALOGUE.regionDrained)

@@ -71,13 +71,20 @@ export function statusOf(instance: Instance, workers: number): StatusReport {
 /** Regions with their pools' origins; pools that stand in no region come last, under their own names. */
 function regionsOf(instance: Instance): RegionStatus[] {
   const { snapshot } = instance
+  const { names } = instance.platform
   const { health, regions, config, pools } = snapshot
   const states = new Map(health.states().map((state) => [state.id, state]))
   const placed = new Set<string>()
-  const statusOfPools = (names: readonly string[]): OriginStatus[] =>
-    names.flatMap((name) => {
+  const statusOfPools = (poolNames: readonly string[]): OriginStatus[] =>
+    poolNames.flatMap((name) => {
       placed.add(name)
-      return (pools.get(name)?.origins ?? []).map((origin) => originStatus(origin.id, name, states))
+      return (pools.get(name)?.origins ?? []).map(({ id, address }) => {
+        const known = address.addresses ?? names?.addresses(address.hostname)
+        return {
+          ...originStatus(id, name, states),
+          ...(known === undefined ? {} : { addresses: known.map((each) => each.address) }),
+        }
+      })
     })
   const found = regions.ids().map((id, index): RegionStatus => {
     const region = config.regions.find((one) => one.id === id)
@@ -120,5 +127,6 @@ function originStatus(
   if (state === undefined) return { id, pool, healthy: false, why: 'not on the health board' }
   const healthy = state.tier === 'up' || state.tier === 'unknown' || state.tier === 'trial'
   const check = state.lastProbe === null ? 'not checked' : `last check: ${state.lastProbe}`
-  return { id, pool, healthy, why: `${state.tier}, ${check}` }
+  const fleet = state.fleet === null ? '' : `, ${state.fleet}`
+  return { id, pool, healthy, why: `${state.tier}, ${check}${fleet}` }
 }

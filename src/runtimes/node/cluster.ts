@@ -28,6 +28,7 @@ import type { ConfigBundle, ConfigFile } from './config-file.ts'
 import { type Asker, answerControl, type ControlQuestion, isControlQuestion } from './control.ts'
 import { regionsView } from './control-regions.ts'
 import { explainExchange } from './explain.ts'
+import { type HealthNote, siblingsOf } from './health-siblings.ts'
 import { Instance } from './instance.ts'
 import { operationsLog } from './operations-log.ts'
 import {
@@ -36,6 +37,8 @@ import {
   type RolloutQuestion,
   rolloutView,
 } from './rollout-control.ts'
+import { openRolloutFile, type RolloutFile, savedRollouts } from './rollout-file.ts'
+import { RolloutKeeper, RolloutPositions } from './rollout-keeper.ts'
 import { adoptState, type RuntimeState, runtimeState } from './runtime-state.ts'
 import { addressesOf, type RunningGateway, reloadNow, watch } from './start.ts'
 
@@ -64,10 +67,14 @@ type Question =
     }
 type Asked = Question & { readonly id: number }
 type Command = { readonly command: 'reload' | 'reopen-log' | 'stop' }
+/** What others found out of origins. */
+type Heard = { readonly health: readonly HealthNote[] }
 type FromWorker =
   | { readonly ready: readonly number[] }
   | { readonly failed: string }
   | { readonly purged: readonly PurgeNote[] }
+  | { readonly rollout: RolloutStatus }
+  | { readonly health: readonly HealthNote[] }
   | { readonly id: number; readonly answer: unknown }
 
 // The worker's side --------------------------------------------------------------------------------
@@ -77,7 +84,12 @@ export async function runWorker(file: ConfigFile, bundle: ConfigBundle): Promise
   const send = (message: FromWorker) => process.send?.(message)
   let instance: Instance
   try {
-    instance = await Instance.start(bundle, { worker: workerNumber(), drawnSecret: takeSecret() })
+    instance = await Instance.start(bundle, {
+      worker: workerNumber(),
+      drawnSecret: takeSecret(),
+      siblings: siblingsOf(workerNumber() ?? 0, tellHealth(send)),
+      rollouts: new RolloutKeeper(await savedRollouts(bundle), (rollout) => send({ rollout })),
+    })
   } catch (error) {
     // The primary says it; this process has nothing to add.
     const failed = error instanceof Error ? error.message : String(error)
@@ -95,7 +107,11 @@ export async function runWorker(file: ConfigFile, bundle: ConfigBundle): Promise
     isStopping = true
     void close().then(() => process.exit(0))
   }
-  process.on('message', (message: Asked | Command) => {
+  process.on('message', (message: Asked | Command | Heard) => {
+    if ('health' in message) {
+      for (const note of message.health) instance.heardHealth(note)
+      return
+    }
     if ('command' in message) {
       if (message.command === 'reload') void reloadNow(file, instance)
       else if (message.command === 'reopen-log') instance.reopenLog()
@@ -118,6 +134,19 @@ function takeSecret(): Uint8Array | undefined {
   const text = process.env.MERIDIAN_DRAWN_SECRET
   delete process.env.MERIDIAN_DRAWN_SECRET
   return text === undefined ? undefined : decodeHex(text)
+}
+
+/** What is found out of origins in one turn of the loop goes out together. */
+function tellHealth(send: (message: FromWorker) => unknown): (note: HealthNote) => void {
+  let pending: HealthNote[] = []
+  return (note) => {
+    pending.push(note)
+    if (pending.length > 1) return
+    setImmediate(() => {
+      send({ health: pending })
+      pending = []
+    })
+  }
 }
 
 /** What unsafe requests have invalidated here is told to the others, once for each turn of the loop. */
@@ -173,11 +202,14 @@ class Workers {
   #state: RuntimeState | undefined
   #turn: Promise<unknown> = Promise.resolve()
   #isStopping = false
+  readonly #rollouts: RolloutPositions
   /** Ports that the first worker got. */
   ports: readonly number[] = []
 
-  constructor(count: number) {
+  /** @param file where rollouts are kept over a restart; undefined: nowhere */
+  constructor(count: number, file: RolloutFile | undefined) {
     this.#count = count
+    this.#rollouts = new RolloutPositions((saved) => file?.save(saved))
   }
 
   /** Those that serve: one that is still starting hears neither questions nor commands. */
@@ -217,6 +249,10 @@ class Workers {
           resolve()
         } else if ('failed' in message) {
           reject(new ConfigError([{ path: 'workers', message: message.failed }]))
+        } else if ('health' in message) {
+          for (const other of this.live) if (other !== worker) other.send(message)
+        } else if ('rollout' in message) {
+          this.#rolloutChanged(worker, message.rollout)
         } else if ('purged' in message) {
           void this.purge({ ask: 'cache-adopt', notes: message.purged }, undefined, worker)
         } else {
@@ -225,6 +261,7 @@ class Workers {
       })
       worker.on('exit', (code, signal) => {
         this.#ready.delete(worker)
+        this.#rollouts.forget(worker.id)
         if (this.#isStopping) return
         if (!this.#missed.has(number)) this.#missed.set(number, [])
         if (isFirst && !isReady) {
@@ -255,6 +292,15 @@ class Workers {
         }, pause)
       })
     })
+  }
+
+  /** Keeps it for the next start. Back in one process is back in all: each sees only its own requests fail. */
+  #rolloutChanged(worker: Worker, status: RolloutStatus): void {
+    this.#rollouts.moved(worker.id, status)
+    if (status.phase !== 'rolled-back' || this.#isStopping) return
+    for (const other of this.live) {
+      if (other !== worker) void this.ask(other, { ask: 'rollout-adopt', all: [status] })
+    }
   }
 
   /** A worker that takes another's place is put where the others are, not where they once began. */
@@ -387,11 +433,13 @@ class Workers {
 /** @throws ConfigError when a worker or the control port cannot start */
 export async function runPrimary(bundle: ConfigBundle, count: number): Promise<RunningGateway> {
   const { config } = bundle
-  const workers = new Workers(count)
+  const file = await openRolloutFile(bundle, operationsLog)
+  const workers = new Workers(count, file)
   let closeAdmin = async () => {}
   const close = async () => {
     await workers.stop()
     await closeAdmin()
+    await file?.flushed()
   }
   let stopped: Promise<never> | undefined
   const stop = () => {

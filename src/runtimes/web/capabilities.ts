@@ -60,6 +60,16 @@ export function checkCapabilities(
   if (config.geo.database !== undefined && !can.files) {
     report('geo.database', `${can.platform} has no files`, 'the place comes from the platform')
   }
+  if (config.resolver.servers !== undefined) {
+    report(
+      'resolver.servers',
+      `${can.platform} resolves names by itself`,
+      'leave it out; only the gateway on Node asks servers of its own',
+    )
+  }
+  if (config.state.directory !== undefined && !can.files) {
+    report('state.directory', `${can.platform} has no files`, 'leave it out')
+  }
   if (config.redis !== undefined) {
     report(
       'redis',
