@@ -28,7 +28,8 @@ function names(kind: 'url' | 'prefix' | 'host') {
 // Tags are separated by spaces and commas where they are set.
 const tag = v.pipe(text, v.regex(/^[^\s,]{1,1024}$/, 'a tag without spaces and commas is expected'))
 
-const PurgeOrder = v.pipe(
+/** What a purge is asked for with. */
+export const PurgeOrder = v.pipe(
   v.strictObject({
     mode: v.optional(v.picklist(['hard', 'soft']), 'hard'),
     urls: names('url'),

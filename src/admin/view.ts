@@ -27,6 +27,17 @@ export interface RegionStatus {
   readonly origins: readonly OriginStatus[]
 }
 
+/** The Redis server of the fleet, as this gateway sees it. */
+export interface SharedServerStatus {
+  readonly url: string
+  /** Name of this gateway in the fleet. */
+  readonly node: string
+  readonly state: 'up' | 'connecting' | 'down'
+  readonly reason: string
+  /** Milliseconds since the epoch. */
+  readonly since: Millis
+}
+
 export interface StatusReport {
   readonly version: string
   readonly runtime: string
@@ -46,6 +57,8 @@ export interface StatusReport {
     readonly builtAt: Millis | null
   }
   readonly regions: readonly RegionStatus[]
+  /** Left out where the config names none. */
+  readonly redis?: SharedServerStatus | undefined
 }
 
 /** The request to explain. */

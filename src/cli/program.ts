@@ -1,6 +1,7 @@
 /** The command line: its verbs, their options and examples. Each verb is imported when it runs. */
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
+import { ANALYTICS_EXAMPLES, addAnalytics } from './analytics.ts'
 import { CONFIG_DEFAULT, CONFIG_FLAG, CONFIG_HELP } from './config-argument.ts'
 import { addRules } from './rules.ts'
 import { EXIT, type ExitCode, type Terminal } from './terminal.ts'
@@ -265,6 +266,12 @@ function buildProgram(terminal: Terminal, done: (code: ExitCode) => void): Comma
       'rules diff --config meridian.json --with changed.json requests.ndjson',
       'rules tune access.log --min 20',
     ]),
+    terminal,
+    done,
+  )
+
+  addAnalytics(
+    verb('analytics', 'what was asked: top, errors, geo, blocked, cost', ANALYTICS_EXAMPLES),
     terminal,
     done,
   )
