@@ -13,7 +13,9 @@ import { exposition, mergeSnapshots } from '../../telemetry/exposition.ts'
 import { instanceCacheView } from './cache-control.ts'
 import type { ConfigFile } from './config-file.ts'
 import { askInstance } from './control.ts'
+import { configView } from './control-config.ts'
 import { regionsView } from './control-regions.ts'
+import { rulesView } from './control-rules.ts'
 import { explainExchange } from './explain.ts'
 import { oldest } from './geo-file.ts'
 import type { Instance } from './instance.ts'
@@ -39,6 +41,8 @@ export function instanceView(instance: Instance, file: ConfigFile): AdminView {
     cache: instanceCacheView(instance),
     rollouts: instanceRolloutView(instance),
     regions: regionsView(asker),
+    configs: configView(asker),
+    rules: rulesView(asker),
     now: () => Date.now(),
     onRefused: (reason, peer, path) =>
       instance.telemetry.note('security', 'admin-refused', { reason, peer, path }),

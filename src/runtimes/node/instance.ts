@@ -13,6 +13,7 @@ import type { HealthEvent } from '../../health/board.ts'
 import type { Logger, Platform } from '../../ports.ts'
 import type { Snapshot } from '../../snapshot.ts'
 import { isInMask } from '../../steering/regions.ts'
+import { RequestRecorder } from '../../telemetry/recorder.ts'
 import { Telemetry, type TelemetrySecrets } from '../../telemetry/telemetry.ts'
 import { type Analytics, openAnalytics } from './analytics/analytics.ts'
 import { type DiskTier, openDiskTier } from './cache-tiers.ts'
@@ -229,7 +230,10 @@ export class Instance {
       lower: disk?.store,
     })
     await disk?.attach(cache)
-    const gateway = new Gateway({ platform, telemetry, cache }, snapshot)
+    const { admin } = config
+    const recorder =
+      admin.enabled && admin.recorded > 0 ? new RequestRecorder(admin.recorded) : undefined
+    const gateway = new Gateway({ platform, telemetry, cache, recorder }, snapshot)
     current = gateway
     server = new NodeServer(gateway, config.listen, dirname(bundle.path), log)
     try {
@@ -327,6 +331,10 @@ export class Instance {
 
   get isStopping(): boolean {
     return this.#stopping
+  }
+
+  get recorder(): RequestRecorder | undefined {
+    return this.gateway.services.recorder
   }
 
   get snapshot(): Snapshot {
