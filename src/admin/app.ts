@@ -11,6 +11,8 @@ import type { Mask } from '../telemetry/mask.ts'
 import { firstIssue } from './body.ts'
 import { CACHE_PATHS, cacheRoutes } from './cache.ts'
 import { type AdminAccess, guard } from './guard.ts'
+import { LIVE_PATHS, liveRoutes } from './live.ts'
+import { isPagePath, PAGE_PATHS, pageRoutes } from './page.ts'
 import { adminProblem } from './problem.ts'
 import { redacted } from './redact.ts'
 import { ROLLOUT_PATHS, rolloutRoutes } from './rollouts.ts'
@@ -55,6 +57,8 @@ export const ADMIN_PATHS = {
     'What each step decides about a request: ?url=…&method=…&ip=…&header=name:value, or POST.',
   ...ROLLOUT_PATHS,
   ...CACHE_PATHS,
+  ...LIVE_PATHS,
+  ...PAGE_PATHS,
 } as const
 
 async function answerExplanation(c: Context, view: AdminView, input: unknown): Promise<Response> {
@@ -88,9 +92,12 @@ export function createAdminApp(view: AdminView, access: AdminAccess, mask: () =>
 
   app.use(async (c, next) => {
     await next()
-    c.header('cache-control', 'no-store')
     c.header('x-content-type-options', 'nosniff')
-    c.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'")
+    // The page's files say themselves how long they may be kept and what they may load.
+    if (!isPagePath(c.req.path) || c.res.status >= 400) {
+      c.header('cache-control', 'no-store')
+      c.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'")
+    }
     c.header('referrer-policy', 'no-referrer')
     c.header('cross-origin-resource-policy', 'same-origin')
   })
@@ -142,6 +149,9 @@ export function createAdminApp(view: AdminView, access: AdminAccess, mask: () =>
   const peer = (c: Context) => access.peer?.(c.env) ?? 'unknown'
   rolloutRoutes(app, view.rollouts, { peer })
   cacheRoutes(app, view.cache, { monotonic: access.monotonic, peer })
+
+  liveRoutes(app, view.live)
+  pageRoutes(app, view.page)
 
   for (const path of ['/', ...Object.keys(ADMIN_PATHS)]) {
     app.all(path, (c) =>

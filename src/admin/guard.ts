@@ -7,6 +7,7 @@ import type { Context, MiddlewareHandler } from 'hono'
 import type { Millis } from '../exchange.ts'
 import { parseIp } from '../http/ip.ts'
 import { secretEquals } from '../telemetry/constant-time.ts'
+import { isPagePath } from './page.ts'
 import { adminProblem } from './problem.ts'
 import type { AdminView } from './view.ts'
 
@@ -24,6 +25,11 @@ export interface AdminAccess {
 
 const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD'])
 const OPEN_PATHS: ReadonlySet<string> = new Set(['/healthz', '/readyz'])
+/** Paths that need no token. */
+function isOpen(path: string): boolean {
+  return OPEN_PATHS.has(path) || isPagePath(path)
+}
+
 /** Query keys under which people send tokens; they would end up in histories and logs. */
 const TOKEN_KEYS = ['token', 'access_token', 'api_key']
 const FAILURES_ALLOWED = 10
@@ -95,6 +101,8 @@ export function guard(access: AdminAccess, view: AdminView): MiddlewareHandler {
   }
 
   function isForged(c: Context): boolean {
+    // A link to the dashboard may stand anywhere: its files change nothing and show nothing.
+    if (SAFE_METHODS.has(c.req.method) && isPagePath(c.req.path)) return false
     const site = c.req.header('sec-fetch-site')
     if (site === 'cross-site' || site === 'same-site') return true
     if (SAFE_METHODS.has(c.req.method)) return false
@@ -119,7 +127,7 @@ export function guard(access: AdminAccess, view: AdminView): MiddlewareHandler {
     if (TOKEN_KEYS.some((key) => c.req.query(key) !== undefined)) {
       return refuse(400, 'Send the token in the Authorization header, never in the URL.')
     }
-    if (access.token !== undefined && !OPEN_PATHS.has(c.req.path)) {
+    if (access.token !== undefined && !isOpen(c.req.path)) {
       const wait = failures.waitSeconds(peer)
       if (wait > 0) {
         return refuse(429, 'Too many wrong tokens.', { 'retry-after': String(wait) })

@@ -3,6 +3,8 @@ import type { Millis } from '../exchange.ts'
 import type { EventKind, GatewayEvent } from '../telemetry/events.ts'
 import type { Explanation } from '../telemetry/explain.ts'
 import type { CacheView } from './cache-view.ts'
+import type { LiveView } from './live-view.ts'
+import type { PageFiles } from './page.ts'
 import type { RolloutView } from './rollout-view.ts'
 
 export interface OriginStatus {
@@ -77,6 +79,10 @@ export interface AdminView {
   readonly cache?: CacheView | undefined
   /** Undefined where none can be moved. */
   readonly rollouts?: RolloutView | undefined
+  /** Undefined where nothing can be watched. */
+  readonly live?: LiveView | undefined
+  /** The dashboard's files; undefined where they were not built. */
+  readonly page?: PageFiles | undefined
   /** A refused call of the control port, for the event log. `peer` is as the runtime names it. */
   onRefused?(reason: string, peer: string, path: string): void
   /** Something in the view threw; the caller was told no more than that. */

@@ -114,6 +114,8 @@ export class GatewayMetrics {
   readonly logSampledOut
   readonly logDropped
   readonly events
+  readonly liveSubscribers
+  readonly liveDropped
 
   constructor(
     maxSeries: number,
@@ -181,6 +183,8 @@ export class GatewayMetrics {
     this.logSampledOut = registry.scalar(CATALOGUE.logSampledOut)
     this.logDropped = registry.scalar(CATALOGUE.logDropped)
     this.events = registry.scalar(CATALOGUE.events)
+    this.liveSubscribers = registry.scalar(CATALOGUE.liveSubscribers)
+    this.liveDropped = registry.scalar(CATALOGUE.liveDropped)
     const series = registry.scalar(CATALOGUE.series)
     const overflow = registry.scalar(CATALOGUE.seriesOverflow)
     registry.scalar(CATALOGUE.build).set([build.version, build.runtime], 1)

@@ -7,6 +7,7 @@ import type { Exchange, Verdict } from '../exchange.ts'
 import type { Clock, Random, RecordSink } from '../ports.ts'
 import { type EventKind, EventRing, type EventValue } from './events.ts'
 import { GatewayMetrics, type ProcessFacts } from './gateway-metrics.ts'
+import { LiveWatch } from './live-watch.ts'
 import { type LineFormat, lineFormat } from './log-format.ts'
 import type { LogShare } from './log-sampling.ts'
 import { Mask } from './mask.ts'
@@ -49,6 +50,7 @@ const STEERING_OUTCOMES: ReadonlySet<string> = new Set([
 export class Telemetry {
   readonly metrics: GatewayMetrics
   readonly events: EventRing
+  readonly live: LiveWatch
   readonly #ports: TelemetryPorts
   readonly #drawnKey: Uint8Array
   readonly #record: RequestRecord = emptyRecord()
@@ -64,6 +66,7 @@ export class Telemetry {
     this.#mask = this.#maskFor(config, secrets)
     this.metrics = new GatewayMetrics(config.metrics.maxSeries, ports.build, ports.process)
     this.events = new EventRing(config.events)
+    this.live = new LiveWatch(ports.clock, this.events)
   }
 
   /** The choke point, for whoever shows something of a request elsewhere. */
@@ -96,6 +99,7 @@ export class Telemetry {
     const record = this.#record
     writeRecord(x, settlement, this.#mask, record)
     if (this.#config.metrics.enabled) this.metrics.observe(record)
+    if (this.live.isWatched) this.live.observe(x, record)
     if (this.#config.access.enabled && this.#ports.access !== undefined) {
       this.#log(x, record, this.#ports.access, share)
     }

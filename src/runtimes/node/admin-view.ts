@@ -11,9 +11,11 @@ import { isInMask } from '../../steering/regions.ts'
 import type { Explanation } from '../../telemetry/explain.ts'
 import { exposition } from '../../telemetry/exposition.ts'
 import { instanceCacheView } from './cache-control.ts'
+import { dashboardFiles } from './dashboard-files.ts'
 import { explainExchange } from './explain.ts'
 import { oldest } from './geo-file.ts'
 import type { Instance } from './instance.ts'
+import { instanceLiveView } from './live-control.ts'
 import { instanceRolloutView } from './rollout-control.ts'
 import { VERSION } from './version.ts'
 
@@ -34,6 +36,8 @@ export function instanceView(instance: Instance): AdminView {
     events: (since, limit, kind) => instance.telemetry.events.since(since, limit, kind),
     cache: instanceCacheView(instance),
     rollouts: instanceRolloutView(instance),
+    live: instanceLiveView(instance),
+    page: dashboardFiles(),
     onRefused: (reason, peer, path) =>
       instance.telemetry.note('security', 'admin-refused', { reason, peer, path }),
     onFailed: (error, path) =>

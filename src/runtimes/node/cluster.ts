@@ -25,8 +25,10 @@ import {
 import { workerNumber } from './cache-tiers.ts'
 import { nodeRandom } from './clock.ts'
 import type { ConfigBundle, ConfigFile } from './config-file.ts'
+import { dashboardFiles } from './dashboard-files.ts'
 import { explainExchange } from './explain.ts'
 import { Instance } from './instance.ts'
+import { liveCounts, takeLive, workersLiveView } from './live-control.ts'
 import { operationsLog } from './operations-log.ts'
 import {
   answerAboutRollouts,
@@ -48,7 +50,7 @@ const LONGEST_PAUSE_MS = 30_000
 type Question =
   | CacheQuestion
   | RolloutQuestion
-  | { readonly ask: 'metrics' | 'status' }
+  | { readonly ask: 'metrics' | 'status' | 'live' }
   | { readonly ask: 'explain'; readonly query: ExplainQuery }
   | {
       readonly ask: 'events'
@@ -136,6 +138,8 @@ async function answer(instance: Instance, question: Question): Promise<unknown> 
       return instance.telemetry.metrics.snapshot()
     case 'status':
       return statusOf(instance, 1)
+    case 'live':
+      return takeLive(instance)
     case 'events':
       return instance.telemetry.events.since(question.since, question.limit, question.kind)
     case 'explain':
@@ -379,6 +383,7 @@ function primaryView(workers: Workers, bundle: ConfigBundle): AdminView {
     }
     throw new Error('no worker answers')
   }
+  const counts = liveCounts()
   return {
     status: async () => ({
       ...((await first({ ask: 'status' })) as StatusReport),
@@ -391,7 +396,12 @@ function primaryView(workers: Workers, bundle: ConfigBundle): AdminView {
         : { ready: false, reasons: ['no worker is running'] }
     },
     metrics: async () =>
-      exposition(mergeSnapshots((await workers.askAll({ ask: 'metrics' })) as MetricsSnapshot[])),
+      exposition(
+        mergeSnapshots([
+          ...((await workers.askAll({ ask: 'metrics' })) as MetricsSnapshot[]),
+          counts.snapshot(),
+        ]),
+      ),
     config: () => bundle.config,
     explain: async (query): Promise<Explanation> => {
       const result = (await first({ ask: 'explain', query })) as Explanation | string
@@ -414,6 +424,8 @@ function primaryView(workers: Workers, bundle: ConfigBundle): AdminView {
       question.ask === 'cache-purge' ? workers.purge(question, audit) : workers.askAll(question),
     ),
     rollouts: rolloutView((question, by) => workers.orderRollout(question, by)),
+    live: workersLiveView(() => workers.askAll({ ask: 'live' }), counts),
+    page: dashboardFiles(),
     onFailed: (error, path) =>
       operationsLog.error('the control port failed', { path, error: error.message }),
   }
