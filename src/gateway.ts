@@ -91,6 +91,7 @@ export class Gateway {
     this.#platform = services.platform
     this.#nextId = requestIds(services.platform.random.bytes(5))
     this.#snapshot = snapshot
+    services.telemetry.metrics.price(snapshot.config.regions)
     watchAdmission(services, () => this.#snapshot)
     watchRollouts(services, () => this.#snapshot)
   }
@@ -101,7 +102,10 @@ export class Gateway {
 
   /** Requests that begin from now on use `next`; those under way finish with theirs. */
   swap(next: Snapshot): void {
+    // Again, for what was ordered while the next snapshot was being compiled.
+    next.drains.adopt(this.#snapshot.drains)
     this.#snapshot = next
+    this.services.telemetry.metrics.price(next.config.regions)
   }
 
   /**
@@ -128,7 +132,7 @@ export class Gateway {
       (raw.secure ? 'https' : 'http')
     const taken =
       snapshot.challenge === undefined ? undefined : takeClearance(vetted.headers, scheme)
-    return new Passage({
+    const x = new Passage({
       id: this.#nextId(now),
       startedAt: now,
       method: raw.method,
@@ -147,6 +151,8 @@ export class Gateway {
       answerLocally: vetted.answerLocally,
       clearance: taken?.clearance,
     })
+    x.trace = this.services.telemetry.tracer.begin(client.viaTrustedProxy ? x.headers : undefined)
+    return x
   }
 
   /** An exchange and its answer for what never became a request (the parser refused it). */
@@ -163,7 +169,7 @@ export class Gateway {
     const headers = new HeaderList(raw.headers)
     const path = raw.target.slice(0, 256)
     const target: Target = { raw: path, path, query: '', pathAndQuery: path }
-    return new Passage({
+    const x = new Passage({
       id: this.#nextId(now),
       startedAt: now,
       method: raw.method.slice(0, 32),
@@ -183,6 +189,8 @@ export class Gateway {
       answerLocally: false,
       clearance: undefined,
     })
+    x.trace = this.services.telemetry.tracer.begin(undefined)
+    return x
   }
 
   /** Answers a request. Never rejects: a failure is an answer too. Synchronous whenever nothing waits. */
@@ -254,6 +262,7 @@ export class Gateway {
         bytesIn: delivery.bytesIn,
         bytesOut: delivery.bytesOut,
         durationMs: this.#platform.clock.monotonic() - x.monotonicStart,
+        monotonicStart: x.monotonicStart,
       },
       logShare,
     )

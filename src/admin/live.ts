@@ -2,10 +2,11 @@
  * `/live`: server-sent events, one frame a second, for all readers the same. It asks the gateway only while
  * somebody reads; a reader that does not keep up is cut off rather than waited for.
  */
-import type { Hono } from 'hono'
+import * as v from 'valibot'
 import type { Millis } from '../exchange.ts'
 import { type LiveView, liveFrame } from './live-view.ts'
 import { adminProblem } from './problem.ts'
+import { type AdminRoute, defineRoute } from './route.ts'
 
 const EVERY_MS: Millis = 1000
 const MAX_READERS = 16
@@ -14,13 +15,11 @@ const QUEUE = 8
 /** A reader connects anew after so long: its token is then looked at again. */
 const LONGEST_MS: Millis = 900_000
 
-export const LIVE_PATHS = {
-  '/live': 'Server-sent events, one a second: rates, latency, outcomes, flows, events.',
-} as const
-
 interface Reader {
   readonly controller: ReadableStreamDefaultController<Uint8Array>
   readonly since: Millis
+  /** Frames that it still wants. */
+  left: number
 }
 
 export class LiveHub {
@@ -39,14 +38,17 @@ export class LiveHub {
     return this.#readers.size
   }
 
-  /** @returns undefined when there are as many readers as there may be */
-  subscribe(): ReadableStream<Uint8Array> | undefined {
+  /**
+   * @param frames how many the reader wants
+   * @returns undefined when there are as many readers as there may be
+   */
+  subscribe(frames = Number.POSITIVE_INFINITY): ReadableStream<Uint8Array> | undefined {
     if (this.#readers.size >= MAX_READERS) return undefined
     let reader: Reader | undefined
     return new ReadableStream<Uint8Array>(
       {
         start: (controller) => {
-          reader = { controller, since: this.#view.clock.monotonic() }
+          reader = { controller, since: this.#view.clock.monotonic(), left: frames }
           this.#readers.add(reader)
           this.#view.onSubscribers?.(this.#readers.size)
           // Something goes out at once, so that the reader knows that it is connected.
@@ -103,27 +105,55 @@ export class LiveHub {
       controller.error(new Error('the reader does not keep up'))
       this.#leave(reader)
       this.#view.onDropped?.()
-    } else controller.enqueue(this.#encoder.encode(text))
+    } else {
+      controller.enqueue(this.#encoder.encode(text))
+      if (--reader.left > 0) return
+      controller.close()
+      this.#leave(reader)
+    }
   }
 }
 
-/** @param view undefined where nothing can be watched: the path then says so */
-export function liveRoutes(app: Hono, view: LiveView | undefined): void {
-  if (view === undefined) {
-    app.get('/live', (c) => adminProblem(c, 404, 'There is nothing to watch here.'))
-    return
+/** One for each gateway, made with its first reader. */
+const hubs = new WeakMap<LiveView, LiveHub>()
+
+function hubOf(view: LiveView): LiveHub {
+  let hub = hubs.get(view)
+  if (hub === undefined) {
+    hub = new LiveHub(view)
+    hubs.set(view, hub)
   }
-  const hub = new LiveHub(view)
-  app.get('/live', (c) => {
-    if (c.req.method === 'HEAD') return c.body(null, 200, { 'content-type': 'text/event-stream' })
-    const stream = hub.subscribe()
-    if (stream === undefined) {
-      return adminProblem(c, 503, 'Too many readers watch already.', { 'retry-after': '10' })
-    }
-    // Proxies that buffer would hold the frames back.
-    return c.body(stream, 200, {
-      'content-type': 'text/event-stream; charset=utf-8',
-      'x-accel-buffering': 'no',
-    })
-  })
+  return hub
 }
+
+export const LIVE_ROUTES: readonly AdminRoute[] = [
+  defineRoute({
+    method: 'get',
+    path: '/live',
+    summary:
+      'Server-sent events, one a second: rates, latency, outcomes, flows, events; ends after `frames`.',
+    level: 'read',
+    mediaType: 'text/event-stream',
+    query: v.object({
+      frames: v.optional(
+        v.pipe(v.string(), v.digits(), v.transform(Number), v.minValue(1), v.maxValue(100_000)),
+      ),
+    }),
+    answer: { description: 'Events `frame`, counts of the second before; `fault` when none came.' },
+    problems: { 503: 'Too many readers watch already.' },
+    missing: ({ live }) => (live === undefined ? 'There is nothing to watch here.' : undefined),
+    handle: (c, { query }, { view }) => {
+      // Proxies that buffer would hold the frames back.
+      const headers = {
+        'content-type': 'text/event-stream; charset=utf-8',
+        'x-accel-buffering': 'no',
+      }
+      if (view.live === undefined || c.req.method === 'HEAD') return c.body(null, 200, headers)
+      const stream = hubOf(view.live).subscribe(query.frames)
+      if (stream === undefined) {
+        return adminProblem(c, 503, 'Too many readers watch already.', { 'retry-after': '10' })
+      }
+      return c.body(stream, 200, headers)
+    },
+  }),
+]

@@ -2,8 +2,9 @@
  * The dashboard's own files. They hold nothing of the gateway's and need no token; every datum that the page
  * shows comes from the other paths, with one.
  */
-import type { Context, Hono } from 'hono'
+import type { Hono } from 'hono'
 import { adminProblem } from './problem.ts'
+import type { AdminContext, AdminEnv } from './route.ts'
 
 export interface PageFile {
   readonly type: string
@@ -17,8 +18,6 @@ export interface PageFile {
 
 /** Files by name; the page itself is `index.html`. */
 export type PageFiles = ReadonlyMap<string, PageFile>
-
-export const PAGE_PATHS = { '/ui': 'The dashboard.' } as const
 
 /** Everything from here, nothing inline, no frame around it, no form that leads elsewhere. */
 const POLICY = [
@@ -38,7 +37,7 @@ export function isPagePath(path: string): boolean {
   return path === '/ui' || path.startsWith('/ui/')
 }
 
-function answer(c: Context, file: PageFile): Response {
+function answer(c: AdminContext, file: PageFile): Response {
   const headers: Record<string, string> = {
     'cache-control': file.isImmutable ? 'public, max-age=31536000, immutable' : 'no-cache',
     'content-security-policy': POLICY,
@@ -55,12 +54,24 @@ function answer(c: Context, file: PageFile): Response {
   return c.body(takesGzip ? file.gzip : file.plain, 200, headers)
 }
 
-/** @param files undefined where the page was not built: the path then says so */
-export function pageRoutes(app: Hono, files: PageFiles | undefined): void {
+/**
+ * @param files        undefined where the page was not built: the path then says so
+ * @param asksForToken said to the page, so that it need not find out by a refused call
+ */
+export function pageRoutes(
+  app: Hono<AdminEnv>,
+  files: PageFiles | undefined,
+  asksForToken: boolean,
+): void {
+  const isRead = (c: AdminContext) => c.req.method === 'GET' || c.req.method === 'HEAD'
+  const refusal = (c: AdminContext) =>
+    adminProblem(c, 405, 'This method is not allowed here.', { allow: 'GET, HEAD' })
   // With the slash, so that the page's links stay below it, whatever a proxy puts in front.
-  app.get('/ui', (c) => c.body(null, 308, { location: 'ui/' }))
-  app.get('/ui/:name{.*}', (c) => {
+  app.all('/ui', (c) => (isRead(c) ? c.body(null, 308, { location: 'ui/' }) : refusal(c)))
+  app.all('/ui/:name{.*}', (c) => {
+    if (!isRead(c)) return refusal(c)
     const name = c.req.param('name') || 'index.html'
+    if (name === 'gate.json') return c.json({ asksForToken }, 200, { 'cache-control': 'no-store' })
     const file = files?.get(name)
     if (file !== undefined) return answer(c, file)
     return adminProblem(

@@ -208,6 +208,14 @@ function App() {
 
   const enter = useCallback(async () => {
     try {
+      // So that a page without a token need not be refused to learn that it wants one.
+      if (
+        api.token === undefined &&
+        (await api.get<{ asksForToken: boolean }>('ui/gate.json')).asksForToken
+      ) {
+        setGate({ kind: 'token', wasRefused: false })
+        return
+      }
       setGate({ kind: 'in', status: await api.get<StatusReport>('status') })
     } catch (error) {
       if (error instanceof ApiError && error.status === 401) return

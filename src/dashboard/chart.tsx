@@ -58,13 +58,14 @@ function optionsOf(
       {
         ...axis,
         size: 26,
-        space: 72,
+        space: 88,
         values: (_, splits) =>
           splits.map((at) =>
             new Date(at * 1000).toLocaleTimeString([], {
               hour: '2-digit',
               minute: '2-digit',
               second: '2-digit',
+              hourCycle: 'h23',
             }),
           ),
       },

@@ -73,7 +73,7 @@ function Tiles({ frames }: { frames: readonly LiveFrame[] }) {
       <Tile
         name="Cache hit ratio"
         value={percent(hitRatio(frames.slice(-60)))}
-        note="of requests that asked the cache, one minute"
+        note="over the last minute"
       />
       <Tile
         name="Refused a second"
@@ -119,7 +119,7 @@ function Charts({ frames, theme }: { frames: readonly LiveFrame[]; theme: number
   )
   return (
     <>
-      <Card title="Requests a second" hint="by outcome, two minutes">
+      <Card title="Requests a second" hint="by outcome, two minutes" class="half">
         <Chart
           label="Requests a second by outcome over the last two minutes"
           times={times}
@@ -129,7 +129,7 @@ function Charts({ frames, theme }: { frames: readonly LiveFrame[]; theme: number
           theme={theme}
         />
       </Card>
-      <Card title="Latency" hint="from request to last byte">
+      <Card title="Latency" hint="from request to last byte" class="half">
         <Chart
           label="Latency quantiles over the last two minutes"
           times={times}
@@ -197,6 +197,7 @@ export function LiveTab() {
     return <Empty title="This gateway cannot be watched live">The other tabs work.</Empty>
   }
   const minute = frames.slice(-60)
+  const unplaced = sumOf(frames.slice(-8), (frame) => frame.unplaced)
   const rules = totals(minute, (frame) => frame.rules).slice(0, 8)
   const problems = totals(minute, (frame) => frame.problems).slice(0, 8)
   const isQuiet = frames.length > 3 && sumOf(frames, (frame) => frame.requests) === 0
@@ -211,7 +212,7 @@ export function LiveTab() {
         hint={
           isQuiet
             ? 'No request in the last two minutes'
-            : `the last 8 seconds; places are cells of 2°, never addresses; ${count(minute.at(-1)?.unplaced ?? 0) === '0' ? 'all clients located' : `${count(minute.at(-1)?.unplaced ?? 0)} without a place`}`
+            : `the last 8 seconds, by cells of 2°${unplaced === 0 ? '' : `; ${count(unplaced)} requests without a place`}`
         }
       >
         <WorldMap frames={frames} />
@@ -219,14 +220,14 @@ export function LiveTab() {
       <Card title="Answered by" hint="share of the last 8 seconds">
         <Bars rows={destinationRows(frames)} most={1} empty="No request was placed yet" />
       </Card>
-      <Charts frames={frames} theme={theme} />
       <Card title="Refused by rule" hint="WAF rules that acted, one minute">
         <Bars rows={rows(rules, 'blocked')} empty="No rule has acted in the last minute" />
       </Card>
+      <Charts frames={frames} theme={theme} />
       <Card title="Answers that the gateway made" hint="by problem code, one minute">
         <Bars rows={rows(problems, 'failed')} empty="Every request was served" />
       </Card>
-      <Card title="Latest events">
+      <Card title="Latest events" class="most">
         <RecentEvents />
       </Card>
     </div>

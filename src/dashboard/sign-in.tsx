@@ -32,7 +32,7 @@ export function SignIn(props: { api: Api; wasRefused: boolean; onDone: () => voi
       <form class="card" onSubmit={(event) => void submit(event)}>
         <img src="icon.svg" alt="" width="40" height="40" />
         <h1>Meridian</h1>
-        <p>
+        <p class="about">
           This gateway's control port wants a token: the one that <code>admin.token</code> of its
           config names. The demo prints its own.
         </p>

@@ -8,14 +8,14 @@ import type { LiveFlow, LiveOutcome } from '../telemetry/live-sample.ts'
 import { count } from './format.ts'
 
 const WIDTH = 960
-const HEIGHT = 430
+const HEIGHT = 408
 /** Turned a little, so that the Bering Strait is the edge and no land is cut. */
 const projection = geoEqualEarth()
   .rotate([-11, 0])
   .fitExtent(
     [
-      [4, 4],
-      [WIDTH - 4, HEIGHT + 44],
+      [2, -14],
+      [WIDTH - 2, 460],
     ],
     { type: 'Sphere' },
   )
@@ -206,7 +206,7 @@ export function WorldMap({ frames }: { frames: readonly LiveFrame[] }) {
           />
         )}
       </svg>
-      <ul class="key">
+      <ul class="map-key">
         {OUTCOMES.map(({ id, name }) => (
           <li key={id}>
             <svg viewBox="0 0 24 6" class="arcs" aria-hidden="true">

@@ -90,6 +90,25 @@ export const CATALOGUE = {
     'from',
     'to',
   ),
+  egressBytes: counter(
+    'meridian_region_egress_bytes_total',
+    'Response body bytes that came out of a region, as clients got them.',
+    'region',
+    'route',
+  ),
+  regionCost: counter(
+    'meridian_region_cost_total',
+    'Estimated cost by the prices of the config: of `egress` and of `requests`, in its currency.',
+    'region',
+    'route',
+    'part',
+  ),
+  costSaved: counter(
+    'meridian_cost_saved_total',
+    'Estimated cost that the `cache` or `steering` to a cheaper region has spared, in the currency of the config.',
+    'route',
+    'by',
+  ),
   retryBudgetEmpty: counter(
     'meridian_upstream_retry_budget_empty_total',
     'Retries that were not made because the pool’s budget was used up.',
@@ -227,6 +246,12 @@ export const CATALOGUE = {
     '1 while the region has an origin that may be used, else 0.',
     'region',
   ),
+  regionDrained: gauge(
+    'meridian_region_drained',
+    'max',
+    '1 while the region takes no new requests, by the config or by an operator, else 0.',
+    'region',
+  ),
   cacheEntries: gauge('meridian_cache_entries', 'sum', 'Stored responses.', 'tier'),
   cacheBytes: gauge(
     'meridian_cache_bytes',
@@ -277,6 +302,16 @@ export const CATALOGUE = {
     'Unsafe requests that invalidated what was stored.',
   ),
   cacheEpochs: gauge('meridian_cache_purge_names', 'max', 'Purged names that are remembered.'),
+  redisUp: gauge('meridian_redis_up', 'min', '1 while the shared Redis server answers, else 0.'),
+  redisCommands: counter(
+    'meridian_redis_commands_total',
+    'Commands for the shared Redis server, by how they ended.',
+    'outcome',
+  ),
+  redisDuration: histogram(
+    'meridian_redis_command_duration_seconds',
+    'From handing a command over to its answer, or to giving it up.',
+  ),
   configReloads: counter(
     'meridian_config_reloads_total',
     'Attempts to load a configuration, by result.',
@@ -305,6 +340,50 @@ export const CATALOGUE = {
   logDropped: counter(
     'meridian_access_log_dropped_total',
     'Access log lines dropped because the writer could not keep up or failed.',
+  ),
+  analyticsRecords: counter(
+    'meridian_analytics_records_total',
+    'Requests written to the analytics files.',
+  ),
+  analyticsDropped: counter(
+    'meridian_analytics_dropped_total',
+    'Requests lost to the analytics files because the disk was slow, full or not writable.',
+  ),
+  otlpSent: counter(
+    'meridian_otlp_sent_total',
+    'Spans, log records and data points that the collector took.',
+    'signal',
+  ),
+  otlpDropped: counter(
+    'meridian_otlp_dropped_total',
+    'Spans, log records and data points that were lost: no room to wait, refused, or not sent in time.',
+    'signal',
+    'reason',
+  ),
+  otlpRetries: counter(
+    'meridian_otlp_retries_total',
+    'Requests to the collector that were made again.',
+    'signal',
+  ),
+  otlpWaiting: gauge(
+    'meridian_otlp_waiting',
+    'sum',
+    'Spans and log records that wait to be sent.',
+    'signal',
+  ),
+  auditEvents: counter(
+    'meridian_audit_events_total',
+    'Changes by the control port and refused attempts: done, refused, failed.',
+    'outcome',
+  ),
+  auditPending: gauge(
+    'meridian_audit_pending_entries',
+    'sum',
+    'Entries of the audit log that wait for their file; above 0 for long: the disk is full.',
+  ),
+  auditLost: counter(
+    'meridian_audit_lost_total',
+    'Entries of the audit log that no file will have: too many were waiting.',
   ),
   events: counter('meridian_events_total', 'Security, steering, health and config events.', 'kind'),
   liveSubscribers: gauge(

@@ -205,7 +205,9 @@ function identifyText(x: Exchange, mask: Mask): StepText {
 function recallText(x: Exchange): StepText {
   const status = x.cacheStatus
   if (status === undefined) return ['The cache was not asked.', {}]
-  return [`${status.outcome}: ${status.reason}`, { outcome: status.outcome, reason: status.reason }]
+  const { outcome, reason, coding } = status
+  if (coding === undefined) return [`${outcome}: ${reason}`, { outcome, reason }]
+  return [`${outcome}: ${reason}, sent in ${coding}`, { outcome, reason, coding }]
 }
 
 function steerText(x: Exchange, { candidates = [], rollout }: ExplainFacts): StepText {
@@ -232,7 +234,9 @@ function steerText(x: Exchange, { candidates = [], rollout }: ExplainFacts): Ste
 function forwardText(x: Exchange): StepText {
   const last = x.attempts.at(-1)
   if (last === undefined) return [x.outcome === 'served' ? 'Nothing was sent.' : whyOf(x), {}]
-  const attempts = x.attempts.map((one) => ({ ...one }))
+  const attempts = x.attempts.map(({ region, pool, origin, outcome, status, durationMs }) => {
+    return { region, pool, origin, outcome, status, durationMs }
+  })
   const ended = last.status === null ? last.outcome : `status ${last.status}`
   return [`${last.origin} in ${last.region}: ${ended}, try ${attempts.length}.`, { attempts }]
 }

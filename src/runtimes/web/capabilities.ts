@@ -60,6 +60,13 @@ export function checkCapabilities(
   if (config.geo.database !== undefined && !can.files) {
     report('geo.database', `${can.platform} has no files`, 'the place comes from the platform')
   }
+  if (config.redis !== undefined) {
+    report(
+      'redis',
+      `the gateway speaks to Redis on Node only, not on ${can.platform}`,
+      'leave it out; on Workers, Durable Objects share what Redis shares elsewhere',
+    )
+  }
   for (const limit of config.limits) {
     if (limit.algorithm === 'concurrency') {
       warnings.push(`limit "${limit.id}": concurrency is counted by each process on its own`)
