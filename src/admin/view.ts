@@ -5,6 +5,8 @@ import type { Explanation } from '../telemetry/explain.ts'
 import type { MetricsSnapshot } from '../telemetry/metrics.ts'
 import type { AuditView } from './audit-view.ts'
 import type { CacheView } from './cache-view.ts'
+import type { LiveView } from './live-view.ts'
+import type { PageFiles } from './page.ts'
 import type { ConfigView, RulesView } from './publish-view.ts'
 import type { RegionsView } from './regions-view.ts'
 import type { RolloutView } from './rollout-view.ts'
@@ -104,6 +106,10 @@ export interface AdminView {
   readonly rules?: RulesView | undefined
   /** Undefined where nothing of the control port is noted. */
   readonly audit?: AuditView | undefined
+  /** Undefined where nothing can be watched. */
+  readonly live?: LiveView | undefined
+  /** The dashboard's files; undefined where they were not built. */
+  readonly page?: PageFiles | undefined
   /** The wall clock, milliseconds since the epoch; for orders with an end. */
   now?(): Millis
   /** A refused call of the control port, for the event log. `peer` is as the runtime names it. */

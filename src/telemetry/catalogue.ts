@@ -429,6 +429,15 @@ export const CATALOGUE = {
     'task',
   ),
   events: counter('meridian_events_total', 'Security, steering, health and config events.', 'kind'),
+  liveSubscribers: gauge(
+    'meridian_live_subscribers',
+    'sum',
+    'Readers of `/live` on the control port.',
+  ),
+  liveDropped: counter(
+    'meridian_live_dropped_total',
+    'Readers of `/live` that were cut off because they did not keep up.',
+  ),
   series: gauge('meridian_metric_series', 'max', 'Time series in use, of the budget.'),
   seriesOverflow: counter(
     'meridian_series_overflow_total',

@@ -123,6 +123,8 @@ export class GatewayMetrics {
   readonly analyticsRemoved
   readonly analyticsFailures
   readonly events
+  readonly liveSubscribers
+  readonly liveDropped
 
   constructor(
     maxSeries: number,
@@ -219,6 +221,8 @@ export class GatewayMetrics {
     this.analyticsRemoved = registry.scalar(CATALOGUE.analyticsRemoved)
     this.analyticsFailures = registry.scalar(CATALOGUE.analyticsFailures)
     this.events = registry.scalar(CATALOGUE.events)
+    this.liveSubscribers = registry.scalar(CATALOGUE.liveSubscribers)
+    this.liveDropped = registry.scalar(CATALOGUE.liveDropped)
     const series = registry.scalar(CATALOGUE.series)
     const overflow = registry.scalar(CATALOGUE.seriesOverflow)
     registry.scalar(CATALOGUE.build).set([build.version, build.runtime], 1)

@@ -16,9 +16,11 @@ import { askInstance } from './control.ts'
 import { configView } from './control-config.ts'
 import { regionsView } from './control-regions.ts'
 import { rulesView } from './control-rules.ts'
+import { dashboardFiles } from './dashboard-files.ts'
 import { explainExchange } from './explain.ts'
 import { oldest } from './geo-file.ts'
 import type { Instance } from './instance.ts'
+import { instanceLiveView } from './live-control.ts'
 import { instanceRolloutView } from './rollout-control.ts'
 import { VERSION } from './version.ts'
 
@@ -43,6 +45,8 @@ export function instanceView(instance: Instance, file: ConfigFile): AdminView {
     regions: regionsView(asker),
     configs: configView(asker),
     rules: rulesView(asker),
+    live: instanceLiveView(instance),
+    page: dashboardFiles(),
     now: () => Date.now(),
     onRefused: (reason, peer, path) =>
       instance.telemetry.note('security', 'admin-refused', { reason, peer, path }),

@@ -29,9 +29,11 @@ import { type Asker, answerControl, type ControlQuestion, isControlQuestion } fr
 import { configView } from './control-config.ts'
 import { regionsView } from './control-regions.ts'
 import { rulesView } from './control-rules.ts'
+import { dashboardFiles } from './dashboard-files.ts'
 import { explainExchange } from './explain.ts'
 import { type HealthNote, siblingsOf } from './health-siblings.ts'
 import { Instance } from './instance.ts'
+import { liveCounts, takeLive, workersLiveView } from './live-control.ts'
 import { operationsLog } from './operations-log.ts'
 import {
   answerAboutRollouts,
@@ -59,7 +61,7 @@ type Question =
   | ControlQuestion
   | { readonly ask: 'control-state' }
   | { readonly ask: 'control-adopt'; readonly state: RuntimeState }
-  | { readonly ask: 'metrics' | 'status' }
+  | { readonly ask: 'metrics' | 'status' | 'live' }
   | { readonly ask: 'explain'; readonly query: ExplainQuery }
   | {
       readonly ask: 'events'
@@ -182,6 +184,8 @@ async function answer(instance: Instance, file: ConfigFile, question: Question):
       return instance.telemetry.metrics.snapshot()
     case 'status':
       return statusOf(instance, 1)
+    case 'live':
+      return takeLive(instance)
     case 'events':
       return instance.telemetry.events.since(question.since, question.limit, question.kind)
     case 'explain':
@@ -490,6 +494,7 @@ function primaryView(workers: Workers): AdminView {
     order: (question) => workers.order(question),
     size: () => workers.live.length,
   }
+  const counts = liveCounts()
   return {
     status: async () => ({
       ...((await first({ ask: 'status' })) as StatusReport),
@@ -503,7 +508,7 @@ function primaryView(workers: Workers): AdminView {
     },
     metrics: async (own = []) => {
       const found = (await workers.askAll({ ask: 'metrics' })) as MetricsSnapshot[]
-      return exposition(mergeSnapshots([...found, own]))
+      return exposition(mergeSnapshots([...found, counts.snapshot(), own]))
     },
     config: () => first({ ask: 'config-show' }),
     explain: async (query): Promise<Explanation> => {
@@ -530,6 +535,8 @@ function primaryView(workers: Workers): AdminView {
     regions: regionsView(asker),
     configs: configView(asker),
     rules: rulesView(asker),
+    live: workersLiveView(() => workers.askAll({ ask: 'live' }), counts),
+    page: dashboardFiles(),
     now: () => Date.now(),
     onFailed: (error, path) =>
       operationsLog.error('the control port failed', { path, error: error.message }),
