@@ -15,6 +15,8 @@ export interface Capabilities {
   readonly addresses: boolean
   /** Databases and other files at run time. */
   readonly files: boolean
+  /** Work at an interval, of no request. */
+  readonly background: boolean
 }
 
 /** `fetch` of Bun, Deno and Node. */
@@ -22,6 +24,7 @@ export const WEB_CAPABILITIES: Capabilities = {
   platform: 'fetch',
   addresses: true,
   files: false,
+  background: true,
 }
 
 /**
@@ -59,6 +62,9 @@ export function checkCapabilities(
   })
   if (config.geo.database !== undefined && !can.files) {
     report('geo.database', `${can.platform} has no files`, 'the place comes from the platform')
+  }
+  if (config.telemetry.otlp?.signals.includes('metrics') === true && !can.background) {
+    warnings.push(`telemetry.otlp: metrics are not sent from ${can.platform}; scrape them`)
   }
   for (const limit of config.limits) {
     if (limit.algorithm === 'concurrency') {

@@ -39,6 +39,7 @@ export const WORKERS_CAPABILITIES: Capabilities = {
   platform: 'Cloudflare Workers',
   addresses: false,
   files: false,
+  background: false,
 }
 
 interface WithFixedLength {
@@ -126,6 +127,7 @@ export function edgeOptions(bundle: EdgeBundle, env: EdgeEnv, log: Logger): WebG
       print: printLine,
       log,
     }),
+    keepAlive,
     lowerCache: new CacheApiStore({ cache: defaultCache, clock, keepAlive }),
     adapt,
     shared: hasShared
