@@ -27,6 +27,7 @@ import { type Rollout, Rollouts } from '../steering/rollouts.ts'
 import { StickyTokens } from '../steering/sticky.ts'
 import { steeringRequest } from '../steps/steering-request.ts'
 import { DebugGate } from '../telemetry/debug-headers.ts'
+import { ServerTiming } from '../telemetry/server-timing.ts'
 import type { Place } from '../upstream/attempt.ts'
 import { Hold } from '../upstream/hold.ts'
 import type { Pool } from '../upstream/pool.ts'
@@ -171,7 +172,11 @@ export async function compileSnapshot(
     report,
   }
   const trusted = CidrSet.of(config.trustedProxies)
-  const debugToken = config.telemetry.debugHeaders.token
+  const { debugHeaders, serverTiming } = config.telemetry
+  const debug = new DebugGate(
+    debugHeaders,
+    debugHeaders.token === undefined ? undefined : loaded.secrets.get(debugHeaders.token),
+  )
   const scheduler = compileProbes(loaded, pools, board, options)
   ejected = (origin) => scheduler?.hurry(origin)
   const names = originNames(loaded, members, pools, board, options, () =>
@@ -214,10 +219,8 @@ export async function compileSnapshot(
     rooms: compileRooms(loaded, expressions, options, report),
     challenge,
     identity,
-    debug: new DebugGate(
-      config.telemetry.debugHeaders,
-      debugToken === undefined ? undefined : loaded.secrets.get(debugToken),
-    ),
+    debug,
+    serverTiming: serverTiming === undefined ? undefined : new ServerTiming(serverTiming, debug),
     logShare: compileLogShare(config.telemetry.access, expressions, report),
     explainSteering: (x) => {
       if (x.plan === undefined || x.plan.fixed !== undefined) return []

@@ -13,6 +13,7 @@ import type { HealthEvent } from '../../health/board.ts'
 import type { Logger, Platform } from '../../ports.ts'
 import type { Snapshot } from '../../snapshot.ts'
 import { isInMask } from '../../steering/regions.ts'
+import { OtlpExport } from '../../telemetry/otlp/otlp-export.ts'
 import { RequestRecorder } from '../../telemetry/recorder.ts'
 import { Telemetry, type TelemetrySecrets } from '../../telemetry/telemetry.ts'
 import { type Analytics, openAnalytics } from './analytics/analytics.ts'
@@ -27,7 +28,6 @@ import { type HealthNote, type Siblings, tellEjection } from './health-siblings.
 import { nodeKeySource } from './key-source.ts'
 import { LogFile } from './log-file.ts'
 import { operationsLog } from './operations-log.ts'
-import { OtlpExport } from './otlp-export.ts'
 import { nodeProber } from './prober.ts'
 import { processFacts } from './process-facts.ts'
 import { openRedis, type RedisConnection } from './redis.ts'
@@ -36,6 +36,7 @@ import type { RolloutKeeper } from './rollout-keeper.ts'
 import { builtInRuleset } from './rulesets.ts'
 import { NodeServer } from './server.ts'
 import { UndiciUpstream } from './undici-upstream.ts'
+import { nodeUplink } from './uplink.ts'
 import { VERSION } from './version.ts'
 
 type Compile = (next: ConfigBundle, previous?: Snapshot) => Promise<Snapshot>
@@ -245,8 +246,15 @@ export class Instance {
       await analytics?.close()
       throw error
     }
-    const otlp = new OtlpExport(telemetry, platform)
-    otlp.configure(bundle)
+    const otlp = new OtlpExport(telemetry, {
+      clock: nodeClock,
+      random: nodeRandom,
+      log,
+      build: { version: VERSION, runtime: 'nodejs' },
+      uplink: ({ compression }) => nodeUplink(compression),
+      hasBackground: true,
+    })
+    otlp.configure(config.telemetry, (ref) => bundle.secrets.get(ref))
     const instance = new Instance({
       gateway,
       platform,
@@ -364,8 +372,8 @@ export class Instance {
       this.gateway.swap(next)
       this.#rollouts?.follow(next)
       this.telemetry.configure(bundle.config.telemetry, telemetrySecrets(bundle))
-      this.#otlp.configure(bundle)
       this.#analytics?.configure(bundle)
+      this.#otlp.configure(bundle.config.telemetry, (ref) => bundle.secrets.get(ref))
       this.#upstream.retain(
         [...next.pools.values()].flatMap((pool) => pool.origins.map((origin) => origin.address)),
       )
