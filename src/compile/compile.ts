@@ -12,6 +12,7 @@ import type { Prober } from '../health/probe.ts'
 import { CidrSet } from '../http/cidr.ts'
 import { frontMethods } from '../http/front.ts'
 import { Identity } from '../iam/identity.ts'
+import type { Fleet } from '../limits/fleet/fleet-counter.ts'
 import { Limits } from '../limits/limits.ts'
 import type { Penalties } from '../limits/penalty-box.ts'
 import type { Passage } from '../passage.ts'
@@ -37,7 +38,7 @@ import { Waf } from '../waf/waf.ts'
 import { compileChallenge, type DrawnSecret } from './challenge.ts'
 import { Expressions } from './expressions.ts'
 import { compileHealth, compileProbes, probeTargets } from './health.ts'
-import { compileConcurrency, compilePenaltyBox, compileRooms } from './limits.ts'
+import { canShare, compileConcurrency, compilePenaltyBox, compileRooms } from './limits.ts'
 import { compileLogShare } from './log-share.ts'
 import { allMembers, type Members } from './members.ts'
 import { type AddressChange, type NamedPool, OriginNames } from './names.ts'
@@ -60,6 +61,8 @@ export interface CompileOptions {
     | undefined
   /** Signs challenges when the config names no secret; left out, each process draws its own. */
   readonly drawnSecret?: DrawnSecret | undefined
+  /** Counts limits together with other gateways. */
+  readonly fleet?: Fleet | undefined
   /** Text of a ruleset that comes with the gateway; undefined when there is none of that name. */
   readonly builtInRuleset?: ((name: string) => string | undefined) | undefined
   /** Checks one origin; without it there are no active checks. */
@@ -109,6 +112,8 @@ export async function compileSnapshot(
     seed: platform.random.bytes(16),
     report,
     expressions,
+    fleet: options.fleet,
+    canShare: canShare(loaded, options.fleet, report),
     previous: previous?.limits,
   })
   const placesByRegion = regionPlaces(regions, config.regions, pools)
