@@ -20,6 +20,16 @@ export function checkConfig(config: MeridianConfig, report: CheckReport): void {
   checkIds(config, report)
   checkLists(config, report)
   checkTelemetry(config, report)
+  checkCache(config, report)
+}
+
+function checkCache({ cache, redis }: MeridianConfig, report: CheckReport): void {
+  if (cache.redis === undefined || redis !== undefined) return
+  report(
+    ['cache', 'redis'],
+    'there is no Redis server to share responses through',
+    'name it in "redis", or take this out',
+  )
 }
 
 function checkTelemetry({ telemetry: { access } }: MeridianConfig, report: CheckReport): void {

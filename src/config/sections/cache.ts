@@ -68,6 +68,28 @@ export const CacheSection = v.strictObject({
     ),
     'A second tier on disk (Node).',
   ),
+  redis: described(
+    v.optional(
+      v.strictObject({
+        maxObject: described(
+          v.optional(
+            v.pipe(size, v.maxValue(16 * 1024 ** 2, 'at most "16MiB" is expected')),
+            '256KiB',
+          ),
+          'The largest body that is shared.',
+        ),
+        keep: described(
+          v.optional(duration, '1d'),
+          'How long a response stays beyond its freshness, for validation and stale use.',
+        ),
+        key: described(
+          v.optional(secret),
+          'A secret of 32 bytes (hex or base64), the same for the fleet: values are sealed with AES-256-GCM.',
+        ),
+      }),
+    ),
+    'A last tier of small responses that all gateways on the server of `redis` share (Node).',
+  ),
 })
 export type CacheConfig = v.InferOutput<typeof CacheSection>
 

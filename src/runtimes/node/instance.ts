@@ -15,7 +15,7 @@ import type { Snapshot } from '../../snapshot.ts'
 import { isInMask } from '../../steering/regions.ts'
 import { Telemetry, type TelemetrySecrets } from '../../telemetry/telemetry.ts'
 import { type Analytics, openAnalytics } from './analytics/analytics.ts'
-import { type DiskTier, openDiskTier } from './cache-tiers.ts'
+import { type CacheTiers, openCacheTiers } from './cache-tiers.ts'
 import { nodeClock, nodeRandom } from './clock.ts'
 import { nodeCompressor } from './compressor.ts'
 import type { ConfigBundle } from './config-file.ts'
@@ -26,6 +26,7 @@ import { LogFile } from './log-file.ts'
 import { operationsLog } from './operations-log.ts'
 import { nodeProber } from './prober.ts'
 import { processFacts } from './process-facts.ts'
+import type { PurgeFleet } from './purge-fleet.ts'
 import { openRedis, type RedisConnection } from './redis.ts'
 import { Resolver } from './resolver.ts'
 import { builtInRuleset } from './rulesets.ts'
@@ -57,7 +58,7 @@ export class Instance {
   readonly #analytics: Analytics | undefined
   readonly #geoWatcher: GeoFileWatcher
   readonly #compile: Compile
-  readonly #disk: DiskTier | undefined
+  readonly #tiers: CacheTiers
   #bundle: ConfigBundle
   #loadedAt = Date.now()
   #lastError: string | null = null
@@ -75,7 +76,7 @@ export class Instance {
     analytics: Analytics | undefined
     geoWatcher: GeoFileWatcher
     compile: Compile
-    disk: DiskTier | undefined
+    tiers: CacheTiers
     bundle: ConfigBundle
   }) {
     this.gateway = parts.gateway
@@ -89,7 +90,7 @@ export class Instance {
     this.#analytics = parts.analytics
     this.#geoWatcher = parts.geoWatcher
     this.#compile = parts.compile
-    this.#disk = parts.disk
+    this.#tiers = parts.tiers
     this.#bundle = parts.bundle
   }
 
@@ -167,7 +168,7 @@ export class Instance {
         onHealthEvent: (event) => noteHealth(telemetry, log, event),
       })
     const snapshot = await compile(bundle)
-    const disk = await openDiskTier(bundle, options.worker, log)
+    const tiers = await openCacheTiers(bundle, options.worker, redis, telemetry.metrics, log)
     const cache = new ResponseCache({
       clock: nodeClock,
       random: nodeRandom,
@@ -177,9 +178,9 @@ export class Instance {
       admission: config.cache.admission,
       maxMemoryObject: config.cache.maxMemoryObject,
       fillMemory: config.cache.fillMemory,
-      lower: disk?.store,
+      lower: tiers.lower,
     })
-    await disk?.attach(cache)
+    await tiers.attach(cache)
     const gateway = new Gateway({ platform, telemetry, cache }, snapshot)
     current = gateway
     server = new NodeServer(gateway, config.listen, dirname(bundle.path), log)
@@ -204,7 +205,7 @@ export class Instance {
       analytics,
       geoWatcher,
       compile,
-      disk,
+      tiers,
       bundle,
     })
     snapshot.start()
@@ -234,6 +235,11 @@ export class Instance {
         metrics.observeCache(this.gateway.services.cache.stats())
       }
     })
+  }
+
+  /** The other gateways that are told of purges; undefined without Redis. */
+  get fleet(): PurgeFleet | undefined {
+    return this.#tiers.fleet
   }
 
   get ports(): readonly number[] {
@@ -321,7 +327,7 @@ export class Instance {
     this.#geoWatcher.stop()
     this.snapshot.stop()
     await this.#upstream.close()
-    await this.#disk?.close()
+    await this.#tiers.close()
     this.redis?.close()
     await this.#access.close()
     await this.#analytics?.close()
