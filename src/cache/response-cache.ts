@@ -37,7 +37,7 @@ import {
   type PurgeRequest,
   purgeNames,
 } from './purge/purge-request.ts'
-import { freshStatus, replyFrom, statusOf } from './replies.ts'
+import { addTags, freshStatus, replyFrom, statusOf } from './replies.ts'
 import {
   AUTHORIZATION,
   CONDITION,
@@ -156,6 +156,7 @@ export class ResponseCache {
               this.#format,
               method === 'HEAD' ? null : stored.openBody(),
             )
+            if (request.isFromEdge === true) addTags(reply.headers, stored, policy)
             if (policy.stale.earlyRefresh > 0 && this.#isDue(stored, now, policy)) {
               this.#coalescer.refresh(this.#pending(request, policy, flags, forward, found, stored))
             }

@@ -172,6 +172,10 @@ function checkRoutes(config: MeridianConfig, report: CheckReport): void {
     checkName(route.rollout?.from, pools, 'pool', [...path, 'rollout', 'from'], report)
     checkName(route.rollout?.to, pools, 'pool', [...path, 'rollout', 'to'], report)
     checkName(route.mirror?.pool, pools, 'pool', [...path, 'mirror', 'pool'], report)
+    if (route.cache !== false) {
+      const where: Segment[] = [...path, 'cache', 'shield', 'pool']
+      checkName(route.cache?.shield?.pool, pools, 'pool', where, report)
+    }
     checkNames(route.limits, limits, 'limit', [...path, 'limits'], report)
     checkAuth(config, index, report)
     const ends = route.redirect !== undefined || route.respond !== undefined

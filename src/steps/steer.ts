@@ -84,18 +84,27 @@ function fixedPools(
   x.places = fixed.places
   x.decision = fixed.decision
   if (!fixed.isBound) return undefined
-  const permitted = steering.permit(x.geo, steeringRequest(x))
-  if ('outcome' in permitted) return refuse(x, 'residency-denied')
+  const places = permittedPlaces(x, fixed.places, steering)
+  if (places.length === 0) return refuse(x, 'residency-denied')
+  x.places = places
+  return undefined
+}
+
+/** Those that residency allows the request to see; none when that cannot be told. */
+export function permittedPlaces(
+  x: Passage,
+  places: readonly Place[],
+  steering: SteeringPlan | undefined = x.plan && x.snapshot.steering.plan(x.plan.ref.index, x),
+): readonly Place[] {
+  const permitted = steering?.permit(x.geo, steeringRequest(x))
+  if (permitted === undefined || 'outcome' in permitted) return []
   const { regions } = x.snapshot
-  if (permitted === regions.all) return undefined
-  const places = fixed.places.filter(({ region }) => {
+  if (permitted === regions.all) return places
+  return places.filter(({ region }) => {
     const index = regions.indexOf(region)
     // A pool that stands in no region has no tag that a rule could ask for.
     return index !== undefined && isInMask(permitted.low, permitted.high, index)
   })
-  if (places.length === 0) return refuse(x, 'residency-denied')
-  x.places = places
-  return undefined
 }
 
 function refuse(

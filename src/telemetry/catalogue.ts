@@ -296,6 +296,11 @@ export const CATALOGUE = {
     'Unsafe requests that invalidated what was stored.',
   ),
   cacheEpochs: gauge('meridian_cache_purge_names', 'max', 'Purged names that are remembered.'),
+  cacheShield: counter(
+    'meridian_cache_shield_requests_total',
+    'Fetches for which the shield was to be asked: answered, refused, failed, down.',
+    'outcome',
+  ),
   cacheRedisLookups: counter(
     'meridian_cache_redis_lookups_total',
     'Lookups in the tier that the fleet shares: found, nothing, purged, damaged, unavailable.',

@@ -109,6 +109,7 @@ export class GatewayMetrics {
   readonly cacheBytes
   readonly #cache
   readonly #cacheServedBytes
+  readonly cacheShield
   readonly cacheRedisLookups
   readonly cacheRedisRejected
   readonly cacheFleetPurges
@@ -191,6 +192,7 @@ export class GatewayMetrics {
       epochs: registry.scalar(CATALOGUE.cacheEpochs),
     }
     this.#cacheServedBytes = registry.scalar(CATALOGUE.cacheServedBytes)
+    this.cacheShield = registry.scalar(CATALOGUE.cacheShield)
     this.cacheRedisLookups = registry.scalar(CATALOGUE.cacheRedisLookups)
     this.cacheRedisRejected = registry.scalar(CATALOGUE.cacheRedisRejected)
     this.cacheFleetPurges = registry.scalar(CATALOGUE.cacheFleetPurges)

@@ -266,6 +266,21 @@ export const RouteCacheSection = v.strictObject({
     }),
     {},
   ),
+  shield: described(
+    v.optional(
+      v.strictObject({
+        pool: described(
+          identifier,
+          'Pool whose origins are gateways of this fleet, near to the origins proper. They must trust this gateway (`trustedProxies`).',
+        ),
+        timeout: described(
+          v.optional(v.pipe(duration, v.minValue(1, 'at least "1ms" is expected')), '10s'),
+          'How long the shield may take to the response header before the origin is asked.',
+        ),
+      }),
+    ),
+    'An origin shield: what the cache would fetch is asked of another gateway first, and of the origin when that is down or refuses.',
+  ),
   limits: v.optional(
     v.strictObject({
       maxObject: described(v.optional(size, '1GiB'), 'The largest body that is stored.'),
