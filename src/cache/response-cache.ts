@@ -37,7 +37,7 @@ import {
   type PurgeRequest,
   purgeNames,
 } from './purge/purge-request.ts'
-import { freshStatus, replyFrom, statusOf } from './replies.ts'
+import { addTags, freshStatus, replyFrom, statusOf } from './replies.ts'
 import {
   AUTHORIZATION,
   CONDITION,
@@ -67,7 +67,8 @@ export interface ResponseCacheOptions {
 
 export interface CacheStats extends CacheCounters {
   readonly memory: StoreStats
-  readonly lower: StoreStats | undefined
+  /** Of the slower tiers that know, the nearest first. */
+  readonly lower: readonly (StoreStats & { readonly name: string })[]
   readonly fillsUnderWay: number
   readonly fillingBytes: number
   readonly epochs: number
@@ -149,11 +150,13 @@ export class ResponseCache {
           if (now < stored.freshUntil && !stored.isSoftPurged) {
             this.#counters.hits++
             request.cacheStatus = stored.hitStatus(now, this.#format)
+            request.served = stored
             const reply = stored.hit(
               now,
               this.#format,
               method === 'HEAD' ? null : stored.openBody(),
             )
+            if (request.isFromEdge === true) addTags(reply.headers, stored, policy)
             if (policy.stale.earlyRefresh > 0 && this.#isDue(stored, now, policy)) {
               this.#coalescer.refresh(this.#pending(request, policy, flags, forward, found, stored))
             }
@@ -166,7 +169,12 @@ export class ResponseCache {
       const other = this.#core.search.find(pending.key.key, pending.key.url)
       if (other !== undefined) this.#find(pending, other)
       if (pending.stored !== undefined) return this.#reuse(pending)
-      return this.#core.lower === undefined ? this.#reuse(pending) : this.#fromLower(pending)
+      // What was not for sharing a moment ago is in no tier either.
+      const { lower, fills } = this.#core
+      if (lower === undefined || fills.isHitForMiss(pending.key.key, this.#clock.monotonic())) {
+        return this.#reuse(pending)
+      }
+      return this.#fromLower(pending)
     }
     return this.#aside(request, policy, flags, forward)
   }
@@ -222,7 +230,7 @@ export class ResponseCache {
     return {
       ...this.#counters,
       memory: this.#memory.stats(),
-      lower: this.#core.lower?.stats(),
+      lower: lowerStats(this.#core.lower),
       fillsUnderWay: this.#core.fills.size,
       fillingBytes: this.#exchange.filling,
       epochs: this.#core.epochs.size,
@@ -297,8 +305,9 @@ export class ResponseCache {
   async #fromLower(p: Pending): Promise<Reply> {
     const core = this.#core
     const found = await core.lower?.lookup(p.key.key)
-    // Oldest first: the newest must end on top.
-    for (const response of found === undefined ? [] : [...found.responses].reverse()) {
+    // What memory has got meanwhile is newer. Oldest first: the newest must end on top.
+    const isNews = core.memory.peek(p.key.key) === undefined
+    for (const response of found === undefined || !isNews ? [] : [...found.responses].reverse()) {
       if (core.epochs.verdict(response.epochNames, response.stamp) !== 'hard') {
         core.memory.put(response, p.policy.vary.maxVariants)
       }
@@ -402,6 +411,12 @@ export class ResponseCache {
     if (left > step * 16) return false
     return -Math.log(this.#core.random.next() || Number.MIN_VALUE) * step >= left
   }
+}
+
+function lowerStats(lower: CacheStore | undefined): CacheStats['lower'] {
+  return (lower?.tiers ?? (lower === undefined ? [] : [lower])).flatMap((tier) =>
+    tier.stats === undefined ? [] : [{ name: tier.name, ...tier.stats() }],
+  )
 }
 
 export type { Forward, ForwardOptions } from './core.ts'

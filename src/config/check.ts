@@ -20,9 +20,31 @@ export function checkConfig(config: MeridianConfig, report: CheckReport): void {
   checkIds(config, report)
   checkLists(config, report)
   checkTelemetry(config, report)
+  checkCache(config, report)
 }
 
-function checkTelemetry({ telemetry: { access } }: MeridianConfig, report: CheckReport): void {
+function checkCache({ cache, redis }: MeridianConfig, report: CheckReport): void {
+  if (cache.redis === undefined || redis !== undefined) return
+  report(
+    ['cache', 'redis'],
+    'there is no Redis server to share responses through',
+    'name it in "redis", or take this out',
+  )
+}
+
+/** Fields that usually hold a credential. */
+const CREDENTIAL_FIELD = /auth|token|secret|cookie|key/i
+
+function checkTelemetry({ telemetry }: MeridianConfig, report: CheckReport): void {
+  const { access, otlp } = telemetry
+  for (const [name, value] of Object.entries(otlp?.headers ?? {})) {
+    if (typeof value !== 'string' || !CREDENTIAL_FIELD.test(name)) continue
+    report(
+      ['telemetry', 'otlp', 'headers', name],
+      'a credential is never in the config',
+      'name it: {"env": "NAME"} or {"file": "/path"}',
+    )
+  }
   if (access.fields === undefined || access.format === 'json') return
   report(
     ['telemetry', 'access', 'fields'],
@@ -162,6 +184,10 @@ function checkRoutes(config: MeridianConfig, report: CheckReport): void {
     checkName(route.rollout?.from, pools, 'pool', [...path, 'rollout', 'from'], report)
     checkName(route.rollout?.to, pools, 'pool', [...path, 'rollout', 'to'], report)
     checkName(route.mirror?.pool, pools, 'pool', [...path, 'mirror', 'pool'], report)
+    if (route.cache !== false) {
+      const where: Segment[] = [...path, 'cache', 'shield', 'pool']
+      checkName(route.cache?.shield?.pool, pools, 'pool', where, report)
+    }
     checkNames(route.limits, limits, 'limit', [...path, 'limits'], report)
     checkAuth(config, index, report)
     const ends = route.redirect !== undefined || route.respond !== undefined

@@ -76,6 +76,7 @@ export const REASONS = {
   too_many_failures: { status: 429, text: 'too many failed attempts' },
   keys_unavailable: { status: 503, text: 'the signing keys cannot be fetched' },
   login_unavailable: { status: 503, text: 'the session cannot be renewed' },
+  revocations_unknown: { status: 503, text: 'the token cannot be checked' },
   introspection_unavailable: { status: 503, text: 'the token cannot be checked' },
 } as const satisfies Record<string, ReasonSpec>
 

@@ -14,6 +14,7 @@ import { Attempts, AttemptsFailed } from '../upstream/attempt.ts'
 import type { Comparison } from '../upstream/mirror.ts'
 import { admitToOrigin } from './admission.ts'
 import { beginMirror, leaveRollout } from './arms.ts'
+import { forwardingIdentity, outgoingTrace } from './outgoing.ts'
 
 /** What the cache asks of the origin, when it is the cache that asks. */
 export interface OriginRequest {
@@ -59,6 +60,7 @@ export async function fetchOrigin(
       timeLeftMs: x.client.viaTrustedProxy ? timeLeft(x.headers) : undefined,
       upgrade: x.wantsWebSocket ? 'websocket' : undefined,
       interim: x.interim,
+      trace: outgoingTrace(x, services),
     },
     plan.retry,
     plan.timeouts,
@@ -146,15 +148,7 @@ function outgoingFields(
   const own = asked?.headers ?? x.headers
   const fields = requestFields(
     identity === undefined ? own : new HeaderList(identity.originFields(x, x.plan?.auth, own)),
-    {
-      peer: x.client.peer?.text,
-      viaTrustedProxy: x.client.viaTrustedProxy,
-      scheme: x.scheme,
-      authority: x.authority,
-      requestId: x.id,
-      pseudonym: x.snapshot.pseudonym,
-      receivedVersion: x.httpVersion,
-    },
+    forwardingIdentity(x),
     host ?? asked?.authority ?? x.authority,
   )
   x.plan?.requestFields?.(x, fields)

@@ -88,6 +88,7 @@ export function jsonLine(record: RequestRecord, weight = 1): string {
     line += `,"pool":${quoted(record.pool)},"origin":${quoted(record.origin)},"attempts":${
       record.attempts.length
     }`
+    if (record.cheaperThan !== '') line += `,"cheaper_than":${quoted(record.cheaperThan)}`
   }
   if (record.cache !== '') {
     line += `,"cache":"${record.cache}","cache_reason":${quoted(record.cacheReason)}`
@@ -103,6 +104,7 @@ export function jsonLine(record: RequestRecord, weight = 1): string {
   if (record.userAgent !== '') line += `,"user_agent":${quoted(record.userAgent)}`
   if (record.referer !== '') line += `,"referer":${quoted(record.referer)}`
   if (record.aborted) line += ',"aborted":true'
+  if (record.traceId !== '') line += `,"trace_id":"${record.traceId}"`
   return weight === 1 ? `${line}}` : `${line},"weight":${weight}}`
 }
 

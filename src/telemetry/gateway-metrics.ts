@@ -1,8 +1,10 @@
 /** The metrics of the catalogue, and how one request record counts in them. */
+import type { RegionsConfig } from '../config/sections/regions.ts'
 import type { Attempt, Verdict } from '../exchange.ts'
 import { CATALOGUE } from './catalogue.ts'
+import { type CostCounters, CostMeter } from './cost-meter.ts'
 import { MetricsRegistry, type MetricsSnapshot } from './metrics.ts'
-import type { RequestRecord } from './record.ts'
+import { METHODS, type RequestRecord } from './record.ts'
 
 /** What the runtime knows of its process; read at each scrape. */
 export interface ProcessFacts {
@@ -27,7 +29,7 @@ export interface TierFacts {
 /** What the cache counts itself; read at each scrape. */
 export interface CacheFacts {
   readonly memory: TierFacts
-  readonly lower: TierFacts | undefined
+  readonly lower: readonly (TierFacts & { readonly name: string })[]
   readonly collapsed: number
   readonly fills: number
   readonly fillsFailed: number
@@ -37,19 +39,6 @@ export interface CacheFacts {
   readonly invalidations: number
   readonly epochs: number
 }
-
-/** Methods of RFC 9110 and PATCH; anything else is one series (OpenTelemetry's `_OTHER`). */
-const METHODS: ReadonlySet<string> = new Set([
-  'GET',
-  'HEAD',
-  'POST',
-  'PUT',
-  'PATCH',
-  'DELETE',
-  'OPTIONS',
-  'CONNECT',
-  'TRACE',
-])
 
 /** Label value for "does not apply". */
 const NONE = 'none'
@@ -69,6 +58,7 @@ export class GatewayMetrics {
   readonly #attempts
   readonly #attemptDuration
   readonly #failovers
+  readonly #costs: CostMeter
   readonly #retryBudgetEmpty
   readonly #heldRequests
   readonly #hedges
@@ -101,12 +91,30 @@ export class GatewayMetrics {
   readonly roomVisits
   readonly roomQueue
   readonly healthTransitions
+  readonly healthProbes
+  readonly fleetReports
+  readonly fleetGateways
+  readonly nameResolutions
   readonly originHealthy
   readonly regionHealthy
+  readonly regionDrained
   readonly cacheEntries
   readonly cacheBytes
   readonly #cache
   readonly #cacheServedBytes
+  readonly limitShared
+  readonly limitLeased
+  readonly limitReturned
+  readonly limitUntold
+  readonly limitGateways
+  readonly cacheShield
+  readonly cacheRedisLookups
+  readonly cacheRedisRejected
+  readonly cacheFleetPurges
+  readonly cacheFleetWaiting
+  readonly redisUp
+  readonly redisCommands
+  readonly redisDuration
   readonly configReloads
   readonly configSuccess
   readonly configTimestamp
@@ -114,7 +122,20 @@ export class GatewayMetrics {
   readonly logLines
   readonly logSampledOut
   readonly logDropped
+  readonly analyticsRecords
+  readonly analyticsDropped
+  readonly otlpSent
+  readonly otlpDropped
+  readonly otlpRetries
+  readonly otlpWaiting
+  readonly analyticsCompacted
+  readonly analyticsUnreadable
+  readonly analyticsUploads
+  readonly analyticsRemoved
+  readonly analyticsFailures
   readonly events
+  readonly liveSubscribers
+  readonly liveDropped
 
   constructor(
     maxSeries: number,
@@ -133,6 +154,12 @@ export class GatewayMetrics {
     this.#attempts = registry.scalar(CATALOGUE.attempts)
     this.#attemptDuration = registry.histogram(CATALOGUE.attemptDuration)
     this.#failovers = registry.scalar(CATALOGUE.failovers)
+    const costs: CostCounters = {
+      egressBytes: registry.scalar(CATALOGUE.egressBytes),
+      cost: registry.scalar(CATALOGUE.regionCost),
+      saved: registry.scalar(CATALOGUE.costSaved),
+    }
+    this.#costs = new CostMeter(costs)
     this.#retryBudgetEmpty = registry.scalar(CATALOGUE.retryBudgetEmpty)
     this.#heldRequests = registry.scalar(CATALOGUE.heldRequests)
     this.#hedges = registry.scalar(CATALOGUE.hedges)
@@ -158,8 +185,13 @@ export class GatewayMetrics {
     this.roomVisits = registry.scalar(CATALOGUE.roomVisits)
     this.roomQueue = registry.scalar(CATALOGUE.roomQueue)
     this.healthTransitions = registry.scalar(CATALOGUE.healthTransitions)
+    this.healthProbes = registry.scalar(CATALOGUE.healthProbes)
+    this.fleetReports = registry.scalar(CATALOGUE.fleetReports)
+    this.fleetGateways = registry.scalar(CATALOGUE.fleetGateways)
+    this.nameResolutions = registry.scalar(CATALOGUE.nameResolutions)
     this.originHealthy = registry.scalar(CATALOGUE.originHealthy)
     this.regionHealthy = registry.scalar(CATALOGUE.regionHealthy)
+    this.regionDrained = registry.scalar(CATALOGUE.regionDrained)
     this.cacheEntries = registry.scalar(CATALOGUE.cacheEntries)
     this.cacheBytes = registry.scalar(CATALOGUE.cacheBytes)
     this.#cache = {
@@ -175,6 +207,19 @@ export class GatewayMetrics {
       epochs: registry.scalar(CATALOGUE.cacheEpochs),
     }
     this.#cacheServedBytes = registry.scalar(CATALOGUE.cacheServedBytes)
+    this.limitShared = registry.scalar(CATALOGUE.limitShared)
+    this.limitLeased = registry.scalar(CATALOGUE.limitLeased)
+    this.limitReturned = registry.scalar(CATALOGUE.limitReturned)
+    this.limitUntold = registry.scalar(CATALOGUE.limitUntold)
+    this.limitGateways = registry.scalar(CATALOGUE.limitGateways)
+    this.cacheShield = registry.scalar(CATALOGUE.cacheShield)
+    this.cacheRedisLookups = registry.scalar(CATALOGUE.cacheRedisLookups)
+    this.cacheRedisRejected = registry.scalar(CATALOGUE.cacheRedisRejected)
+    this.cacheFleetPurges = registry.scalar(CATALOGUE.cacheFleetPurges)
+    this.cacheFleetWaiting = registry.scalar(CATALOGUE.cacheFleetWaiting)
+    this.redisUp = registry.scalar(CATALOGUE.redisUp)
+    this.redisCommands = registry.scalar(CATALOGUE.redisCommands)
+    this.redisDuration = registry.histogram(CATALOGUE.redisDuration)
     this.configReloads = registry.scalar(CATALOGUE.configReloads)
     this.configSuccess = registry.scalar(CATALOGUE.configSuccess)
     this.configTimestamp = registry.scalar(CATALOGUE.configTimestamp)
@@ -182,7 +227,24 @@ export class GatewayMetrics {
     this.logLines = registry.scalar(CATALOGUE.logLines)
     this.logSampledOut = registry.scalar(CATALOGUE.logSampledOut)
     this.logDropped = registry.scalar(CATALOGUE.logDropped)
+    this.analyticsRecords = registry.scalar(CATALOGUE.analyticsRecords)
+    this.analyticsDropped = registry.scalar(CATALOGUE.analyticsDropped)
+    this.otlpSent = registry.scalar(CATALOGUE.otlpSent)
+    this.otlpDropped = registry.scalar(CATALOGUE.otlpDropped)
+    this.otlpRetries = registry.scalar(CATALOGUE.otlpRetries)
+    this.otlpWaiting = registry.scalar(CATALOGUE.otlpWaiting)
+    // Counted by whoever has the control port: a worker process has none.
+    registry.scalar(CATALOGUE.auditEvents)
+    registry.scalar(CATALOGUE.auditPending)
+    registry.scalar(CATALOGUE.auditLost)
+    this.analyticsCompacted = registry.scalar(CATALOGUE.analyticsCompacted)
+    this.analyticsUnreadable = registry.scalar(CATALOGUE.analyticsUnreadable)
+    this.analyticsUploads = registry.scalar(CATALOGUE.analyticsUploads)
+    this.analyticsRemoved = registry.scalar(CATALOGUE.analyticsRemoved)
+    this.analyticsFailures = registry.scalar(CATALOGUE.analyticsFailures)
     this.events = registry.scalar(CATALOGUE.events)
+    this.liveSubscribers = registry.scalar(CATALOGUE.liveSubscribers)
+    this.liveDropped = registry.scalar(CATALOGUE.liveDropped)
     const series = registry.scalar(CATALOGUE.series)
     const overflow = registry.scalar(CATALOGUE.seriesOverflow)
     registry.scalar(CATALOGUE.build).set([build.version, build.runtime], 1)
@@ -222,6 +284,11 @@ export class GatewayMetrics {
     })
   }
 
+  /** Prices from now on; what has been counted stays. */
+  price(regions: RegionsConfig): void {
+    this.#costs.price(regions)
+  }
+
   /** Counts one finished request. */
   observe(record: RequestRecord): void {
     const route = orNone(record.route)
@@ -248,6 +315,7 @@ export class GatewayMetrics {
       two[1] = record.cache
       this.#cacheServedBytes.addAt(this.#cacheServedBytes.slot(two), record.bytesOut)
     }
+    this.#costs.observe(record)
     if (record.aborted) this.#aborted.addAt(this.#aborted.slot(one))
     if (record.outcome !== 'served') {
       one[0] = record.outcome
@@ -296,7 +364,7 @@ export class GatewayMetrics {
   observeCache(facts: CacheFacts): void {
     const { filling, epochs } = this.#cache
     this.#observeTier('memory', facts.memory)
-    if (facts.lower !== undefined) this.#observeTier('disk', facts.lower)
+    for (const tier of facts.lower) this.#observeTier(tier.name, tier)
     this.#cache.collapsed.setTotal([], facts.collapsed)
     this.#cache.fills.setTotal([], facts.fills)
     this.#cache.fillsFailed.setTotal([], facts.fillsFailed)

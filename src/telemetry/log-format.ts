@@ -52,6 +52,7 @@ const FIELDS = {
   pool: (r) => text(r.pool),
   origin: (r) => text(r.origin),
   attempts: (r) => some(r.attempts.length),
+  cheaper_than: (r) => text(r.cheaperThan),
   cache: (r) => text(r.cache),
   cache_reason: (r) => text(r.cacheReason),
   rules: rulesOf,
@@ -64,6 +65,7 @@ const FIELDS = {
   user_agent: (r) => text(r.userAgent),
   referer: (r) => text(r.referer),
   aborted: (r) => (r.aborted ? 'true' : ''),
+  trace_id: (r) => text(r.traceId),
   weight: (_r, weight) => (weight === 1 ? '' : String(weight)),
 } as const satisfies Record<string, FieldText>
 

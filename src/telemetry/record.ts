@@ -6,6 +6,19 @@
 import type { Attempt, Exchange, Millis, Verdict } from '../exchange.ts'
 import type { Mask } from './mask.ts'
 
+/** Methods of RFC 9110 and PATCH; anything else is OpenTelemetry's `_OTHER`. */
+export const METHODS: ReadonlySet<string> = new Set([
+  'GET',
+  'HEAD',
+  'POST',
+  'PUT',
+  'PATCH',
+  'DELETE',
+  'OPTIONS',
+  'CONNECT',
+  'TRACE',
+])
+
 /** What only the runtime knows at the end of a request. */
 export interface Settlement {
   /** What went on the wire; 0 when the client left before an answer. */
@@ -16,6 +29,8 @@ export interface Settlement {
   readonly bytesOut: number
   /** From the request's header to the last byte of the reply, on the monotonic clock. */
   readonly durationMs: Millis
+  /** Its start on the monotonic clock, for what is placed in time by that one; 0 when nothing is. */
+  readonly monotonicStart?: Millis
 }
 
 /**
@@ -50,6 +65,8 @@ export interface RequestRecord {
   pool: string
   origin: string
   attempts: readonly Attempt[]
+  /** The region that steering would have taken but for the price; empty when the price decided nothing. */
+  cheaperThan: string
   cache: string
   cacheReason: string
   verdicts: readonly Verdict[]
@@ -68,6 +85,8 @@ export interface RequestRecord {
   /** Masked. */
   referer: string
   aborted: boolean
+  /** Empty when the request is in no trace. */
+  traceId: string
 }
 
 export function emptyRecord(): RequestRecord {
@@ -92,6 +111,7 @@ export function emptyRecord(): RequestRecord {
     pool: '',
     origin: '',
     attempts: [],
+    cheaperThan: '',
     cache: '',
     cacheReason: '',
     verdicts: [],
@@ -105,7 +125,13 @@ export function emptyRecord(): RequestRecord {
     userAgent: '',
     referer: '',
     aborted: false,
+    traceId: '',
   }
+}
+
+/** Served, without an error and without a rule's word: of those, some may be left out of logs and traces. */
+export function isOrdinary(record: RequestRecord): boolean {
+  return record.outcome === 'served' && record.status < 500 && record.verdicts.length === 0
 }
 
 const STATUS_CLASSES = ['none', '1xx', '2xx', '3xx', '4xx', '5xx']
@@ -127,6 +153,12 @@ function hasCleared(verdicts: readonly Verdict[]): boolean {
   return false
 }
 
+/** The cheapest of those about as near stands first in the order, and the nearest behind it. */
+function dearerRegion({ decision }: Exchange, region: string): string {
+  if (decision?.reason !== 'cheapest' || decision.region !== region) return ''
+  return decision.order[1] ?? ''
+}
+
 /** Writes one request into `out`. */
 export function writeRecord(
   x: Exchange,
@@ -142,7 +174,8 @@ export function writeRecord(
   out.scheme = x.scheme
   out.protocol = PROTOCOLS[x.httpVersion]
   out.host = x.host
-  out.path = mask.text(x.target.path)
+  // A refused target may be a whole URL, with what stands before an @.
+  out.path = x.refusal === undefined ? mask.text(x.target.path) : mask.url(x.target.path)
   out.query = mask.query(x.target.query)
   out.status = settlement.status
   out.statusClass = STATUS_CLASSES[(settlement.status / 100) | 0] ?? 'none'
@@ -155,6 +188,7 @@ export function writeRecord(
   out.pool = last?.pool ?? ''
   out.origin = last?.origin ?? ''
   out.attempts = x.attempts
+  out.cheaperThan = last === undefined ? '' : dearerRegion(x, last.region)
   out.cache = x.cacheStatus === undefined ? '' : x.cacheStatus.outcome
   out.cacheReason = x.cacheStatus === undefined ? '' : x.cacheStatus.reason
   out.verdicts = x.verdicts
@@ -168,4 +202,5 @@ export function writeRecord(
   out.userAgent = mask.text(x.headers.get('user-agent') ?? '')
   out.referer = mask.url(x.headers.get('referer') ?? '')
   out.aborted = x.aborted
+  out.traceId = x.trace === undefined ? '' : x.trace.traceId
 }
