@@ -19,6 +19,7 @@ import { openApi } from './openapi.ts'
 import { isPagePath, pageRoutes } from './page.ts'
 import { adminProblem } from './problem.ts'
 import { REGION_ROUTES } from './regions.ts'
+import { REVOCATION_ROUTES } from './revocations.ts'
 import { ROLLOUT_ROUTES } from './rollouts.ts'
 import {
   type AdminContext,
@@ -40,6 +41,7 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...RULES_ROUTES,
   ...REGION_ROUTES,
   ...ROLLOUT_ROUTES,
+  ...REVOCATION_ROUTES,
   ...CACHE_ROUTES,
   ...AUDIT_ROUTES,
   ...LIVE_ROUTES,

@@ -67,6 +67,11 @@ const EVERYTHING: Partial<AdminView> = {
     ],
     command: async () => 1,
   },
+  revocations: {
+    list: async () => [{ kind: 'jti', value: 'a', expiresAt: 1 }],
+    revoke: async () => 2,
+    restore: async () => 2,
+  },
   live: {
     take: async () => [],
     clock: { now: () => 0, monotonic: () => 0, after: () => () => {} },
@@ -96,6 +101,8 @@ const SAMPLES: Readonly<
   'post /regions/{name}/enable': { path: '/regions/eu/enable', body: {} },
   'get /live': { path: '/live?frames=1' },
   'post /rollouts': { body: { rollout: 'shop', command: 'freeze' } },
+  'post /revocations': { body: { kind: 'sub', value: 'alice', before: 1, expiresAt: 2 } },
+  'delete /revocations': { path: '/revocations?kind=sub&value=alice' },
   'post /cache/purge': { body: { urls: [URL_] } },
   'post /cache/warm': { body: { urls: [URL_] } },
   'get /cache/entry': { path: `/cache/entry?url=${URL_}` },

@@ -9,6 +9,7 @@ import type { LiveView } from './live-view.ts'
 import type { PageFiles } from './page.ts'
 import type { ConfigView, RulesView } from './publish-view.ts'
 import type { RegionsView } from './regions-view.ts'
+import type { RevocationView } from './revocation-view.ts'
 import type { RolloutView } from './rollout-view.ts'
 
 export interface OriginStatus {
@@ -123,6 +124,7 @@ export interface AdminView {
   readonly cache?: CacheView | undefined
   /** Undefined where none can be moved. */
   readonly rollouts?: RolloutView | undefined
+  readonly revocations?: RevocationView | undefined
   readonly regions?: RegionsView | undefined
   readonly configs?: ConfigView | undefined
   readonly rules?: RulesView | undefined

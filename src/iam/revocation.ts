@@ -19,6 +19,11 @@ export interface Revocation {
   readonly expiresAt: Seconds
 }
 
+/** One change of a list, for the others who hold it. */
+export type RevocationChange =
+  | { readonly revoke: Revocation }
+  | { readonly restore: { readonly kind: RevocationKind; readonly value: string } }
+
 /** How the list sees one token. Remembers the list's version that it passed, so that a hit is one comparison. */
 export interface RevocationMark {
   readonly issuer: string
@@ -57,12 +62,29 @@ export class RevocationList {
   /** False while a shared list was not read yet: then no token can be told from a revoked one. */
   isKnown = true
   #entries = new Map<string, Revocation[]>()
+  #tell: ((change: RevocationChange) => void) | undefined
+
+  /** Whoever shares the list with others hears what is changed here, not what `adopt` takes over. */
+  onChange(tell: (change: RevocationChange) => void): void {
+    this.#tell = tell
+  }
+
+  /** What another process has changed. */
+  adopt(change: RevocationChange): void {
+    if ('revoke' in change) this.#put(change.revoke)
+    else this.#drop(change.restore.kind, change.restore.value)
+  }
 
   get size(): number {
     return this.#entries.size
   }
 
   add(revocation: Revocation): void {
+    this.#put(revocation)
+    this.#tell?.({ revoke: revocation })
+  }
+
+  #put(revocation: Revocation): void {
     const name = nameOf(revocation.kind, revocation.value)
     const others = (this.#entries.get(name) ?? []).filter(
       (other) => other.issuer !== revocation.issuer || other.before !== revocation.before,
@@ -72,6 +94,12 @@ export class RevocationList {
   }
 
   remove(kind: RevocationKind, value: string): boolean {
+    const existed = this.#drop(kind, value)
+    if (existed) this.#tell?.({ restore: { kind, value } })
+    return existed
+  }
+
+  #drop(kind: RevocationKind, value: string): boolean {
     const existed = this.#entries.delete(nameOf(kind, value))
     if (existed) this.version++
     return existed
@@ -80,7 +108,7 @@ export class RevocationList {
   /** Replaces everything: after a resynchronisation with a shared list. */
   replace(revocations: Iterable<Revocation>): void {
     this.#entries = new Map()
-    for (const revocation of revocations) this.add(revocation)
+    for (const revocation of revocations) this.#put(revocation)
     this.version++
   }
 

@@ -8,6 +8,7 @@ import { type AdminView, ExplainError, type ExplainQuery } from '../../admin/vie
 import type { PurgeNote } from '../../cache/response-cache.ts'
 import { ConfigError } from '../../config/errors.ts'
 import { decodeHex, encodeHex } from '../../iam/encoding.ts'
+import type { RevocationChange } from '../../iam/revocation.ts'
 import type { RolloutStatus } from '../../steering/rollouts.ts'
 import type { EventKind, GatewayEvent } from '../../telemetry/events.ts'
 import type { Explanation } from '../../telemetry/explain.ts'
@@ -36,6 +37,12 @@ import { Instance } from './instance.ts'
 import { liveCounts, takeLive, workersLiveView } from './live-control.ts'
 import { operationsLog } from './operations-log.ts'
 import {
+  answerAboutRevocations,
+  FleetRevocations,
+  isAboutRevocations,
+  type RevocationQuestion,
+} from './revocation-control.ts'
+import {
   answerAboutRollouts,
   isAboutRollouts,
   type RolloutQuestion,
@@ -58,6 +65,7 @@ const LONGEST_PAUSE_MS = 30_000
 type Question =
   | CacheQuestion
   | RolloutQuestion
+  | RevocationQuestion
   | ControlQuestion
   | { readonly ask: 'control-state' }
   | { readonly ask: 'control-adopt'; readonly state: RuntimeState }
@@ -86,6 +94,7 @@ type FromWorker =
   | { readonly failed: string }
   | { readonly purged: readonly PurgeNote[] }
   | { readonly rollout: RolloutStatus }
+  | { readonly revoked: readonly RevocationChange[] }
   | { readonly health: readonly HealthNote[] }
   | { readonly id: number; readonly answer: unknown }
 
@@ -101,6 +110,7 @@ export async function runWorker(file: ConfigFile, bundle: ConfigBundle): Promise
       drawnSecret: takeSecret(),
       siblings: siblingsOf(workerNumber() ?? 0, tellHealth(send)),
       rollouts: new RolloutKeeper(await savedRollouts(bundle), (rollout) => send({ rollout })),
+      onRevoked: (change) => send({ revoked: [change] }),
     })
   } catch (error) {
     // The primary says it; this process has nothing to add.
@@ -178,6 +188,7 @@ function tellPurges(instance: Instance, tell: (notes: readonly PurgeNote[]) => v
 
 async function answer(instance: Instance, file: ConfigFile, question: Question): Promise<unknown> {
   if (isAboutRollouts(question)) return answerAboutRollouts(instance, question)
+  if (isAboutRevocations(question)) return answerAboutRevocations(instance, question)
   if (isControlQuestion(question)) return answerControl(instance, file, question)
   switch (question.ask) {
     case 'metrics':
@@ -208,6 +219,7 @@ class Workers {
   /** The same for workers that are started later. */
   readonly #drawnSecret = encodeHex(nodeRandom.bytes(32))
   readonly #ready = new Set<Worker>()
+  readonly revocations = new FleetRevocations((question) => this.askAll(question))
   /** Purges that a worker has missed, by its number, while there was none. */
   readonly #missed = new Map<number, CacheQuestion[]>()
   #nextId = 1
@@ -256,6 +268,7 @@ class Workers {
           isReady = true
           const [sibling] = this.live
           this.#ready.add(worker)
+          void this.ask(worker, this.revocations.all())
           if (!isFirst) void this.#inTurn(() => this.#join(worker, sibling))
           if (this.ports.length === 0) this.ports = message.ready
           for (const question of this.#missed.get(number) ?? []) void this.ask(worker, question)
@@ -267,6 +280,9 @@ class Workers {
           for (const other of this.live) if (other !== worker) other.send(message)
         } else if ('rollout' in message) {
           this.#rolloutChanged(worker, message.rollout)
+        } else if ('revoked' in message) {
+          const change = this.revocations.heard(message.revoked)
+          for (const other of this.live) if (other !== worker) void this.ask(other, change)
         } else if ('purged' in message) {
           void this.purge({ ask: 'cache-adopt', notes: message.purged }, undefined, worker)
         } else {
@@ -532,6 +548,7 @@ function primaryView(workers: Workers): AdminView {
       question.ask === 'cache-purge' ? workers.purge(question, audit) : workers.askAll(question),
     ),
     rollouts: rolloutView((question, by) => workers.orderRollout(question, by)),
+    revocations: workers.revocations,
     regions: regionsView(asker),
     configs: configView(asker),
     rules: rulesView(asker),

@@ -10,6 +10,7 @@ import { Gateway } from '../../gateway.ts'
 import { GeoSlots } from '../../geo/place.ts'
 import { MmdbGeoSource } from '../../geo/source.ts'
 import type { HealthEvent } from '../../health/board.ts'
+import type { RevocationChange } from '../../iam/revocation.ts'
 import type { Logger, Platform } from '../../ports.ts'
 import type { Snapshot } from '../../snapshot.ts'
 import { isInMask } from '../../steering/regions.ts'
@@ -52,6 +53,8 @@ export interface InstanceOptions {
   readonly siblings?: Siblings | undefined
   /** Where rollouts were before the restart, and who is told of changes; without it, they begin anew. */
   readonly rollouts?: RolloutKeeper | undefined
+  /** Hears what is revoked here by a logout; whoever listens also tells what is on the list already. */
+  readonly onRevoked?: ((change: RevocationChange) => void) | undefined
   /** What all workers sign with when the config names no secret. */
   readonly drawnSecret?: Uint8Array | undefined
 }
@@ -77,6 +80,7 @@ export class Instance {
   /** Reloads one after another: two at once would each take the place of the same snapshot. */
   #reloading: Promise<unknown> = Promise.resolve()
   readonly #rollouts: RolloutKeeper | undefined
+  readonly #onRevoked: InstanceOptions['onRevoked']
   #share: HealthShare | undefined
   readonly #tiers: CacheTiers
   #bundle: ConfigBundle
@@ -100,6 +104,7 @@ export class Instance {
     geoWatcher: GeoFileWatcher
     compile: Compile
     rollouts: RolloutKeeper | undefined
+    onRevoked: InstanceOptions['onRevoked']
     tiers: CacheTiers
     bundle: ConfigBundle
   }) {
@@ -118,6 +123,7 @@ export class Instance {
     this.#geoWatcher = parts.geoWatcher
     this.#compile = parts.compile
     this.#rollouts = parts.rollouts
+    this.#onRevoked = parts.onRevoked
     this.#tiers = parts.tiers
     this.#bundle = parts.bundle
   }
@@ -282,9 +288,14 @@ export class Instance {
       geoWatcher,
       compile,
       rollouts: options.rollouts,
+      onRevoked: options.onRevoked,
       tiers,
       bundle,
     })
+    const revocations = snapshot.identity?.revocations
+    // Those who share the list have not told yet what is on it: until then no token can be judged.
+    if (revocations !== undefined && options.onRevoked !== undefined) revocations.isKnown = false
+    instance.#shareRevocations(snapshot)
     snapshot.start()
     if (redis !== undefined && config.healthSharing.enabled) {
       share = new HealthShare({
@@ -379,6 +390,10 @@ export class Instance {
     return done
   }
 
+  #shareRevocations({ identity }: Snapshot): void {
+    if (this.#onRevoked !== undefined) identity?.revocations.onChange(this.#onRevoked)
+  }
+
   async #reload(bundle: ConfigBundle): Promise<boolean> {
     const { log } = this.platform
     try {
@@ -389,6 +404,7 @@ export class Instance {
       next.start()
       this.gateway.swap(next)
       this.#rollouts?.follow(next)
+      this.#shareRevocations(next)
       this.telemetry.configure(bundle.config.telemetry, telemetrySecrets(bundle))
       this.#analytics?.configure(bundle)
       this.#otlp.configure(bundle.config.telemetry, (ref) => bundle.secrets.get(ref))

@@ -235,6 +235,7 @@ export function compileOptions(
   return {
     platform,
     slots,
+    countsElsewhere: options.shared !== undefined,
     builtInRuleset:
       typeof rulesets === 'function'
         ? rulesets
