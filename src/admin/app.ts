@@ -157,10 +157,13 @@ export function createAdminApp(
     app.on(
       route.method.toUpperCase(),
       honoPath(route.path),
-      bodyLimit({
-        maxSize: route.maxBody ?? MAX_BODY_BYTES,
-        onError: (c) => adminProblem(c, 413, 'The body is too large.'),
-      }),
+      // What is not read needs no limit.
+      route.body === undefined
+        ? (_, next) => next()
+        : bodyLimit({
+            maxSize: route.maxBody ?? MAX_BODY_BYTES,
+            onError: (c) => adminProblem(c, 413, 'The body is too large.'),
+          }),
       async (c) => {
         try {
           const response = await serve(c, route, world)
