@@ -144,6 +144,13 @@ export interface RecordSink {
   line(text: string): void
 }
 
+/**
+ * Posts a message: alerts. Redirects are not followed.
+ * @param headers flat name, value list
+ * @returns the status; rejects when there is no answer in time
+ */
+export type Poster = (url: string, headers: readonly string[], body: string) => Promise<number>
+
 /** Operational messages for people (start, reload, health changes); not one per request. */
 export interface Logger {
   info(message: string, fields?: Readonly<Record<string, unknown>>): void

@@ -14,6 +14,7 @@ import { type AdminAccess, guard } from './guard.ts'
 import { adminProblem } from './problem.ts'
 import { redacted } from './redact.ts'
 import { ROLLOUT_PATHS, rolloutRoutes } from './rollouts.ts'
+import { THREAT_PATHS, threatRoutes } from './threats.ts'
 import { type AdminView, ExplainError, type ExplainQuery } from './view.ts'
 
 const MAX_BODY_BYTES = 64 * 1024
@@ -53,6 +54,7 @@ export const ADMIN_PATHS = {
   '/events': 'Recent events: ?since=SEQUENCE&limit=N&kind=KIND.',
   '/explain':
     'What each step decides about a request: ?url=…&method=…&ip=…&header=name:value, or POST.',
+  ...THREAT_PATHS,
   ...ROLLOUT_PATHS,
   ...CACHE_PATHS,
 } as const
@@ -138,6 +140,8 @@ export function createAdminApp(view: AdminView, access: AdminAccess, mask: () =>
     }
     return answerExplanation(c, view, input)
   })
+
+  threatRoutes(app, view)
 
   const peer = (c: Context) => access.peer?.(c.env) ?? 'unknown'
   rolloutRoutes(app, view.rollouts, { peer })

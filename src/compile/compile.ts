@@ -37,6 +37,7 @@ import { compileConcurrency, compilePenaltyBox, compileRooms } from './limits.ts
 import { compileLogShare } from './log-share.ts'
 import { compilePools } from './pools.ts'
 import { compileMatch, compileRoute, type RouteContext } from './routes.ts'
+import { compileAlerts, compileThreats, type ThreatSurroundings } from './threats.ts'
 
 export interface CompileOptions {
   readonly platform: Platform
@@ -55,6 +56,8 @@ export interface CompileOptions {
   readonly drawnSecret?: DrawnSecret | undefined
   /** Text of a ruleset that comes with the gateway; undefined when there is none of that name. */
   readonly builtInRuleset?: ((name: string) => string | undefined) | undefined
+  /** Without it nothing is watched for threats: in rehearsals. */
+  readonly threats?: ThreatSurroundings | undefined
   /** Checks one origin; without it there are no active checks. */
   readonly probe?: Prober | undefined
   readonly onHealthEvent?: ((event: HealthEvent) => void) | undefined
@@ -192,6 +195,12 @@ export async function compileSnapshot(
     penaltyBox: compilePenaltyBox(config.penaltyBox, trusted, options),
     concurrency: compileConcurrency(config, expressions, previous?.concurrency, report),
     rooms: compileRooms(loaded, expressions, options, report),
+    threats: compileThreats(
+      config.threats,
+      options.rehearsal === undefined ? options.threats : undefined,
+      previous?.threats,
+    ),
+    alerts: compileAlerts(loaded, report),
     challenge,
     identity,
     debug: new DebugGate(

@@ -4,6 +4,7 @@
  */
 import * as v from 'valibot'
 import { AdminSection } from './sections/admin.ts'
+import { AlertsSection } from './sections/alerts.ts'
 import { CacheSection } from './sections/cache.ts'
 import { GeoSection } from './sections/geo.ts'
 import { IamSection } from './sections/iam.ts'
@@ -26,6 +27,7 @@ import { ResidencySection } from './sections/residency.ts'
 import { RoutesSection } from './sections/routes.ts'
 import { SteeringSection } from './sections/steering.ts'
 import { TelemetrySection } from './sections/telemetry.ts'
+import { ThreatsSection } from './sections/threats.ts'
 import { WafSection } from './sections/waf.ts'
 
 function described<const S extends v.GenericSchema>(schema: S, text: string) {
@@ -69,6 +71,8 @@ export const ConfigSchema = v.pipe(
     waitingRooms: v.optional(WaitingRoomsSection, []),
     iam: v.optional(described(IamSection, 'Identity: who may. Left out: nobody is asked.')),
     cache: v.optional(described(CacheSection, 'What the process keeps, for all routes.'), {}),
+    threats: v.optional(ThreatsSection),
+    alerts: v.optional(AlertsSection, []),
     telemetry: v.optional(
       described(TelemetrySection, 'Access log, masking, debug headers, metrics and events.'),
       {},

@@ -97,6 +97,8 @@ export class GatewayMetrics {
   readonly penaltyEvents
   readonly penaltyTerms
   readonly penaltyClients
+  readonly threatAnomalies
+  readonly threatsNow
   readonly concurrencyLimit
   readonly concurrencyInFlight
   readonly concurrencyShed
@@ -116,6 +118,7 @@ export class GatewayMetrics {
   readonly logLines
   readonly logSampledOut
   readonly logDropped
+  readonly alerts
   readonly analyticsRecords
   readonly analyticsDropped
   readonly analyticsCompacted
@@ -166,6 +169,8 @@ export class GatewayMetrics {
     this.penaltyEvents = registry.scalar(CATALOGUE.penaltyEvents)
     this.penaltyTerms = registry.scalar(CATALOGUE.penaltyTerms)
     this.penaltyClients = registry.scalar(CATALOGUE.penaltyClients)
+    this.threatAnomalies = registry.scalar(CATALOGUE.threatAnomalies)
+    this.threatsNow = registry.scalar(CATALOGUE.threatsNow)
     this.concurrencyLimit = registry.scalar(CATALOGUE.concurrencyLimit)
     this.concurrencyInFlight = registry.scalar(CATALOGUE.concurrencyInFlight)
     this.concurrencyShed = registry.scalar(CATALOGUE.concurrencyShed)
@@ -196,6 +201,7 @@ export class GatewayMetrics {
     this.logLines = registry.scalar(CATALOGUE.logLines)
     this.logSampledOut = registry.scalar(CATALOGUE.logSampledOut)
     this.logDropped = registry.scalar(CATALOGUE.logDropped)
+    this.alerts = registry.scalar(CATALOGUE.alerts)
     this.analyticsRecords = registry.scalar(CATALOGUE.analyticsRecords)
     this.analyticsDropped = registry.scalar(CATALOGUE.analyticsDropped)
     this.analyticsCompacted = registry.scalar(CATALOGUE.analyticsCompacted)

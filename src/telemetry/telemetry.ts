@@ -14,6 +14,7 @@ import { Mask } from './mask.ts'
 import { emptyRecord, type RequestRecord, type Settlement, writeRecord } from './record.ts'
 import { SECURITY_OUTCOMES } from './refusals.ts'
 import { sipKey } from './siphash.ts'
+import type { AnomalyChange } from './threats/threats.ts'
 
 export interface TelemetryPorts {
   readonly clock: Clock
@@ -40,6 +41,8 @@ const STEERING_OUTCOMES: ReadonlySet<string> = new Set([
 export class Telemetry {
   readonly metrics: GatewayMetrics
   readonly events: EventRing
+  /** Sees each record at once, and keeps nothing of it. */
+  observer: ((record: Readonly<RequestRecord>) => void) | undefined
   readonly #ports: TelemetryPorts
   readonly #drawnKey: Uint8Array
   readonly #record: RequestRecord = emptyRecord()
@@ -94,6 +97,7 @@ export class Telemetry {
     if (record.outcome !== 'served' || record.attempts.length > 1 || record.verdicts.length > 0) {
       this.#noteRequest(record)
     }
+    this.observer?.(record)
     return record
   }
 
@@ -122,6 +126,12 @@ export class Telemetry {
   /** Adds an event that no request caused: health, config, system. */
   note(kind: EventKind, what: string, detail: Readonly<Record<string, EventValue>>): void {
     this.#note(kind, what, detail, undefined)
+  }
+
+  /** A client network became anomalous on a route, or is so no more. */
+  noteAnomaly({ isOver, network, route, score, why }: AnomalyChange): void {
+    if (!isOver) this.metrics.threatAnomalies.add([route === '' ? 'none' : route])
+    this.note('security', isOver ? 'anomaly-over' : 'anomaly', { network, route, score, why })
   }
 
   #note(

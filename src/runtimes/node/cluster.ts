@@ -9,11 +9,14 @@ import type { PurgeNote } from '../../cache/response-cache.ts'
 import { ConfigError } from '../../config/errors.ts'
 import { decodeHex, encodeHex } from '../../iam/encoding.ts'
 import type { RolloutStatus } from '../../steering/rollouts.ts'
+import { threatReport } from '../../steps/threats.ts'
+import type { AlertNotice } from '../../telemetry/alerts/notice.ts'
 import type { EventKind, GatewayEvent } from '../../telemetry/events.ts'
 import type { Explanation } from '../../telemetry/explain.ts'
 import { exposition, mergeSnapshots } from '../../telemetry/exposition.ts'
 import { Mask } from '../../telemetry/mask.ts'
 import type { MetricsSnapshot } from '../../telemetry/metrics.ts'
+import { mergeThreats, type ThreatReport } from '../../telemetry/threats/threats.ts'
 import { startAdmin } from './admin-server.ts'
 import { statusOf } from './admin-view.ts'
 import {
@@ -49,6 +52,8 @@ type Question =
   | CacheQuestion
   | RolloutQuestion
   | { readonly ask: 'metrics' | 'status' }
+  | { readonly ask: 'threats'; readonly limit: number }
+  | { readonly ask: 'alert'; readonly notice: AlertNotice }
   | { readonly ask: 'explain'; readonly query: ExplainQuery }
   | {
       readonly ask: 'events'
@@ -62,6 +67,7 @@ type FromWorker =
   | { readonly ready: readonly number[] }
   | { readonly failed: string }
   | { readonly purged: readonly PurgeNote[] }
+  | { readonly alert: AlertNotice }
   | { readonly id: number; readonly answer: unknown }
 
 // The worker's side --------------------------------------------------------------------------------
@@ -71,7 +77,11 @@ export async function runWorker(file: ConfigFile, bundle: ConfigBundle): Promise
   const send = (message: FromWorker) => process.send?.(message)
   let instance: Instance
   try {
-    instance = await Instance.start(bundle, { worker: workerNumber(), drawnSecret: takeSecret() })
+    instance = await Instance.start(bundle, {
+      worker: workerNumber(),
+      drawnSecret: takeSecret(),
+      tellAlert: (alert) => send({ alert }),
+    })
   } catch (error) {
     // The primary says it; this process has nothing to add.
     const failed = error instanceof Error ? error.message : String(error)
@@ -136,6 +146,11 @@ async function answer(instance: Instance, question: Question): Promise<unknown> 
       return instance.telemetry.metrics.snapshot()
     case 'status':
       return statusOf(instance, 1)
+    case 'threats':
+      return threatReport(instance.gateway.services, instance.snapshot, question.limit) ?? null
+    case 'alert':
+      instance.alerts.deliver(question.notice)
+      return true
     case 'events':
       return instance.telemetry.events.since(question.since, question.limit, question.kind)
     case 'explain':
@@ -204,6 +219,8 @@ class Workers {
           reject(new ConfigError([{ path: 'workers', message: message.failed }]))
         } else if ('purged' in message) {
           void this.purge({ ask: 'cache-adopt', notes: message.purged }, undefined, worker)
+        } else if ('alert' in message) {
+          void this.#alert(message.alert)
         } else {
           this.#pending.get(message.id)?.(message.answer)
         }
@@ -247,6 +264,17 @@ class Workers {
     const all = await this.ask(sibling, { ask: 'rollout-status' })
     if (!Array.isArray(all) || all.length === 0 || !worker.isConnected()) return
     await this.ask(worker, { ask: 'rollout-adopt', all: all as RolloutStatus[] })
+  }
+
+  /** One worker delivers what all see, so that nothing is told once by each. */
+  async #alert(notice: AlertNotice): Promise<void> {
+    const [first] = this.live
+    const taken = first === undefined ? undefined : await this.ask(first, { ask: 'alert', notice })
+    if (taken === true) return
+    operationsLog.error('an alert was not delivered: no worker takes it', {
+      alert: notice.alert,
+      summary: notice.summary,
+    })
   }
 
   ask(worker: Worker, question: Question): Promise<unknown> {
@@ -414,6 +442,11 @@ function primaryView(workers: Workers, bundle: ConfigBundle): AdminView {
       question.ask === 'cache-purge' ? workers.purge(question, audit) : workers.askAll(question),
     ),
     rollouts: rolloutView((question, by) => workers.orderRollout(question, by)),
+    threats: async (limit) => {
+      const reports = await workers.askAll({ ask: 'threats', limit })
+      const known = reports.filter((one): one is ThreatReport => one !== null)
+      return known.length === 0 ? undefined : mergeThreats(known, limit)
+    },
     onFailed: (error, path) =>
       operationsLog.error('the control port failed', { path, error: error.message }),
   }

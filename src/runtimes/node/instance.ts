@@ -13,7 +13,9 @@ import type { HealthEvent } from '../../health/board.ts'
 import type { Logger, Platform } from '../../ports.ts'
 import type { Snapshot } from '../../snapshot.ts'
 import { isInMask } from '../../steering/regions.ts'
+import type { AlertNotice } from '../../telemetry/alerts/notice.ts'
 import { Telemetry, type TelemetrySecrets } from '../../telemetry/telemetry.ts'
+import { Alerts } from './alerts.ts'
 import { type Analytics, openAnalytics } from './analytics/analytics.ts'
 import { type DiskTier, openDiskTier } from './cache-tiers.ts'
 import { nodeClock, nodeRandom } from './clock.ts'
@@ -38,6 +40,8 @@ export interface InstanceOptions {
   readonly log?: Logger
   /** Number of this worker process, from 0; undefined where there is one process. */
   readonly worker?: number | undefined
+  /** Takes what this process would alert of; left out, it delivers that itself. */
+  readonly tellAlert?: ((notice: AlertNotice) => void) | undefined
   /** What all workers sign with when the config names no secret. */
   readonly drawnSecret?: Uint8Array | undefined
 }
@@ -50,6 +54,7 @@ export class Instance {
   readonly startedAt = Date.now()
   readonly #server: NodeServer
   readonly #upstream: UndiciUpstream
+  readonly alerts: Alerts
   readonly #access: LogFile
   readonly #analytics: Analytics | undefined
   readonly #geoWatcher: GeoFileWatcher
@@ -68,6 +73,7 @@ export class Instance {
     server: NodeServer
     upstream: UndiciUpstream
     access: LogFile
+    alerts: Alerts
     analytics: Analytics | undefined
     geoWatcher: GeoFileWatcher
     compile: Compile
@@ -81,6 +87,7 @@ export class Instance {
     this.#server = parts.server
     this.#upstream = parts.upstream
     this.#access = parts.access
+    this.alerts = parts.alerts
     this.#analytics = parts.analytics
     this.#geoWatcher = parts.geoWatcher
     this.#compile = parts.compile
@@ -147,6 +154,7 @@ export class Instance {
       build: { version: VERSION, runtime: 'node' },
       process: processFacts(() => server?.connections ?? 0),
     })
+    const alerts = new Alerts(telemetry, log, options.tellAlert)
     const compile = (next: ConfigBundle, previous?: Snapshot): Promise<Snapshot> =>
       compileSnapshot(next, {
         platform,
@@ -157,8 +165,15 @@ export class Instance {
             ? undefined
             : { bytes: options.drawnSecret, isAnnounced: options.worker === 0 },
         builtInRuleset,
+        threats: {
+          show: (ip) => telemetry.mask.ip(ip),
+          onChange: (change) => telemetry.noteAnomaly(change),
+        },
         probe: nodeProber(upstream),
-        onHealthEvent: (event) => noteHealth(telemetry, log, event),
+        onHealthEvent: (event) => {
+          noteHealth(telemetry, log, event)
+          if (current !== undefined) alerts.look(() => (current as Gateway).snapshot)
+        },
       })
     const snapshot = await compile(bundle)
     const disk = await openDiskTier(bundle, options.worker, log)
@@ -193,6 +208,7 @@ export class Instance {
       server,
       upstream,
       access,
+      alerts,
       analytics,
       geoWatcher,
       compile,
@@ -200,6 +216,7 @@ export class Instance {
       bundle,
     })
     snapshot.start()
+    alerts.configure(snapshot)
     instance.#watchGauges()
     analytics?.watch(telemetry.metrics)
     return instance
@@ -262,6 +279,7 @@ export class Instance {
       this.gateway.swap(next)
       this.telemetry.configure(bundle.config.telemetry, telemetrySecrets(bundle))
       this.#analytics?.configure(bundle)
+      this.alerts.configure(next)
       this.#upstream.retain(
         [...next.pools.values()].flatMap((pool) => pool.origins.map((origin) => origin.address)),
       )
@@ -311,6 +329,7 @@ export class Instance {
     if (shutdown.delay > 0) await new Promise((resolve) => setTimeout(resolve, shutdown.delay))
     const cut = await this.#server.stop(shutdown.drain)
     this.#geoWatcher.stop()
+    this.alerts.stop()
     this.snapshot.stop()
     await this.#upstream.close()
     await this.#disk?.close()
