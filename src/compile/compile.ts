@@ -45,6 +45,7 @@ import { allMembers, type Members } from './members.ts'
 import { type AddressChange, type NamedPool, OriginNames } from './names.ts'
 import { compilePools, originMaker } from './pools.ts'
 import { compileMatch, compileRoute, type RouteContext } from './routes.ts'
+import { compileAlerts, compileThreats, type ThreatSurroundings } from './threats.ts'
 
 export interface CompileOptions {
   readonly platform: Platform
@@ -66,6 +67,8 @@ export interface CompileOptions {
   readonly fleet?: Fleet | undefined
   /** Text of a ruleset that comes with the gateway; undefined when there is none of that name. */
   readonly builtInRuleset?: ((name: string) => string | undefined) | undefined
+  /** Without it nothing is watched for threats: in rehearsals. */
+  readonly threats?: ThreatSurroundings | undefined
   /** Checks one origin; without it there are no active checks. */
   readonly probe?: Prober | undefined
   /** After each check that was made here. */
@@ -224,6 +227,12 @@ export async function compileSnapshot(
     penaltyBox: compilePenaltyBox(config.penaltyBox, trusted, options),
     concurrency: compileConcurrency(config, expressions, previous?.concurrency, report),
     rooms: compileRooms(loaded, expressions, options, report),
+    threats: compileThreats(
+      config.threats,
+      options.rehearsal === undefined ? options.threats : undefined,
+      previous?.threats,
+    ),
+    alerts: compileAlerts(loaded, report),
     challenge,
     identity,
     debug,

@@ -84,6 +84,8 @@ export class GatewayMetrics {
   readonly penaltyEvents
   readonly penaltyTerms
   readonly penaltyClients
+  readonly threatAnomalies
+  readonly threatsNow
   readonly concurrencyLimit
   readonly concurrencyInFlight
   readonly concurrencyShed
@@ -121,6 +123,7 @@ export class GatewayMetrics {
   readonly logLines
   readonly logSampledOut
   readonly logDropped
+  readonly alerts
   readonly analyticsRecords
   readonly analyticsDropped
   readonly otlpSent
@@ -177,6 +180,8 @@ export class GatewayMetrics {
     this.penaltyEvents = registry.scalar(CATALOGUE.penaltyEvents)
     this.penaltyTerms = registry.scalar(CATALOGUE.penaltyTerms)
     this.penaltyClients = registry.scalar(CATALOGUE.penaltyClients)
+    this.threatAnomalies = registry.scalar(CATALOGUE.threatAnomalies)
+    this.threatsNow = registry.scalar(CATALOGUE.threatsNow)
     this.concurrencyLimit = registry.scalar(CATALOGUE.concurrencyLimit)
     this.concurrencyInFlight = registry.scalar(CATALOGUE.concurrencyInFlight)
     this.concurrencyShed = registry.scalar(CATALOGUE.concurrencyShed)
@@ -225,6 +230,7 @@ export class GatewayMetrics {
     this.logLines = registry.scalar(CATALOGUE.logLines)
     this.logSampledOut = registry.scalar(CATALOGUE.logSampledOut)
     this.logDropped = registry.scalar(CATALOGUE.logDropped)
+    this.alerts = registry.scalar(CATALOGUE.alerts)
     this.analyticsRecords = registry.scalar(CATALOGUE.analyticsRecords)
     this.analyticsDropped = registry.scalar(CATALOGUE.analyticsDropped)
     this.otlpSent = registry.scalar(CATALOGUE.otlpSent)
