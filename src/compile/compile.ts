@@ -128,6 +128,7 @@ export async function compileSnapshot(
       })),
       gateway: config.geo.gateway,
       predicate: (text, path) => expressions.condition(text, path, report),
+      previous: previous?.steering,
       sticky,
     },
     report,

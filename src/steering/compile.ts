@@ -35,6 +35,8 @@ export interface SteeringInput<X> {
     | undefined
   /** Compiles a rule's expression; undefined after having reported a mistake. */
   readonly predicate: (expression: string, path: string) => ((subject: X) => boolean) | undefined
+  /** The table before a reload: what it has measured is taken over. */
+  readonly previous?: SteeringTable<X> | undefined
   /** Tokens made beforehand for each sticky section in use (`StickyTokens.create`). */
   readonly sticky?: ReadonlyMap<SteeringConfig, StickyTokens> | undefined
 }
@@ -98,6 +100,10 @@ class Compiler<X> {
     this.#gateway = this.#gatewayPlace()
     const isKnown = !Number.isNaN(this.#gateway.latitude)
     this.#rtt = new RttTable(input.regions, isKnown ? this.#gateway : undefined)
+    if (input.previous !== undefined) {
+      this.#load.adopt(input.previous.load)
+      this.#rtt.adopt(input.previous.rtt)
+    }
     this.#byDistance = new RankTable(input.regions, { kind: 'distance' })
     this.#byEstimate = new RankTable(input.regions, { kind: 'estimate', rtt: this.#rtt })
     this.#byMeasurement = new RankTable(input.regions, { kind: 'measured', rtt: this.#rtt })
