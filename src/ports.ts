@@ -171,6 +171,22 @@ export interface RecordSink {
   line(text: string): void
 }
 
+/** Posts what was gathered to a collector of telemetry. */
+export interface Uplink {
+  /** @throws when there is no answer within the time */
+  post(
+    url: string,
+    headers: Readonly<Record<string, string>>,
+    body: string,
+    timeoutMs: Millis,
+  ): Promise<{
+    readonly status: number
+    readonly retryAfter: string | undefined
+    /** The beginning of it. */
+    readonly body: string
+  }>
+}
+
 /** Operational messages for people (start, reload, health changes); not one per request. */
 export interface Logger {
   info(message: string, fields?: Readonly<Record<string, unknown>>): void

@@ -234,7 +234,9 @@ function steerText(x: Exchange, { candidates = [], rollout }: ExplainFacts): Ste
 function forwardText(x: Exchange): StepText {
   const last = x.attempts.at(-1)
   if (last === undefined) return [x.outcome === 'served' ? 'Nothing was sent.' : whyOf(x), {}]
-  const attempts = x.attempts.map((one) => ({ ...one }))
+  const attempts = x.attempts.map(({ region, pool, origin, outcome, status, durationMs }) => {
+    return { region, pool, origin, outcome, status, durationMs }
+  })
   const ended = last.status === null ? last.outcome : `status ${last.status}`
   return [`${last.origin} in ${last.region}: ${ended}, try ${attempts.length}.`, { attempts }]
 }

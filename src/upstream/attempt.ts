@@ -32,6 +32,7 @@ export { AttemptsFailed } from './failure.ts'
 export type {
   HealthReporter,
   OriginOutcome,
+  OutgoingTrace,
   Place,
   RetryPolicy,
   RouteTimeouts,
@@ -246,6 +247,7 @@ export class Attempts {
     if (remaining <= 0) return new UpstreamError('timeout', 'the deadline has passed')
     origin.load.inFlight++
     health.began(origin.health, startedAt)
+    const spanId = request.trace?.span()
     let call: UpstreamCall | undefined
     let reply: UpstreamReply
     try {
@@ -255,7 +257,7 @@ export class Attempts {
       call = upstream.send(origin.address, {
         method: request.method,
         path: request.path,
-        headers: this.#fields(origin, length, remaining),
+        headers: this.#fields(origin, length, remaining, spanId),
         body,
         connectTimeoutMs: Math.min(total, this.#timeouts.connectMs ?? pool.connectTimeoutMs),
         firstByteTimeoutMs: Math.min(total, this.#firstByteMs(pool, startedAt)),
@@ -278,7 +280,7 @@ export class Attempts {
       const now = clock.monotonic()
       health.report(origin.health, failure.kind, now)
       if (isOriginsFault(failure.kind)) origin.latency.failed(now - startedAt, now)
-      this.#note(place, origin, failure.kind, null, now - startedAt)
+      this.#note(place, origin, failure.kind, null, startedAt, now, spanId)
       return failure
     } finally {
       if (call !== undefined) this.#calls.splice(this.#calls.indexOf(call), 1)
@@ -296,7 +298,15 @@ export class Attempts {
     if (outcome === 'ok') origin.latency.observe(duration, now)
     else origin.latency.failed(duration, now)
     if (outcome === 'ok' && hold !== undefined && hold.waiting > 0) hold.recovered(origin.health)
-    this.#note(place, origin, isRetryStatus ? `status-${status}` : 'ok', status, duration)
+    this.#note(
+      place,
+      origin,
+      isRetryStatus ? `status-${status}` : 'ok',
+      status,
+      startedAt,
+      now,
+      spanId,
+    )
     if (isRetryStatus && this.#mayRetryStatus(rest, now)) {
       const { body } = reply
       if (body !== null && !(body instanceof Uint8Array)) body.cancel()
@@ -324,7 +334,12 @@ export class Attempts {
     return Math.min(most, Math.max(LEAST_FIRST_BYTE_MS, 3 * pool.latency.quantile(0.99, now)))
   }
 
-  #fields(origin: Origin, length: number | null, remaining: Millis): string[] {
+  #fields(
+    origin: Origin,
+    length: number | null,
+    remaining: Millis,
+    spanId: string | undefined,
+  ): string[] {
     const fields = this.#request.fields(origin.host)
     if (this.#request.body !== null && length !== null) {
       fields.push('content-length', String(length))
@@ -333,17 +348,34 @@ export class Attempts {
     if (this.#policy.announceDeadline) {
       setField(fields, 'x-request-timeout-ms', String(Math.floor(remaining)))
     }
+    const { trace } = this.#request
+    if (trace !== undefined && spanId !== undefined) {
+      setField(fields, 'traceparent', trace.parent(spanId))
+      if (trace.state !== '') setField(fields, 'tracestate', trace.state)
+    }
     return fields
   }
 
-  #note(place: Place, origin: Origin, outcome: string, status: number | null, durationMs: Millis) {
+  #note(
+    place: Place,
+    origin: Origin,
+    outcome: string,
+    status: number | null,
+    startedAt: Millis,
+    now: Millis,
+    spanId: string | undefined,
+  ) {
     this.log.push({
       region: place.region,
       pool: place.pool.id,
       origin: origin.id,
       outcome,
       status,
-      durationMs,
+      durationMs: now - startedAt,
+      startedAt,
+      spanId,
+      host: origin.address.hostname,
+      port: origin.address.port,
     })
   }
 

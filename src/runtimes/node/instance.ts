@@ -13,6 +13,7 @@ import type { HealthEvent } from '../../health/board.ts'
 import type { Logger, Platform } from '../../ports.ts'
 import type { Snapshot } from '../../snapshot.ts'
 import { isInMask } from '../../steering/regions.ts'
+import { RequestRecorder } from '../../telemetry/recorder.ts'
 import { Telemetry, type TelemetrySecrets } from '../../telemetry/telemetry.ts'
 import { type Analytics, openAnalytics } from './analytics/analytics.ts'
 import { type DiskTier, openDiskTier } from './cache-tiers.ts'
@@ -26,6 +27,7 @@ import { type HealthNote, type Siblings, tellEjection } from './health-siblings.
 import { nodeKeySource } from './key-source.ts'
 import { LogFile } from './log-file.ts'
 import { operationsLog } from './operations-log.ts'
+import { OtlpExport } from './otlp-export.ts'
 import { nodeProber } from './prober.ts'
 import { processFacts } from './process-facts.ts'
 import { openRedis, type RedisConnection } from './redis.ts'
@@ -63,9 +65,12 @@ export class Instance {
   readonly #resolver: Resolver
   readonly #access: LogFile
   readonly #analytics: Analytics | undefined
+  readonly #otlp: OtlpExport
   readonly #geoWatcher: GeoFileWatcher
   readonly #compile: Compile
   readonly #disk: DiskTier | undefined
+  /** Reloads one after another: two at once would each take the place of the same snapshot. */
+  #reloading: Promise<unknown> = Promise.resolve()
   readonly #rollouts: RolloutKeeper | undefined
   #share: HealthShare | undefined
   #bundle: ConfigBundle
@@ -84,6 +89,7 @@ export class Instance {
     resolver: Resolver
     access: LogFile
     analytics: Analytics | undefined
+    otlp: OtlpExport
     geoWatcher: GeoFileWatcher
     compile: Compile
     disk: DiskTier | undefined
@@ -100,6 +106,7 @@ export class Instance {
     this.#resolver = parts.resolver
     this.#access = parts.access
     this.#analytics = parts.analytics
+    this.#otlp = parts.otlp
     this.#geoWatcher = parts.geoWatcher
     this.#compile = parts.compile
     this.#disk = parts.disk
@@ -223,7 +230,10 @@ export class Instance {
       lower: disk?.store,
     })
     await disk?.attach(cache)
-    const gateway = new Gateway({ platform, telemetry, cache }, snapshot)
+    const { admin } = config
+    const recorder =
+      admin.enabled && admin.recorded > 0 ? new RequestRecorder(admin.recorded) : undefined
+    const gateway = new Gateway({ platform, telemetry, cache, recorder }, snapshot)
     current = gateway
     server = new NodeServer(gateway, config.listen, dirname(bundle.path), log)
     try {
@@ -235,6 +245,8 @@ export class Instance {
       await analytics?.close()
       throw error
     }
+    const otlp = new OtlpExport(telemetry, platform)
+    otlp.configure(bundle)
     const instance = new Instance({
       gateway,
       platform,
@@ -246,6 +258,7 @@ export class Instance {
       resolver,
       access,
       analytics,
+      otlp,
       geoWatcher,
       compile,
       disk,
@@ -279,8 +292,9 @@ export class Instance {
       metrics.geoAge.set([], Math.max(0, (Date.now() - oldest(this.geo.databases)) / 1000))
       metrics.logDropped.setTotal([], this.#access.dropped)
       if (this.redis !== undefined) metrics.redisUp.set([], this.redis.state === 'up' ? 1 : 0)
+      const { health, regions, drains } = this.snapshot
+      drains.advance(nodeClock.now())
       if (this.#share !== undefined) metrics.fleetGateways.set([], this.#share.gateways)
-      const { health, regions } = this.snapshot
       // Addresses come and go; what is gone is not to be shown for ever.
       metrics.originHealthy.forget()
       for (const state of health.states()) {
@@ -290,6 +304,8 @@ export class Instance {
       regions.ids().forEach((id, index) => {
         const isUp = isInMask(health.low, health.high, index)
         metrics.regionHealthy.set([id], isUp ? 1 : 0)
+        const isDrained = drains.has(index) || regions.at(index).drain
+        metrics.regionDrained.set([id], isDrained ? 1 : 0)
       })
       if (this.gateway.services.cache !== undefined) {
         metrics.observeCache(this.gateway.services.cache.stats())
@@ -317,12 +333,27 @@ export class Instance {
     return this.#stopping
   }
 
+  get recorder(): RequestRecorder | undefined {
+    return this.gateway.services.recorder
+  }
+
   get snapshot(): Snapshot {
     return this.gateway.snapshot
   }
 
+  /** Resolves when no reload is under way: what is changed then is not lost by the next snapshot. */
+  async settled(): Promise<void> {
+    await this.#reloading
+  }
+
   /** Takes a new config over, or says why not and keeps the old one. */
-  async reload(bundle: ConfigBundle): Promise<boolean> {
+  reload(bundle: ConfigBundle): Promise<boolean> {
+    const done = this.#reloading.then(() => this.#reload(bundle))
+    this.#reloading = done
+    return done
+  }
+
+  async #reload(bundle: ConfigBundle): Promise<boolean> {
     const { log } = this.platform
     try {
       const before = this.gateway.snapshot
@@ -333,6 +364,8 @@ export class Instance {
       this.gateway.swap(next)
       this.#rollouts?.follow(next)
       this.telemetry.configure(bundle.config.telemetry, telemetrySecrets(bundle))
+      this.#otlp.configure(bundle)
+      this.#analytics?.configure(bundle)
       this.#upstream.retain(
         [...next.pools.values()].flatMap((pool) => pool.origins.map((origin) => origin.address)),
       )
@@ -397,6 +430,7 @@ export class Instance {
     await this.#upstream.close()
     await this.#disk?.close()
     this.redis?.close()
+    await this.#otlp.stop()
     await this.#access.close()
     await this.#analytics?.close()
     return cut
