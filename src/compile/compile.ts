@@ -157,6 +157,10 @@ export async function compileSnapshot(
   const context: RouteContext = {
     rollouts,
     previousRollouts: previous?.rollouts ?? options.rehearsal?.rollouts,
+    tallyOf: (route, pool) => {
+      const mirror = previous?.routes.find(({ ref }) => ref.id === route)?.mirror
+      return mirror?.mirror.policy.pool.id === pool ? mirror.tally : undefined
+    },
     codings: platform.compressor?.codings ?? [],
     now: platform.clock.monotonic(),
     identity,

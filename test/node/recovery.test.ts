@@ -1,5 +1,6 @@
 /** Outages that clients should not notice, and changes that should cut nobody; over real sockets. */
 import { describe, expect, it } from 'vitest'
+import { inProcess } from '../cli/cli.fixture.ts'
 import { ask } from '../harness/client.ts'
 import type { HttpOrigin } from '../harness/origin.ts'
 import { readBody } from '../harness/origin.ts'
@@ -161,6 +162,43 @@ describe('a region that is drained', () => {
     for (const got of await Promise.all(downloads)) {
       expect([got.complete, got.body.length]).toEqual([true, 100_003])
     }
+  })
+})
+
+describe('a mirror that answers otherwise', () => {
+  it('is reported, over a reload', async () => {
+    const w = world()
+    const origin = await w.origin((_request, response) => response.end('fine'))
+    const mirror = await w.origin((request, response) => {
+      if (request.url === '/gone') response.writeHead(404)
+      response.end(request.url === '/body' ? 'else' : 'fine')
+    })
+    const config: TestConfig = {
+      pools: { app: pool([origin]), copy: pool([mirror]) },
+      routes: [{ id: 'shop', pools: ['app'], cache: false, mirror: { pool: 'copy' } }],
+    }
+    const gateway = await w.gateway(config)
+    const control = gateway.running.control as string
+    const compared = async (count: number) => {
+      for (const path of ['/', '/body', '/gone']) await ask(`${gateway.url}${path}`)
+      await until('the comparisons', async () => {
+        const all = await gateway.metric('meridian_mirror_requests_total')
+        return all === count
+      })
+    }
+    await compared(3)
+    gateway.write({ ...config, shutdown: { drain: '200ms' } })
+    await until('the reload', () =>
+      gateway.log.some(({ message }) => message === 'config reloaded'),
+    )
+    await compared(6)
+    const { out } = await inProcess(['mirror', 'shop', '--control', control])
+    expect(out).toMatch(/compared +6 \(33\.33 % alike\)/)
+    expect(out).toMatch(/differ +2 in status, 2 in body/)
+    expect(out).toContain('200 became 404: 2')
+    expect(out).toMatch(/GET \/body: body 4-\w+-\w+ became 4-\w+-\w+/)
+    const unknown = await inProcess(['mirror', 'shpo', '--control', control])
+    expect([unknown.code, unknown.err]).toEqual([1, expect.stringContaining('there are "shop"')])
   })
 })
 

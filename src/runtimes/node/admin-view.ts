@@ -21,6 +21,7 @@ import { explainExchange } from './explain.ts'
 import { oldest } from './geo-file.ts'
 import type { Instance } from './instance.ts'
 import { instanceLiveView } from './live-control.ts'
+import { instanceMirrorView } from './mirror-control.ts'
 import { instanceRolloutView } from './rollout-control.ts'
 import { VERSION } from './version.ts'
 
@@ -42,6 +43,7 @@ export function instanceView(instance: Instance, file: ConfigFile): AdminView {
     events: (since, limit, kind) => instance.telemetry.events.since(since, limit, kind),
     cache: instanceCacheView(instance),
     rollouts: instanceRolloutView(instance),
+    mirrors: instanceMirrorView(instance),
     regions: regionsView(asker),
     configs: configView(asker),
     rules: rulesView(asker),
