@@ -185,6 +185,8 @@ export interface Uplink {
     /** The beginning of it. */
     readonly body: string
   }>
+  /** Lets go of connections. */
+  close?(): Promise<void>
 }
 
 /** Operational messages for people (start, reload, health changes); not one per request. */

@@ -27,6 +27,7 @@ import type { Rollout, Rollouts } from './steering/rollouts.ts'
 import type { StickyTokens } from './steering/sticky.ts'
 import type { DebugGate } from './telemetry/debug-headers.ts'
 import type { LogShare } from './telemetry/log-sampling.ts'
+import type { ServerTiming } from './telemetry/server-timing.ts'
 import type { Place, RetryPolicy, RouteTimeouts } from './upstream/attempt.ts'
 import type { Hold } from './upstream/hold.ts'
 import type { Mirror } from './upstream/mirror.ts'
@@ -156,6 +157,8 @@ export interface Snapshot {
   /** Undefined when the config has no `iam`. */
   readonly identity: Identity | undefined
   readonly debug: DebugGate
+  /** Undefined when it is off. */
+  readonly serverTiming: ServerTiming | undefined
   /** Which served requests are logged; undefined when `telemetry.access.sample` says it for all. */
   readonly logShare: LogShare | undefined
   /** Every candidate region of a request and why it was chosen or not. */

@@ -12,6 +12,7 @@ import type { Prober } from '../health/probe.ts'
 import { CidrSet } from '../http/cidr.ts'
 import { frontMethods } from '../http/front.ts'
 import { Identity } from '../iam/identity.ts'
+import type { Fleet } from '../limits/fleet/fleet-counter.ts'
 import { Limits } from '../limits/limits.ts'
 import type { Penalties } from '../limits/penalty-box.ts'
 import type { Passage } from '../passage.ts'
@@ -27,6 +28,7 @@ import { type Rollout, Rollouts } from '../steering/rollouts.ts'
 import { StickyTokens } from '../steering/sticky.ts'
 import { steeringRequest } from '../steps/steering-request.ts'
 import { DebugGate } from '../telemetry/debug-headers.ts'
+import { ServerTiming } from '../telemetry/server-timing.ts'
 import type { Place } from '../upstream/attempt.ts'
 import { Hold } from '../upstream/hold.ts'
 import type { Pool } from '../upstream/pool.ts'
@@ -36,7 +38,7 @@ import { Waf } from '../waf/waf.ts'
 import { compileChallenge, type DrawnSecret } from './challenge.ts'
 import { Expressions } from './expressions.ts'
 import { compileHealth, compileProbes, probeTargets } from './health.ts'
-import { compileConcurrency, compilePenaltyBox, compileRooms } from './limits.ts'
+import { canShare, compileConcurrency, compilePenaltyBox, compileRooms } from './limits.ts'
 import { compileLogShare } from './log-share.ts'
 import { allMembers, type Members } from './members.ts'
 import { type AddressChange, type NamedPool, OriginNames } from './names.ts'
@@ -59,6 +61,8 @@ export interface CompileOptions {
     | undefined
   /** Signs challenges when the config names no secret; left out, each process draws its own. */
   readonly drawnSecret?: DrawnSecret | undefined
+  /** Counts limits together with other gateways. */
+  readonly fleet?: Fleet | undefined
   /** Text of a ruleset that comes with the gateway; undefined when there is none of that name. */
   readonly builtInRuleset?: ((name: string) => string | undefined) | undefined
   /** Checks one origin; without it there are no active checks. */
@@ -108,6 +112,8 @@ export async function compileSnapshot(
     seed: platform.random.bytes(16),
     report,
     expressions,
+    fleet: options.fleet,
+    canShare: canShare(loaded, options.fleet, report),
     previous: previous?.limits,
   })
   const placesByRegion = regionPlaces(regions, config.regions, pools)
@@ -176,7 +182,11 @@ export async function compileSnapshot(
     report,
   }
   const trusted = CidrSet.of(config.trustedProxies)
-  const debugToken = config.telemetry.debugHeaders.token
+  const { debugHeaders, serverTiming } = config.telemetry
+  const debug = new DebugGate(
+    debugHeaders,
+    debugHeaders.token === undefined ? undefined : loaded.secrets.get(debugHeaders.token),
+  )
   const scheduler = compileProbes(loaded, pools, board, options)
   ejected = (origin) => scheduler?.hurry(origin)
   const names = originNames(loaded, members, pools, board, options, () =>
@@ -219,10 +229,8 @@ export async function compileSnapshot(
     rooms: compileRooms(loaded, expressions, options, report),
     challenge,
     identity,
-    debug: new DebugGate(
-      config.telemetry.debugHeaders,
-      debugToken === undefined ? undefined : loaded.secrets.get(debugToken),
-    ),
+    debug,
+    serverTiming: serverTiming === undefined ? undefined : new ServerTiming(serverTiming, debug),
     logShare: compileLogShare(config.telemetry.access, expressions, report),
     explainSteering: (x) => {
       if (x.plan === undefined || x.plan.fixed !== undefined) return []

@@ -101,6 +101,11 @@ export class GatewayMetrics {
   readonly cacheBytes
   readonly #cache
   readonly #cacheServedBytes
+  readonly limitShared
+  readonly limitLeased
+  readonly limitReturned
+  readonly limitUntold
+  readonly limitGateways
   readonly redisUp
   readonly redisCommands
   readonly redisDuration
@@ -195,6 +200,11 @@ export class GatewayMetrics {
       epochs: registry.scalar(CATALOGUE.cacheEpochs),
     }
     this.#cacheServedBytes = registry.scalar(CATALOGUE.cacheServedBytes)
+    this.limitShared = registry.scalar(CATALOGUE.limitShared)
+    this.limitLeased = registry.scalar(CATALOGUE.limitLeased)
+    this.limitReturned = registry.scalar(CATALOGUE.limitReturned)
+    this.limitUntold = registry.scalar(CATALOGUE.limitUntold)
+    this.limitGateways = registry.scalar(CATALOGUE.limitGateways)
     this.redisUp = registry.scalar(CATALOGUE.redisUp)
     this.redisCommands = registry.scalar(CATALOGUE.redisCommands)
     this.redisDuration = registry.histogram(CATALOGUE.redisDuration)

@@ -13,6 +13,7 @@ import type { HealthEvent } from '../../health/board.ts'
 import type { Logger, Platform } from '../../ports.ts'
 import type { Snapshot } from '../../snapshot.ts'
 import { isInMask } from '../../steering/regions.ts'
+import { OtlpExport } from '../../telemetry/otlp/otlp-export.ts'
 import { RequestRecorder } from '../../telemetry/recorder.ts'
 import { Telemetry, type TelemetrySecrets } from '../../telemetry/telemetry.ts'
 import { type Analytics, openAnalytics } from './analytics/analytics.ts'
@@ -27,15 +28,16 @@ import { type HealthNote, type Siblings, tellEjection } from './health-siblings.
 import { nodeKeySource } from './key-source.ts'
 import { LogFile } from './log-file.ts'
 import { operationsLog } from './operations-log.ts'
-import { OtlpExport } from './otlp-export.ts'
 import { nodeProber } from './prober.ts'
 import { processFacts } from './process-facts.ts'
 import { openRedis, type RedisConnection } from './redis.ts'
+import { RedisLimits } from './redis-limits.ts'
 import { nameService, Resolver } from './resolver.ts'
 import type { RolloutKeeper } from './rollout-keeper.ts'
 import { builtInRuleset } from './rulesets.ts'
 import { NodeServer } from './server.ts'
 import { UndiciUpstream } from './undici-upstream.ts'
+import { nodeUplink } from './uplink.ts'
 import { VERSION } from './version.ts'
 
 type Compile = (next: ConfigBundle, previous?: Snapshot) => Promise<Snapshot>
@@ -59,6 +61,8 @@ export class Instance {
   readonly geo: MmdbGeoSource
   /** Undefined where the config names no server. */
   readonly redis: RedisConnection | undefined
+  /** Limits that are counted there. */
+  readonly fleet: RedisLimits | undefined
   readonly startedAt = Date.now()
   readonly #server: NodeServer
   readonly #upstream: UndiciUpstream
@@ -84,6 +88,7 @@ export class Instance {
     telemetry: Telemetry
     geo: MmdbGeoSource
     redis: RedisConnection | undefined
+    fleet: RedisLimits | undefined
     server: NodeServer
     upstream: UndiciUpstream
     resolver: Resolver
@@ -101,6 +106,7 @@ export class Instance {
     this.telemetry = parts.telemetry
     this.geo = parts.geo
     this.redis = parts.redis
+    this.fleet = parts.fleet
     this.#server = parts.server
     this.#upstream = parts.upstream
     this.#resolver = parts.resolver
@@ -184,12 +190,14 @@ export class Instance {
       process: processFacts(() => server?.connections ?? 0),
     })
     const redis = await openRedis(bundle, telemetry, log)
+    const fleet = redis === undefined ? undefined : new RedisLimits(bundle, redis, nodeClock, log)
     metrics = telemetry.metrics
     const compile = (next: ConfigBundle, previous?: Snapshot): Promise<Snapshot> =>
       compileSnapshot(next, {
         platform,
         slots,
         previous,
+        fleet: fleet?.limits,
         drawnSecret:
           options.drawnSecret === undefined
             ? undefined
@@ -233,7 +241,8 @@ export class Instance {
     const { admin } = config
     const recorder =
       admin.enabled && admin.recorded > 0 ? new RequestRecorder(admin.recorded) : undefined
-    const gateway = new Gateway({ platform, telemetry, cache, recorder }, snapshot)
+    const services = { platform, telemetry, cache, recorder, shared: fleet?.limits }
+    const gateway = new Gateway(services, snapshot)
     current = gateway
     server = new NodeServer(gateway, config.listen, dirname(bundle.path), log)
     try {
@@ -245,14 +254,22 @@ export class Instance {
       await analytics?.close()
       throw error
     }
-    const otlp = new OtlpExport(telemetry, platform)
-    otlp.configure(bundle)
+    const otlp = new OtlpExport(telemetry, {
+      clock: nodeClock,
+      random: nodeRandom,
+      log,
+      build: { version: VERSION, runtime: 'nodejs' },
+      uplink: ({ compression }) => nodeUplink(compression),
+      hasBackground: true,
+    })
+    otlp.configure(config.telemetry, (ref) => bundle.secrets.get(ref))
     const instance = new Instance({
       gateway,
       platform,
       telemetry,
       geo,
       redis,
+      fleet,
       server,
       upstream,
       resolver,
@@ -291,6 +308,7 @@ export class Instance {
     metrics.registry.onCollect(() => {
       metrics.geoAge.set([], Math.max(0, (Date.now() - oldest(this.geo.databases)) / 1000))
       metrics.logDropped.setTotal([], this.#access.dropped)
+      this.fleet?.observe(metrics)
       if (this.redis !== undefined) metrics.redisUp.set([], this.redis.state === 'up' ? 1 : 0)
       const { health, regions, drains } = this.snapshot
       drains.advance(nodeClock.now())
@@ -364,8 +382,8 @@ export class Instance {
       this.gateway.swap(next)
       this.#rollouts?.follow(next)
       this.telemetry.configure(bundle.config.telemetry, telemetrySecrets(bundle))
-      this.#otlp.configure(bundle)
       this.#analytics?.configure(bundle)
+      this.#otlp.configure(bundle.config.telemetry, (ref) => bundle.secrets.get(ref))
       this.#upstream.retain(
         [...next.pools.values()].flatMap((pool) => pool.origins.map((origin) => origin.address)),
       )
@@ -429,6 +447,7 @@ export class Instance {
     this.snapshot.stop()
     await this.#upstream.close()
     await this.#disk?.close()
+    await this.fleet?.close()
     this.redis?.close()
     await this.#otlp.stop()
     await this.#access.close()

@@ -15,6 +15,8 @@ export interface Capabilities {
   readonly addresses: boolean
   /** Databases and other files at run time. */
   readonly files: boolean
+  /** Work at an interval, of no request. */
+  readonly background: boolean
 }
 
 /** `fetch` of Bun, Deno and Node. */
@@ -22,6 +24,7 @@ export const WEB_CAPABILITIES: Capabilities = {
   platform: 'fetch',
   addresses: true,
   files: false,
+  background: true,
 }
 
 /**
@@ -76,6 +79,9 @@ export function checkCapabilities(
       `the gateway speaks to Redis on Node only, not on ${can.platform}`,
       'leave it out; on Workers, Durable Objects share what Redis shares elsewhere',
     )
+  }
+  if (config.telemetry.otlp?.signals.includes('metrics') === true && !can.background) {
+    warnings.push(`telemetry.otlp: metrics are not sent from ${can.platform}; scrape them`)
   }
   for (const limit of config.limits) {
     if (limit.algorithm === 'concurrency') {
