@@ -311,6 +311,8 @@ export interface CacheStatus {
   /** Why, from the cache's own list. */
   readonly reason: string
   readonly header: string
+  /** The content coding that was made here. */
+  readonly coding?: string
 }
 
 /** The route that matched: its id for people, its index into the snapshot's tables. */
@@ -363,6 +365,8 @@ export class Exchange {
   verdicts: readonly Verdict[] = NO_VERDICTS
   decision: SteeringDecision | undefined
   cacheStatus: CacheStatus | undefined
+  /** The stored response whose body the reply has. */
+  served: CodableBody | undefined
   /** Empty and shared until the first attempt; replace it, never push into it. */
   attempts: readonly Attempt[] = NO_ATTEMPTS
   /** Why the reply is what it is: a problem code, or `served`. */
@@ -412,6 +416,13 @@ export interface Cancellable {
 /** Takes 102 and 103 responses on to the client. */
 export interface InterimSink {
   interim(status: number, headers: string[]): void
+}
+
+/** A body that is served again and again, and keeps what it is in a content coding. */
+export interface CodableBody {
+  readonly body: Uint8Array | null
+  /** What is kept comes at once; `make` is asked once for all who want the variant. */
+  coded(variant: string, make: () => Promise<Uint8Array>): Uint8Array | Promise<Uint8Array>
 }
 
 /** What goes back. Headers are a flat list in wire order: name, value, name, value. */

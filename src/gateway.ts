@@ -91,6 +91,7 @@ export class Gateway {
     this.#platform = services.platform
     this.#nextId = requestIds(services.platform.random.bytes(5))
     this.#snapshot = snapshot
+    services.telemetry.metrics.price(snapshot.config.regions)
     watchAdmission(services, () => this.#snapshot)
     watchRollouts(services, () => this.#snapshot)
   }
@@ -101,7 +102,10 @@ export class Gateway {
 
   /** Requests that begin from now on use `next`; those under way finish with theirs. */
   swap(next: Snapshot): void {
+    // Again, for what was ordered while the next snapshot was being compiled.
+    next.drains.adopt(this.#snapshot.drains)
     this.#snapshot = next
+    this.services.telemetry.metrics.price(next.config.regions)
   }
 
   /**

@@ -20,6 +20,7 @@ import type { WaitingRoom } from './limits/waiting-room.ts'
 import type { Passage } from './passage.ts'
 import type { Router } from './routing/router.ts'
 import type { SteeringTable } from './steering/compile.ts'
+import type { DrainBoard } from './steering/drains.ts'
 import type { RegionTable } from './steering/regions.ts'
 import type { Rollout, Rollouts } from './steering/rollouts.ts'
 import type { StickyTokens } from './steering/sticky.ts'
@@ -138,6 +139,8 @@ export interface Snapshot {
   /** Index of an origin's region, by the origin's id. */
   readonly regionOfOrigin: ReadonlyMap<string, number>
   readonly steering: SteeringTable<Passage>
+  /** Regions that operators have drained. */
+  readonly drains: DrainBoard
   readonly sticky: ReadonlyMap<SteeringConfig, StickyTokens>
   readonly limits: Limits
   /** Undefined when the config has no `penaltyBox`. */

@@ -3,16 +3,22 @@
  * Origin and media type checks requests forged by a page in somebody's browser, the token everybody
  * else, the count of failures those who guess it.
  */
-import type { Context, MiddlewareHandler } from 'hono'
+import type { MiddlewareHandler } from 'hono'
 import type { Millis } from '../exchange.ts'
 import { parseIp } from '../http/ip.ts'
 import { secretEquals } from '../telemetry/constant-time.ts'
+import { type Caller, LOCAL, NOBODY, READ_TOKEN, SOCKET, TOKEN } from './caller.ts'
 import { adminProblem } from './problem.ts'
+import type { AdminContext, AdminEnv } from './route.ts'
 import type { AdminView } from './view.ts'
 
 export interface AdminAccess {
   /** Already read; `undefined` on loopback or a socket without one. */
   readonly token: string | undefined
+  /** A second one, which may only look. */
+  readonly readToken?: string | undefined
+  /** Whose a JSON Web Token is and what it permits; a text says why it is refused. */
+  readonly authenticate?: ((token: string) => Promise<Caller | string>) | undefined
   /** Host names besides localhost and IP addresses. */
   readonly hosts: readonly string[]
   /** A browser cannot reach a Unix socket, so Host says nothing there. */
@@ -82,7 +88,7 @@ class FailureCount {
 }
 
 /** The middleware in front of every path. */
-export function guard(access: AdminAccess, view: AdminView): MiddlewareHandler {
+export function guard(access: AdminAccess, view: AdminView): MiddlewareHandler<AdminEnv> {
   const hosts = new Set(['localhost', ...access.hosts.map((host) => host.toLowerCase())])
   const failures = new FailureCount(access.monotonic)
 
@@ -94,7 +100,20 @@ export function guard(access: AdminAccess, view: AdminView): MiddlewareHandler {
     return hosts.has(host) || parseIp(host) !== undefined
   }
 
-  function isForged(c: Context): boolean {
+  const asksForToken =
+    access.token !== undefined ||
+    access.readToken !== undefined ||
+    access.authenticate !== undefined
+
+  /** The caller, or why the credentials do not hold. */
+  async function callerOf(given: string): Promise<Caller | string> {
+    if (access.token !== undefined && secretEquals(given, access.token)) return TOKEN
+    if (access.readToken !== undefined && secretEquals(given, access.readToken)) return READ_TOKEN
+    if (access.authenticate === undefined || given.split('.').length !== 3) return 'wrong token'
+    return access.authenticate(given)
+  }
+
+  function isForged(c: AdminContext): boolean {
     const site = c.req.header('sec-fetch-site')
     if (site === 'cross-site' || site === 'same-site') return true
     if (SAFE_METHODS.has(c.req.method)) return false
@@ -110,27 +129,45 @@ export function guard(access: AdminAccess, view: AdminView): MiddlewareHandler {
       status: 400 | 401 | 403 | 415 | 421 | 429,
       reason: string,
       headers: Record<string, string> = {},
+      why = reason,
     ) => {
-      view.onRefused?.(reason, peer, c.req.path)
+      view.onRefused?.(why, peer, c.req.path)
+      view.audit?.record({
+        principal: (c.get('caller') ?? NOBODY).principal,
+        peer,
+        action: 'request',
+        target: `${c.req.method} ${c.req.path}`,
+        outcome: 'refused',
+        status,
+        reason: why,
+      })
       return adminProblem(c, status, reason, headers)
     }
+    c.set('caller', NOBODY)
+    c.set('note', {})
     if (!isKnownHost(c.req.header('host'))) return refuse(421, 'This host is not served here.')
     if (isForged(c)) return refuse(403, 'Requests from other sites are refused.')
     if (TOKEN_KEYS.some((key) => c.req.query(key) !== undefined)) {
       return refuse(400, 'Send the token in the Authorization header, never in the URL.')
     }
-    if (access.token !== undefined && !OPEN_PATHS.has(c.req.path)) {
+    if (!asksForToken) c.set('caller', access.isUnixSocket ? SOCKET : LOCAL)
+    else if (!OPEN_PATHS.has(c.req.path)) {
       const wait = failures.waitSeconds(peer)
       if (wait > 0) {
         return refuse(429, 'Too many wrong tokens.', { 'retry-after': String(wait) })
       }
       const given = /^bearer +(\S+)$/i.exec(c.req.header('authorization') ?? '')?.[1]
-      if (given === undefined || !secretEquals(given, access.token)) {
+      const caller = given === undefined ? 'no token' : await callerOf(given)
+      if (typeof caller === 'string') {
         if (given !== undefined) failures.add(peer)
-        return refuse(401, 'A valid bearer token is required.', {
-          'www-authenticate': 'Bearer realm="meridian"',
-        })
+        return refuse(
+          401,
+          'A valid bearer token is required.',
+          { 'www-authenticate': 'Bearer realm="meridian"' },
+          caller,
+        )
       }
+      c.set('caller', caller)
     }
     const type = c.req.header('content-type') ?? ''
     if (!SAFE_METHODS.has(c.req.method) && !/^application\/json *(;|$)/i.test(type)) {

@@ -2,7 +2,10 @@
 import type { Millis } from '../exchange.ts'
 import type { EventKind, GatewayEvent } from '../telemetry/events.ts'
 import type { Explanation } from '../telemetry/explain.ts'
+import type { MetricsSnapshot } from '../telemetry/metrics.ts'
+import type { AuditView } from './audit-view.ts'
 import type { CacheView } from './cache-view.ts'
+import type { RegionsView } from './regions-view.ts'
 import type { RolloutView } from './rollout-view.ts'
 
 export interface OriginStatus {
@@ -21,6 +24,17 @@ export interface RegionStatus {
   readonly drained: boolean
   readonly why: string
   readonly origins: readonly OriginStatus[]
+}
+
+/** The Redis server of the fleet, as this gateway sees it. */
+export interface SharedServerStatus {
+  readonly url: string
+  /** Name of this gateway in the fleet. */
+  readonly node: string
+  readonly state: 'up' | 'connecting' | 'down'
+  readonly reason: string
+  /** Milliseconds since the epoch. */
+  readonly since: Millis
 }
 
 export interface StatusReport {
@@ -42,6 +56,8 @@ export interface StatusReport {
     readonly builtAt: Millis | null
   }
   readonly regions: readonly RegionStatus[]
+  /** Left out where the config names none. */
+  readonly redis?: SharedServerStatus | undefined
 }
 
 /** The request to explain. */
@@ -62,8 +78,11 @@ export interface AdminView {
   status(): StatusReport | Promise<StatusReport>
   /** Whether traffic may be sent here; every reason why not. */
   readiness(): { readonly ready: boolean; readonly reasons: readonly string[] }
-  /** Exposition text, all worker processes together. */
-  metrics(): string | Promise<string>
+  /**
+   * Exposition text, all worker processes together.
+   * @param own what the control port itself has counted
+   */
+  metrics(own?: MetricsSnapshot): string | Promise<string>
   /** The configuration in use, as it was written; the app redacts it. */
   config(): unknown
   /** @throws ExplainError */
@@ -77,6 +96,11 @@ export interface AdminView {
   readonly cache?: CacheView | undefined
   /** Undefined where none can be moved. */
   readonly rollouts?: RolloutView | undefined
+  readonly regions?: RegionsView | undefined
+  /** Undefined where nothing of the control port is noted. */
+  readonly audit?: AuditView | undefined
+  /** The wall clock, milliseconds since the epoch; for orders with an end. */
+  now?(): Millis
   /** A refused call of the control port, for the event log. `peer` is as the runtime names it. */
   onRefused?(reason: string, peer: string, path: string): void
   /** Something in the view threw; the caller was told no more than that. */

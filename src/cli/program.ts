@@ -1,6 +1,7 @@
 /** The command line: its verbs, their options and examples. Each verb is imported when it runs. */
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
+import { ANALYTICS_EXAMPLES, addAnalytics } from './analytics.ts'
 import { CONFIG_DEFAULT, CONFIG_FLAG, CONFIG_HELP } from './config-argument.ts'
 import { addRules } from './rules.ts'
 import { EXIT, type ExitCode, type Terminal } from './terminal.ts'
@@ -192,6 +193,44 @@ function buildProgram(terminal: Terminal, done: (code: ExitCode) => void): Comma
     )
   }
 
+  controlled(
+    verb('drain [region]', 'take a region out of service; without one, list the regions', [
+      'drain',
+      'drain eu-central-1 --for 30m --reason "disk is being replaced"',
+      'drain eu-central-1 --until 2026-11-24T18:00:00Z',
+    ]),
+  )
+    .option('--for <duration>', 'back by itself after this time, such as 30m')
+    .option('--until <time>', 'back by itself at this time (RFC 3339)')
+    .option('--reason <text>', 'for whoever looks later')
+    .option('--force', 'even when no other region is up')
+    .action(async (region, options) => {
+      const { drain } = await import('./drain.ts')
+      done(await drain(region, options, terminal))
+    })
+  controlled(
+    verb('enable <region>', 'put a drained region back into service', ['enable eu-central-1']),
+  ).action(async (region, options) => {
+    const { enable } = await import('./drain.ts')
+    done(await enable(region, options, terminal))
+  })
+
+  const audit = verb('audit', 'the audit log of the control port', [
+    'audit verify /var/log/meridian/audit.log',
+  ])
+  audit
+    .command('verify <file>')
+    .description(
+      'check the chain of hashes: ok, or the first line that does not hold (exit code 1)',
+    )
+    .helpOption('-h, --help', 'print this help')
+    .option('--head <hash>', 'hash of an entry that must be there, noted elsewhere')
+    .option('--json', 'print JSON')
+    .action(async (file, options) => {
+      const { auditVerify } = await import('./audit.ts')
+      done(await auditVerify(file, options, terminal))
+    })
+
   const key = verb('key', 'make API keys, and what the config holds of them', [
     'key create partner1',
     'key create partner1 --pepper KEY_PEPPER',
@@ -227,6 +266,12 @@ function buildProgram(terminal: Terminal, done: (code: ExitCode) => void): Comma
       'rules diff --config meridian.json --with changed.json requests.ndjson',
       'rules tune access.log --min 20',
     ]),
+    terminal,
+    done,
+  )
+
+  addAnalytics(
+    verb('analytics', 'what was asked: top, errors, geo, blocked, cost', ANALYTICS_EXAMPLES),
     terminal,
     done,
   )

@@ -17,6 +17,7 @@ import type { Platform } from '../ports.ts'
 import { Router } from '../routing/router.ts'
 import type { Snapshot } from '../snapshot.ts'
 import { compileSteering } from '../steering/compile.ts'
+import { DrainBoard } from '../steering/drains.ts'
 import { explain } from '../steering/explain.ts'
 import { compileRegions, type RegionTable } from '../steering/regions.ts'
 import { compileResidency } from '../steering/residency.ts'
@@ -48,6 +49,7 @@ export interface CompileOptions {
     | {
         readonly health: HealthBoard | undefined
         readonly penaltyBox?: Penalties | undefined
+        readonly drains?: DrainBoard | undefined
         /** Where they are is copied; the running ones are left alone. */
         readonly rollouts?: Rollouts | undefined
       }
@@ -103,6 +105,7 @@ export async function compileSnapshot(
     for (const pool of region.pools) regionByPool.set(pool, region.id)
   }
   const sticky = await stickyTokens(loaded, regions)
+  const drains = new DrainBoard(regions, previous?.drains ?? options.rehearsal?.drains)
   const residency = compileResidency(config.residency, regions, report)
   const steering = compileSteering<Passage>(
     {
@@ -118,6 +121,7 @@ export async function compileSnapshot(
       gateway: config.geo.gateway,
       predicate: (text, path) => expressions.condition(text, path, report),
       sticky,
+      drains,
     },
     report,
   )
@@ -192,6 +196,7 @@ export async function compileSnapshot(
     placesByRegion,
     regionOfOrigin: regionOfOrigin(placesByRegion),
     steering,
+    drains,
     sticky,
     limits,
     penaltyBox: compilePenaltyBox(config.penaltyBox, trusted, options),

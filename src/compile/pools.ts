@@ -101,15 +101,47 @@ function compileOrigin(
     http2: config.http2,
   }
   const before = previous?.origins.find((origin) => origin.id === id)
-  return {
-    id,
-    health: healthIndex(id),
-    address,
-    weight: config.weight,
-    host: config.host,
-    inFlight: before?.inFlight ?? 0,
-    restUntil: before?.restUntil ?? 0,
-    latency: before?.latency ?? new PeakEwma(),
+  return new PooledOrigin(
+    {
+      id,
+      health: healthIndex(id),
+      address,
+      weight: config.weight,
+      host: config.host,
+      latency: before?.latency ?? new PeakEwma(),
+    },
+    before,
+  )
+}
+
+/** Attempts that began before a reload end after it: both origins count with one counter. */
+class PooledOrigin implements Origin {
+  readonly id: string
+  readonly health: number
+  readonly address: OriginAddress
+  readonly weight: number
+  readonly host: string | undefined
+  readonly latency: PeakEwma
+  restUntil: number
+  readonly #underWay: { count: number }
+
+  constructor(init: Omit<Origin, 'inFlight' | 'restUntil'>, before: Origin | undefined) {
+    this.id = init.id
+    this.health = init.health
+    this.address = init.address
+    this.weight = init.weight
+    this.host = init.host
+    this.latency = init.latency
+    this.restUntil = before?.restUntil ?? 0
+    this.#underWay = before instanceof PooledOrigin ? before.#underWay : { count: 0 }
+  }
+
+  get inFlight(): number {
+    return this.#underWay.count
+  }
+
+  set inFlight(count: number) {
+    this.#underWay.count = count
   }
 }
 

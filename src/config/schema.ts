@@ -21,6 +21,7 @@ import {
 } from './sections/listen.ts'
 import { ListsSection } from './sections/lists.ts'
 import { PoolsSection } from './sections/pools.ts'
+import { RedisSection } from './sections/redis.ts'
 import { RegionsSection } from './sections/regions.ts'
 import { ResidencySection } from './sections/residency.ts'
 import { RoutesSection } from './sections/routes.ts'
@@ -69,6 +70,12 @@ export const ConfigSchema = v.pipe(
     waitingRooms: v.optional(WaitingRoomsSection, []),
     iam: v.optional(described(IamSection, 'Identity: who may. Left out: nobody is asked.')),
     cache: v.optional(described(CacheSection, 'What the process keeps, for all routes.'), {}),
+    redis: v.optional(
+      described(
+        RedisSection,
+        'A Redis server that the gateways of a fleet share. Nothing of it is needed to serve: without it each gateway goes on by itself.',
+      ),
+    ),
     telemetry: v.optional(
       described(TelemetrySection, 'Access log, masking, debug headers, metrics and events.'),
       {},

@@ -88,6 +88,7 @@ export function jsonLine(record: RequestRecord, weight = 1): string {
     line += `,"pool":${quoted(record.pool)},"origin":${quoted(record.origin)},"attempts":${
       record.attempts.length
     }`
+    if (record.cheaperThan !== '') line += `,"cheaper_than":${quoted(record.cheaperThan)}`
   }
   if (record.cache !== '') {
     line += `,"cache":"${record.cache}","cache_reason":${quoted(record.cacheReason)}`

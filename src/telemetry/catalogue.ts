@@ -90,6 +90,25 @@ export const CATALOGUE = {
     'from',
     'to',
   ),
+  egressBytes: counter(
+    'meridian_region_egress_bytes_total',
+    'Response body bytes that came out of a region, as clients got them.',
+    'region',
+    'route',
+  ),
+  regionCost: counter(
+    'meridian_region_cost_total',
+    'Estimated cost by the prices of the config: of `egress` and of `requests`, in its currency.',
+    'region',
+    'route',
+    'part',
+  ),
+  costSaved: counter(
+    'meridian_cost_saved_total',
+    'Estimated cost that the `cache` or `steering` to a cheaper region has spared, in the currency of the config.',
+    'route',
+    'by',
+  ),
   retryBudgetEmpty: counter(
     'meridian_upstream_retry_budget_empty_total',
     'Retries that were not made because the pool’s budget was used up.',
@@ -227,6 +246,12 @@ export const CATALOGUE = {
     '1 while the region has an origin that may be used, else 0.',
     'region',
   ),
+  regionDrained: gauge(
+    'meridian_region_drained',
+    'max',
+    '1 while the region takes no new requests, by the config or by an operator, else 0.',
+    'region',
+  ),
   cacheEntries: gauge('meridian_cache_entries', 'sum', 'Stored responses.', 'tier'),
   cacheBytes: gauge(
     'meridian_cache_bytes',
@@ -277,6 +302,16 @@ export const CATALOGUE = {
     'Unsafe requests that invalidated what was stored.',
   ),
   cacheEpochs: gauge('meridian_cache_purge_names', 'max', 'Purged names that are remembered.'),
+  redisUp: gauge('meridian_redis_up', 'min', '1 while the shared Redis server answers, else 0.'),
+  redisCommands: counter(
+    'meridian_redis_commands_total',
+    'Commands for the shared Redis server, by how they ended.',
+    'outcome',
+  ),
+  redisDuration: histogram(
+    'meridian_redis_command_duration_seconds',
+    'From handing a command over to its answer, or to giving it up.',
+  ),
   configReloads: counter(
     'meridian_config_reloads_total',
     'Attempts to load a configuration, by result.',
@@ -306,6 +341,14 @@ export const CATALOGUE = {
     'meridian_access_log_dropped_total',
     'Access log lines dropped because the writer could not keep up or failed.',
   ),
+  analyticsRecords: counter(
+    'meridian_analytics_records_total',
+    'Requests written to the analytics files.',
+  ),
+  analyticsDropped: counter(
+    'meridian_analytics_dropped_total',
+    'Requests lost to the analytics files because the disk was slow, full or not writable.',
+  ),
   otlpSent: counter(
     'meridian_otlp_sent_total',
     'Spans, log records and data points that the collector took.',
@@ -327,6 +370,43 @@ export const CATALOGUE = {
     'sum',
     'Spans and log records that wait to be sent.',
     'signal',
+  ),
+  auditEvents: counter(
+    'meridian_audit_events_total',
+    'Changes by the control port and refused attempts: done, refused, failed.',
+    'outcome',
+  ),
+  auditPending: gauge(
+    'meridian_audit_pending_entries',
+    'sum',
+    'Entries of the audit log that wait for their file; above 0 for long: the disk is full.',
+  ),
+  auditLost: counter(
+    'meridian_audit_lost_total',
+    'Entries of the audit log that no file will have: too many were waiting.',
+  ),
+  analyticsCompacted: counter(
+    'meridian_analytics_compacted_records_total',
+    'Requests of finished hours that were put into Parquet files.',
+  ),
+  analyticsUnreadable: counter(
+    'meridian_analytics_unreadable_lines_total',
+    'Lines of analytics files that were cut or are no records.',
+  ),
+  analyticsUploads: counter(
+    'meridian_analytics_uploads_total',
+    'Analytics files that were `stored` in the bucket, `found` there already, or `failed`.',
+    'outcome',
+  ),
+  analyticsRemoved: counter(
+    'meridian_analytics_removed_files_total',
+    'Analytics files removed because of their `age`, or for the `size` of all.',
+    'because',
+  ),
+  analyticsFailures: counter(
+    'meridian_analytics_failures_total',
+    'Times that the analytics folder could not be tended, by task.',
+    'task',
   ),
   events: counter('meridian_events_total', 'Security, steering, health and config events.', 'kind'),
   series: gauge('meridian_metric_series', 'max', 'Time series in use, of the budget.'),

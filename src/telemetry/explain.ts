@@ -209,7 +209,9 @@ function identifyText(x: Exchange, mask: Mask): StepText {
 function recallText(x: Exchange): StepText {
   const status = x.cacheStatus
   if (status === undefined) return ['The cache was not asked.', {}]
-  return [`${status.outcome}: ${status.reason}`, { outcome: status.outcome, reason: status.reason }]
+  const { outcome, reason, coding } = status
+  if (coding === undefined) return [`${outcome}: ${reason}`, { outcome, reason }]
+  return [`${outcome}: ${reason}, sent in ${coding}`, { outcome, reason, coding }]
 }
 
 function steerText(x: Exchange, { candidates = [], rollout }: ExplainFacts): StepText {

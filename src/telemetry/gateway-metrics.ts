@@ -1,6 +1,8 @@
 /** The metrics of the catalogue, and how one request record counts in them. */
+import type { RegionsConfig } from '../config/sections/regions.ts'
 import type { Attempt, Verdict } from '../exchange.ts'
 import { CATALOGUE } from './catalogue.ts'
+import { type CostCounters, CostMeter } from './cost-meter.ts'
 import { MetricsRegistry, type MetricsSnapshot } from './metrics.ts'
 import { METHODS, type RequestRecord } from './record.ts'
 
@@ -56,6 +58,7 @@ export class GatewayMetrics {
   readonly #attempts
   readonly #attemptDuration
   readonly #failovers
+  readonly #costs: CostMeter
   readonly #retryBudgetEmpty
   readonly #heldRequests
   readonly #hedges
@@ -89,10 +92,14 @@ export class GatewayMetrics {
   readonly healthTransitions
   readonly originHealthy
   readonly regionHealthy
+  readonly regionDrained
   readonly cacheEntries
   readonly cacheBytes
   readonly #cache
   readonly #cacheServedBytes
+  readonly redisUp
+  readonly redisCommands
+  readonly redisDuration
   readonly configReloads
   readonly configSuccess
   readonly configTimestamp
@@ -100,10 +107,17 @@ export class GatewayMetrics {
   readonly logLines
   readonly logSampledOut
   readonly logDropped
+  readonly analyticsRecords
+  readonly analyticsDropped
   readonly otlpSent
   readonly otlpDropped
   readonly otlpRetries
   readonly otlpWaiting
+  readonly analyticsCompacted
+  readonly analyticsUnreadable
+  readonly analyticsUploads
+  readonly analyticsRemoved
+  readonly analyticsFailures
   readonly events
 
   constructor(
@@ -123,6 +137,12 @@ export class GatewayMetrics {
     this.#attempts = registry.scalar(CATALOGUE.attempts)
     this.#attemptDuration = registry.histogram(CATALOGUE.attemptDuration)
     this.#failovers = registry.scalar(CATALOGUE.failovers)
+    const costs: CostCounters = {
+      egressBytes: registry.scalar(CATALOGUE.egressBytes),
+      cost: registry.scalar(CATALOGUE.regionCost),
+      saved: registry.scalar(CATALOGUE.costSaved),
+    }
+    this.#costs = new CostMeter(costs)
     this.#retryBudgetEmpty = registry.scalar(CATALOGUE.retryBudgetEmpty)
     this.#heldRequests = registry.scalar(CATALOGUE.heldRequests)
     this.#hedges = registry.scalar(CATALOGUE.hedges)
@@ -149,6 +169,7 @@ export class GatewayMetrics {
     this.healthTransitions = registry.scalar(CATALOGUE.healthTransitions)
     this.originHealthy = registry.scalar(CATALOGUE.originHealthy)
     this.regionHealthy = registry.scalar(CATALOGUE.regionHealthy)
+    this.regionDrained = registry.scalar(CATALOGUE.regionDrained)
     this.cacheEntries = registry.scalar(CATALOGUE.cacheEntries)
     this.cacheBytes = registry.scalar(CATALOGUE.cacheBytes)
     this.#cache = {
@@ -164,6 +185,9 @@ export class GatewayMetrics {
       epochs: registry.scalar(CATALOGUE.cacheEpochs),
     }
     this.#cacheServedBytes = registry.scalar(CATALOGUE.cacheServedBytes)
+    this.redisUp = registry.scalar(CATALOGUE.redisUp)
+    this.redisCommands = registry.scalar(CATALOGUE.redisCommands)
+    this.redisDuration = registry.histogram(CATALOGUE.redisDuration)
     this.configReloads = registry.scalar(CATALOGUE.configReloads)
     this.configSuccess = registry.scalar(CATALOGUE.configSuccess)
     this.configTimestamp = registry.scalar(CATALOGUE.configTimestamp)
@@ -171,10 +195,21 @@ export class GatewayMetrics {
     this.logLines = registry.scalar(CATALOGUE.logLines)
     this.logSampledOut = registry.scalar(CATALOGUE.logSampledOut)
     this.logDropped = registry.scalar(CATALOGUE.logDropped)
+    this.analyticsRecords = registry.scalar(CATALOGUE.analyticsRecords)
+    this.analyticsDropped = registry.scalar(CATALOGUE.analyticsDropped)
     this.otlpSent = registry.scalar(CATALOGUE.otlpSent)
     this.otlpDropped = registry.scalar(CATALOGUE.otlpDropped)
     this.otlpRetries = registry.scalar(CATALOGUE.otlpRetries)
     this.otlpWaiting = registry.scalar(CATALOGUE.otlpWaiting)
+    // Counted by whoever has the control port: a worker process has none.
+    registry.scalar(CATALOGUE.auditEvents)
+    registry.scalar(CATALOGUE.auditPending)
+    registry.scalar(CATALOGUE.auditLost)
+    this.analyticsCompacted = registry.scalar(CATALOGUE.analyticsCompacted)
+    this.analyticsUnreadable = registry.scalar(CATALOGUE.analyticsUnreadable)
+    this.analyticsUploads = registry.scalar(CATALOGUE.analyticsUploads)
+    this.analyticsRemoved = registry.scalar(CATALOGUE.analyticsRemoved)
+    this.analyticsFailures = registry.scalar(CATALOGUE.analyticsFailures)
     this.events = registry.scalar(CATALOGUE.events)
     const series = registry.scalar(CATALOGUE.series)
     const overflow = registry.scalar(CATALOGUE.seriesOverflow)
@@ -215,6 +250,11 @@ export class GatewayMetrics {
     })
   }
 
+  /** Prices from now on; what has been counted stays. */
+  price(regions: RegionsConfig): void {
+    this.#costs.price(regions)
+  }
+
   /** Counts one finished request. */
   observe(record: RequestRecord): void {
     const route = orNone(record.route)
@@ -241,6 +281,7 @@ export class GatewayMetrics {
       two[1] = record.cache
       this.#cacheServedBytes.addAt(this.#cacheServedBytes.slot(two), record.bytesOut)
     }
+    this.#costs.observe(record)
     if (record.aborted) this.#aborted.addAt(this.#aborted.slot(one))
     if (record.outcome !== 'served') {
       one[0] = record.outcome

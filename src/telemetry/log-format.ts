@@ -52,6 +52,7 @@ const FIELDS = {
   pool: (r) => text(r.pool),
   origin: (r) => text(r.origin),
   attempts: (r) => some(r.attempts.length),
+  cheaper_than: (r) => text(r.cheaperThan),
   cache: (r) => text(r.cache),
   cache_reason: (r) => text(r.cacheReason),
   rules: rulesOf,

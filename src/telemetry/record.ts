@@ -65,6 +65,8 @@ export interface RequestRecord {
   pool: string
   origin: string
   attempts: readonly Attempt[]
+  /** The region that steering would have taken but for the price; empty when the price decided nothing. */
+  cheaperThan: string
   cache: string
   cacheReason: string
   verdicts: readonly Verdict[]
@@ -109,6 +111,7 @@ export function emptyRecord(): RequestRecord {
     pool: '',
     origin: '',
     attempts: [],
+    cheaperThan: '',
     cache: '',
     cacheReason: '',
     verdicts: [],
@@ -150,6 +153,12 @@ function hasCleared(verdicts: readonly Verdict[]): boolean {
   return false
 }
 
+/** The cheapest of those about as near stands first in the order, and the nearest behind it. */
+function dearerRegion({ decision }: Exchange, region: string): string {
+  if (decision?.reason !== 'cheapest' || decision.region !== region) return ''
+  return decision.order[1] ?? ''
+}
+
 /** Writes one request into `out`. */
 export function writeRecord(
   x: Exchange,
@@ -179,6 +188,7 @@ export function writeRecord(
   out.pool = last?.pool ?? ''
   out.origin = last?.origin ?? ''
   out.attempts = x.attempts
+  out.cheaperThan = last === undefined ? '' : dearerRegion(x, last.region)
   out.cache = x.cacheStatus === undefined ? '' : x.cacheStatus.outcome
   out.cacheReason = x.cacheStatus === undefined ? '' : x.cacheStatus.reason
   out.verdicts = x.verdicts

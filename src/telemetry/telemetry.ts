@@ -5,6 +5,7 @@
 import type { TelemetryConfig } from '../config/sections/telemetry.ts'
 import type { Exchange, Verdict } from '../exchange.ts'
 import type { Clock, Random, RecordSink } from '../ports.ts'
+import { jsonLine } from './access-log.ts'
 import { type EventKind, EventRing, type EventValue } from './events.ts'
 import { GatewayMetrics, type ProcessFacts } from './gateway-metrics.ts'
 import { type LineFormat, lineFormat } from './log-format.ts'
@@ -18,6 +19,7 @@ import {
   type Settlement,
   writeRecord,
 } from './record.ts'
+import { SECURITY_OUTCOMES } from './refusals.ts'
 import { sipKey } from './siphash.ts'
 import { Tracer, type TracerConfig } from './trace-context.ts'
 
@@ -26,6 +28,8 @@ export interface TelemetryPorts {
   readonly random: Random
   /** Takes access log lines; `undefined` when the runtime has nowhere to put them. */
   readonly access: RecordSink | undefined
+  /** Takes every request, whole and unsampled; `undefined` when nobody asks for it. */
+  readonly analytics?: RecordSink | undefined
   readonly build: { readonly version: string; readonly runtime: string }
   readonly process?: () => ProcessFacts
 }
@@ -35,19 +39,6 @@ export interface TelemetrySecrets {
   readonly subjectKey?: string | undefined
 }
 
-/** Outcomes that a person looking for attacks wants to see. */
-const SECURITY_OUTCOMES: ReadonlySet<string> = new Set([
-  'blocked',
-  'denied-address',
-  'challenge',
-  'challenge-failed',
-  'unauthenticated',
-  'bad-credentials-request',
-  'forbidden',
-  'rate-limited',
-  'loop-detected',
-  'misdirected',
-])
 const STEERING_OUTCOMES: ReadonlySet<string> = new Set([
   'residency-unavailable',
   'residency-denied',
@@ -129,6 +120,7 @@ export class Telemetry {
         } else this.metrics.logSampledOut.addAt(0)
       }
     }
+    if (this.#ports.analytics !== undefined) this.#ports.analytics.line(jsonLine(record))
     otlp?.request(record, x.trace, settlement.monotonicStart ?? 0, weight)
     if (record.outcome !== 'served' || record.attempts.length > 1 || record.verdicts.length > 0) {
       this.#noteRequest(record)

@@ -1,8 +1,9 @@
 /** The pages about telemetry say what the code does. */
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { ADMIN_PATHS } from '../../src/admin/app.ts'
+import { ADMIN_ROUTES } from '../../src/admin/app.ts'
 import { HeaderList } from '../../src/exchange.ts'
+import { COLUMN_NAMES } from '../../src/runtimes/node/analytics/row.ts'
 import { jsonLine } from '../../src/telemetry/access-log.ts'
 import { CATALOGUE } from '../../src/telemetry/catalogue.ts'
 import { debugHeaders } from '../../src/telemetry/debug-headers.ts'
@@ -44,7 +45,7 @@ const everything = exchangeOf(
   },
   {
     route: { id: 'r', index: 0 },
-    decision: { region: 'eu', order: ['eu'], policy: 'proximity', reason: 'nearest' },
+    decision: { region: 'eu', order: ['eu', 'us'], policy: 'proximity', reason: 'cheapest' },
     attempts: [{ region: 'eu', pool: 'p', origin: 'o', outcome: 'ok', status: 200, durationMs: 1 }],
     cacheStatus: { outcome: 'miss', reason: 'uri-miss', header: '' },
     verdicts: [
@@ -137,6 +138,12 @@ describe('docs/telemetry.md', () => {
     expect(documented).toHaveLength(written.length)
   })
 
+  it('describes fields that all have a column in analytics', () => {
+    const written = Object.keys(JSON.parse(jsonLine(record, 10))).filter((key) => key !== 'weight')
+    expect(COLUMN_NAMES).toEqual(expect.arrayContaining(written))
+    expect(COLUMN_NAMES).toHaveLength(written.length + 1)
+  })
+
   it('shows lines that only have such fields', () => {
     const written = JSON.parse(jsonLine(record, 10))
     const shown = page('telemetry.md').find((line) => line.startsWith('{"time"'))
@@ -145,11 +152,23 @@ describe('docs/telemetry.md', () => {
     }
   })
 
-  it('names every debug header and every path of the control port', () => {
+  it('names every debug header', () => {
     const text = page('telemetry.md').join('\n')
     const flat = debugHeaders(everything)
     for (let i = 0; i < flat.length; i += 2) expect(text).toContain(`\`${flat[i]}\``)
-    const paths = table(page('telemetry.md'), '| path |').flatMap(([cell]) => names(cell))
-    expect(paths).toEqual(Object.keys(ADMIN_PATHS))
+  })
+})
+
+describe('docs/admin-api.md', () => {
+  it('lists every route of the control port with who may use it, in order', () => {
+    const documented = table(page('admin-api.md'), '| route |').map(([route, may]) => [
+      names(route)[0],
+      may,
+    ])
+    const served = ADMIN_ROUTES.map(({ method, path, level }) => [
+      `${method.toUpperCase()} ${path}`,
+      level,
+    ])
+    expect(documented).toEqual(served)
   })
 })

@@ -35,6 +35,24 @@ export const AdminSection = v.pipe(
         'Bearer token that callers must send, except for /healthz and /readyz. At least 16 characters.',
       ),
     ),
+    readToken: v.pipe(
+      v.optional(secret),
+      v.description('A second token, which may look and change nothing.'),
+    ),
+    audit: v.pipe(
+      v.optional(
+        v.strictObject({
+          file: v.pipe(
+            v.optional(v.pipe(v.string(), v.minLength(1))),
+            v.description(
+              'File that every change by the control port and every refused attempt is appended to, relative to the config. Left out: kept in memory only.',
+            ),
+          ),
+        }),
+        {},
+      ),
+      v.description('The audit log; `meridian audit verify` checks its chain of hashes.'),
+    ),
     hosts: v.pipe(
       v.optional(v.array(v.pipe(v.string(), v.minLength(1))), []),
       v.description(
@@ -48,6 +66,7 @@ export const AdminSection = v.pipe(
         !admin.enabled ||
         admin.socket !== undefined ||
         admin.token !== undefined ||
+        admin.readToken !== undefined ||
         isLoopback(admin.address),
       'the control port needs "token" on an address that is not loopback',
     ),

@@ -78,6 +78,12 @@ export const RegionSection = v.pipe(
         'Price of traffic out of the region, for each GB in any currency; the cheapest is taken among regions within `steering.sensitivity`.',
       ),
     ),
+    requestPrice: v.pipe(
+      v.optional(v.pipe(v.number(), v.minValue(0)), 0),
+      v.description(
+        'Price of a million requests to the region, in the same currency; counted, not steered by.',
+      ),
+    ),
     hostname: v.pipe(
       v.optional(
         v.pipe(

@@ -1,6 +1,7 @@
 /** The `telemetry` section: the access log, what is masked in it, debug headers, metrics and events. */
 import * as v from 'valibot'
 import { cidr, duration, expression, positiveInteger, secret } from '../values.ts'
+import { AnalyticsSection } from './analytics.ts'
 
 const ACCESS_FIELDS = [
   'time',
@@ -24,6 +25,7 @@ const ACCESS_FIELDS = [
   'pool',
   'origin',
   'attempts',
+  'cheaper_than',
   'cache',
   'cache_reason',
   'rules',
@@ -309,6 +311,13 @@ export const TelemetrySection = v.strictObject({
   debugHeaders: v.optional(DebugHeaders, {}),
   metrics: v.optional(Metrics, {}),
   serverTiming: v.optional(ServerTimingHeader),
+  analytics: v.optional(AnalyticsSection),
+  currency: v.pipe(
+    v.optional(
+      v.pipe(v.string(), v.regex(/^[A-Z]{3}$/, 'three letters are expected, such as "EUR"')),
+    ),
+    v.description('What the prices of `regions` are in; shown beside costs. ISO 4217.'),
+  ),
   trace: v.optional(Trace, {}),
   otlp: v.optional(Otlp),
   events: v.pipe(

@@ -9,22 +9,26 @@ import {
 import type { OriginHealth } from '../../health/board.ts'
 import { isInMask } from '../../steering/regions.ts'
 import type { Explanation } from '../../telemetry/explain.ts'
-import { exposition } from '../../telemetry/exposition.ts'
+import { exposition, mergeSnapshots } from '../../telemetry/exposition.ts'
 import { instanceCacheView } from './cache-control.ts'
+import type { ConfigFile } from './config-file.ts'
+import { askInstance } from './control.ts'
+import { regionsView } from './control-regions.ts'
 import { explainExchange } from './explain.ts'
 import { oldest } from './geo-file.ts'
 import type { Instance } from './instance.ts'
 import { instanceRolloutView } from './rollout-control.ts'
 import { VERSION } from './version.ts'
 
-export function instanceView(instance: Instance): AdminView {
+export function instanceView(instance: Instance, file: ConfigFile): AdminView {
+  const asker = askInstance(instance, file)
   return {
     status: () => statusOf(instance, 1),
     readiness: () =>
       instance.isStopping
         ? { ready: false, reasons: ['shutting down'] }
         : { ready: true, reasons: [] },
-    metrics: () => exposition(instance.telemetry.metrics.snapshot()),
+    metrics: (own = []) => exposition(mergeSnapshots([instance.telemetry.metrics.snapshot(), own])),
     config: () => instance.bundle.config,
     explain: async (query): Promise<Explanation> => {
       const result = await explainExchange(instance, query)
@@ -34,6 +38,8 @@ export function instanceView(instance: Instance): AdminView {
     events: (since, limit, kind) => instance.telemetry.events.since(since, limit, kind),
     cache: instanceCacheView(instance),
     rollouts: instanceRolloutView(instance),
+    regions: regionsView(asker),
+    now: () => Date.now(),
     onRefused: (reason, peer, path) =>
       instance.telemetry.note('security', 'admin-refused', { reason, peer, path }),
     onFailed: (error, path) =>
@@ -58,6 +64,7 @@ export function statusOf(instance: Instance, workers: number): StatusReport {
     },
     geo: { source: 'mmdb', builtAt: oldest(instance.geo.databases) },
     regions: regionsOf(instance),
+    ...(instance.redis === undefined ? {} : { redis: instance.redis.status() }),
   }
 }
 
@@ -75,12 +82,17 @@ function regionsOf(instance: Instance): RegionStatus[] {
   const found = regions.ids().map((id, index): RegionStatus => {
     const region = config.regions.find((one) => one.id === id)
     const healthy = isInMask(health.low, health.high, index)
-    const drained = region?.drain === true
+    const byOperator = snapshot.drains.has(index)
+    const drained = byOperator || region?.drain === true
     return {
       id,
       healthy,
       drained,
-      why: drained ? 'drained by the config' : healthy ? 'an origin is up' : 'no origin is up',
+      why: drained
+        ? `drained by ${byOperator ? 'an operator' : 'the config'}`
+        : healthy
+          ? 'an origin is up'
+          : 'no origin is up',
       origins: statusOfPools(region?.pools ?? []),
     }
   })

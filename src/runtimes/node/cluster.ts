@@ -25,6 +25,8 @@ import {
 import { workerNumber } from './cache-tiers.ts'
 import { nodeRandom } from './clock.ts'
 import type { ConfigBundle, ConfigFile } from './config-file.ts'
+import { type Asker, answerControl, type ControlQuestion, isControlQuestion } from './control.ts'
+import { regionsView } from './control-regions.ts'
 import { explainExchange } from './explain.ts'
 import { Instance } from './instance.ts'
 import { operationsLog } from './operations-log.ts'
@@ -34,6 +36,7 @@ import {
   type RolloutQuestion,
   rolloutView,
 } from './rollout-control.ts'
+import { adoptState, type RuntimeState, runtimeState } from './runtime-state.ts'
 import { addressesOf, type RunningGateway, reloadNow, watch } from './start.ts'
 
 const ANSWER_MS = 5000
@@ -48,6 +51,9 @@ const LONGEST_PAUSE_MS = 30_000
 type Question =
   | CacheQuestion
   | RolloutQuestion
+  | ControlQuestion
+  | { readonly ask: 'control-state' }
+  | { readonly ask: 'control-adopt'; readonly state: RuntimeState }
   | { readonly ask: 'metrics' | 'status' }
   | { readonly ask: 'explain'; readonly query: ExplainQuery }
   | {
@@ -96,7 +102,7 @@ export async function runWorker(file: ConfigFile, bundle: ConfigBundle): Promise
       else stop()
       return
     }
-    void answer(instance, message).then((value) => send({ id: message.id, answer: value }))
+    void answer(instance, file, message).then((value) => send({ id: message.id, answer: value }))
   })
   tellPurges(instance, (purged) => send({ purged }))
   process.on('disconnect', stop)
@@ -129,8 +135,9 @@ function tellPurges(instance: Instance, tell: (notes: readonly PurgeNote[]) => v
   })
 }
 
-async function answer(instance: Instance, question: Question): Promise<unknown> {
+async function answer(instance: Instance, file: ConfigFile, question: Question): Promise<unknown> {
   if (isAboutRollouts(question)) return answerAboutRollouts(instance, question)
+  if (isControlQuestion(question)) return answerControl(instance, file, question)
   switch (question.ask) {
     case 'metrics':
       return instance.telemetry.metrics.snapshot()
@@ -140,6 +147,11 @@ async function answer(instance: Instance, question: Question): Promise<unknown> 
       return instance.telemetry.events.since(question.since, question.limit, question.kind)
     case 'explain':
       return explainExchange(instance, question.query)
+    case 'control-state':
+      return runtimeState(instance)
+    case 'control-adopt':
+      adoptState(instance, question.state)
+      return true
     default:
       return answerAboutCache(instance, question)
   }
@@ -157,6 +169,9 @@ class Workers {
   readonly #missed = new Map<number, CacheQuestion[]>()
   #nextId = 1
   #pauseMs = 250
+  /** What orders have made of the workers; undefined before the first. */
+  #state: RuntimeState | undefined
+  #turn: Promise<unknown> = Promise.resolve()
   #isStopping = false
   /** Ports that the first worker got. */
   ports: readonly number[] = []
@@ -195,7 +210,7 @@ class Workers {
           isReady = true
           const [sibling] = this.live
           this.#ready.add(worker)
-          if (!isFirst && sibling !== undefined) void this.#join(worker, sibling)
+          if (!isFirst) void this.#inTurn(() => this.#join(worker, sibling))
           if (this.ports.length === 0) this.ports = message.ready
           for (const question of this.#missed.get(number) ?? []) void this.ask(worker, question)
           this.#missed.delete(number)
@@ -242,8 +257,12 @@ class Workers {
     })
   }
 
-  /** A worker that takes another's place is put where the rollouts are, not where they once began. */
-  async #join(worker: Worker, sibling: Worker): Promise<void> {
+  /** A worker that takes another's place is put where the others are, not where they once began. */
+  async #join(worker: Worker, sibling: Worker | undefined): Promise<void> {
+    if (this.#state !== undefined && worker.isConnected()) {
+      await this.ask(worker, { ask: 'control-adopt', state: this.#state })
+    }
+    if (sibling === undefined) return
     const all = await this.ask(sibling, { ask: 'rollout-status' })
     if (!Array.isArray(all) || all.length === 0 || !worker.isConnected()) return
     await this.ask(worker, { ask: 'rollout-adopt', all: all as RolloutStatus[] })
@@ -262,6 +281,40 @@ class Workers {
       this.#pending.set(id, settle)
       worker.send({ ...question, id })
     })
+  }
+
+  /** One that answers. @throws when none does */
+  async first(question: Question): Promise<unknown> {
+    for (const worker of this.live) {
+      const found = await this.ask(worker, question)
+      if (found !== undefined) return found
+    }
+    throw new Error('no worker answers')
+  }
+
+  /**
+   * Every worker carries it out, the first one notes it, and what they have become by it is kept for those
+   * that take another's place. One after another, with those.
+   */
+  order(question: ControlQuestion): Promise<unknown[]> {
+    return this.#inTurn(async () => {
+      const answers = await Promise.all(
+        this.live.map((worker, index) =>
+          this.ask(
+            worker,
+            index === 0 ? ({ ...question, isNoted: true } as ControlQuestion) : question,
+          ),
+        ),
+      )
+      this.#state = (await this.first({ ask: 'control-state' })) as RuntimeState
+      return answers.filter((one) => one !== undefined)
+    })
+  }
+
+  #inTurn<T>(run: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(run)
+    this.#turn = done.catch(() => {})
+    return done
   }
 
   async askAll(question: Question): Promise<unknown[]> {
@@ -333,7 +386,7 @@ class Workers {
 
 /** @throws ConfigError when a worker or the control port cannot start */
 export async function runPrimary(bundle: ConfigBundle, count: number): Promise<RunningGateway> {
-  const { config, secrets } = bundle
+  const { config } = bundle
   const workers = new Workers(count)
   let closeAdmin = async () => {}
   const close = async () => {
@@ -357,10 +410,10 @@ export async function runPrimary(bundle: ConfigBundle, count: number): Promise<R
   }
   let control: string | undefined
   if (config.admin.enabled) {
-    const token = config.admin.token === undefined ? undefined : secrets.get(config.admin.token)
     const mask = new Mask(config.telemetry.mask, nodeRandom.bytes(16))
     try {
-      const admin = await startAdmin(config.admin, token, primaryView(workers, bundle), () => mask)
+      const view = primaryView(workers, bundle)
+      const admin = await startAdmin(bundle, view, () => mask, operationsLog)
       control = admin.address
       closeAdmin = () => admin.close()
     } catch (error) {
@@ -372,12 +425,12 @@ export async function runPrimary(bundle: ConfigBundle, count: number): Promise<R
 }
 
 function primaryView(workers: Workers, bundle: ConfigBundle): AdminView {
-  const first = async (question: Question): Promise<unknown> => {
-    for (const worker of workers.live) {
-      const found = await workers.ask(worker, question)
-      if (found !== undefined) return found
-    }
-    throw new Error('no worker answers')
+  const first = (question: Question) => workers.first(question)
+  const asker: Asker = {
+    first,
+    all: (question) => workers.askAll(question),
+    order: (question) => workers.order(question),
+    size: () => workers.live.length,
   }
   return {
     status: async () => ({
@@ -390,8 +443,10 @@ function primaryView(workers: Workers, bundle: ConfigBundle): AdminView {
         ? { ready: true, reasons: [] }
         : { ready: false, reasons: ['no worker is running'] }
     },
-    metrics: async () =>
-      exposition(mergeSnapshots((await workers.askAll({ ask: 'metrics' })) as MetricsSnapshot[])),
+    metrics: async (own = []) => {
+      const found = (await workers.askAll({ ask: 'metrics' })) as MetricsSnapshot[]
+      return exposition(mergeSnapshots([...found, own]))
+    },
     config: () => bundle.config,
     explain: async (query): Promise<Explanation> => {
       const result = (await first({ ask: 'explain', query })) as Explanation | string
@@ -414,6 +469,8 @@ function primaryView(workers: Workers, bundle: ConfigBundle): AdminView {
       question.ask === 'cache-purge' ? workers.purge(question, audit) : workers.askAll(question),
     ),
     rollouts: rolloutView((question, by) => workers.orderRollout(question, by)),
+    regions: regionsView(asker),
+    now: () => Date.now(),
     onFailed: (error, path) =>
       operationsLog.error('the control port failed', { path, error: error.message }),
   }

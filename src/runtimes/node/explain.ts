@@ -115,6 +115,7 @@ export async function rehearsal(
     rehearsal: {
       health: live?.snapshot.health,
       penaltyBox: live?.snapshot.penaltyBox,
+      drains: live?.snapshot.drains,
       rollouts: live?.snapshot.rollouts,
     },
   })

@@ -15,6 +15,7 @@ import type { Snapshot } from '../../snapshot.ts'
 import { isInMask } from '../../steering/regions.ts'
 import { OtlpExport } from '../../telemetry/otlp/otlp-export.ts'
 import { Telemetry, type TelemetrySecrets } from '../../telemetry/telemetry.ts'
+import { type Analytics, openAnalytics } from './analytics/analytics.ts'
 import { type DiskTier, openDiskTier } from './cache-tiers.ts'
 import { nodeClock, nodeRandom } from './clock.ts'
 import { nodeCompressor } from './compressor.ts'
@@ -26,6 +27,7 @@ import { LogFile } from './log-file.ts'
 import { operationsLog } from './operations-log.ts'
 import { nodeProber } from './prober.ts'
 import { processFacts } from './process-facts.ts'
+import { openRedis, type RedisConnection } from './redis.ts'
 import { Resolver } from './resolver.ts'
 import { builtInRuleset } from './rulesets.ts'
 import { NodeServer } from './server.ts'
@@ -48,14 +50,19 @@ export class Instance {
   readonly platform: Platform
   readonly telemetry: Telemetry
   readonly geo: MmdbGeoSource
+  /** Undefined where the config names no server. */
+  readonly redis: RedisConnection | undefined
   readonly startedAt = Date.now()
   readonly #server: NodeServer
   readonly #upstream: UndiciUpstream
   readonly #access: LogFile
+  readonly #analytics: Analytics | undefined
   readonly #otlp: OtlpExport
   readonly #geoWatcher: GeoFileWatcher
   readonly #compile: Compile
   readonly #disk: DiskTier | undefined
+  /** Reloads one after another: two at once would each take the place of the same snapshot. */
+  #reloading: Promise<unknown> = Promise.resolve()
   #bundle: ConfigBundle
   #loadedAt = Date.now()
   #lastError: string | null = null
@@ -66,9 +73,11 @@ export class Instance {
     platform: Platform
     telemetry: Telemetry
     geo: MmdbGeoSource
+    redis: RedisConnection | undefined
     server: NodeServer
     upstream: UndiciUpstream
     access: LogFile
+    analytics: Analytics | undefined
     otlp: OtlpExport
     geoWatcher: GeoFileWatcher
     compile: Compile
@@ -79,9 +88,11 @@ export class Instance {
     this.platform = parts.platform
     this.telemetry = parts.telemetry
     this.geo = parts.geo
+    this.redis = parts.redis
     this.#server = parts.server
     this.#upstream = parts.upstream
     this.#access = parts.access
+    this.#analytics = parts.analytics
     this.#otlp = parts.otlp
     this.#geoWatcher = parts.geoWatcher
     this.#compile = parts.compile
@@ -126,6 +137,7 @@ export class Instance {
       },
     })
     const access = openAccessLog(config.telemetry)
+    const analytics = openAnalytics(bundle, options.worker, log)
     const platform: Platform = {
       name: 'node',
       clock: nodeClock,
@@ -143,9 +155,11 @@ export class Instance {
       clock: nodeClock,
       random: nodeRandom,
       access,
+      analytics: analytics?.writer,
       build: { version: VERSION, runtime: 'node' },
       process: processFacts(() => server?.connections ?? 0),
     })
+    const redis = await openRedis(bundle, telemetry, log)
     const compile = (next: ConfigBundle, previous?: Snapshot): Promise<Snapshot> =>
       compileSnapshot(next, {
         platform,
@@ -180,7 +194,9 @@ export class Instance {
       await server.start()
     } catch (error) {
       geoWatcher.stop()
+      redis?.close()
       await access.close()
+      await analytics?.close()
       throw error
     }
     const otlp = new OtlpExport(telemetry, {
@@ -197,9 +213,11 @@ export class Instance {
       platform,
       telemetry,
       geo,
+      redis,
       server,
       upstream,
       access,
+      analytics,
       otlp,
       geoWatcher,
       compile,
@@ -208,6 +226,7 @@ export class Instance {
     })
     snapshot.start()
     instance.#watchGauges()
+    analytics?.watch(telemetry.metrics)
     return instance
   }
 
@@ -218,7 +237,9 @@ export class Instance {
     metrics.registry.onCollect(() => {
       metrics.geoAge.set([], Math.max(0, (Date.now() - oldest(this.geo.databases)) / 1000))
       metrics.logDropped.setTotal([], this.#access.dropped)
-      const { health, regions } = this.snapshot
+      if (this.redis !== undefined) metrics.redisUp.set([], this.redis.state === 'up' ? 1 : 0)
+      const { health, regions, drains } = this.snapshot
+      drains.advance(nodeClock.now())
       for (const state of health.states()) {
         const isUp = state.tier === 'up' || state.tier === 'unknown' || state.tier === 'trial'
         metrics.originHealthy.set([state.id], isUp ? 1 : 0)
@@ -226,6 +247,8 @@ export class Instance {
       regions.ids().forEach((id, index) => {
         const isUp = isInMask(health.low, health.high, index)
         metrics.regionHealthy.set([id], isUp ? 1 : 0)
+        const isDrained = drains.has(index) || regions.at(index).drain
+        metrics.regionDrained.set([id], isDrained ? 1 : 0)
       })
       if (this.gateway.services.cache !== undefined) {
         metrics.observeCache(this.gateway.services.cache.stats())
@@ -257,8 +280,19 @@ export class Instance {
     return this.gateway.snapshot
   }
 
+  /** Resolves when no reload is under way: what is changed then is not lost by the next snapshot. */
+  async settled(): Promise<void> {
+    await this.#reloading
+  }
+
   /** Takes a new config over, or says why not and keeps the old one. */
-  async reload(bundle: ConfigBundle): Promise<boolean> {
+  reload(bundle: ConfigBundle): Promise<boolean> {
+    const done = this.#reloading.then(() => this.#reload(bundle))
+    this.#reloading = done
+    return done
+  }
+
+  async #reload(bundle: ConfigBundle): Promise<boolean> {
     const { log } = this.platform
     try {
       const before = this.gateway.snapshot
@@ -268,6 +302,7 @@ export class Instance {
       this.gateway.swap(next)
       this.telemetry.configure(bundle.config.telemetry, telemetrySecrets(bundle))
       this.#otlp.configure(bundle.config.telemetry, (ref) => bundle.secrets.get(ref))
+      this.#analytics?.configure(bundle)
       this.#upstream.retain(
         [...next.pools.values()].flatMap((pool) => pool.origins.map((origin) => origin.address)),
       )
@@ -320,8 +355,10 @@ export class Instance {
     this.snapshot.stop()
     await this.#upstream.close()
     await this.#disk?.close()
+    this.redis?.close()
     await this.#otlp.stop()
     await this.#access.close()
+    await this.#analytics?.close()
     return cut
   }
 }

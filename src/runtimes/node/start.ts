@@ -55,16 +55,12 @@ export async function startGateway(
 ): Promise<SingleGateway> {
   const instance = await Instance.start(bundle, options)
   let admin: AdminServer | undefined
-  const { config, secrets } = bundle
+  const { config } = bundle
   try {
     if (config.admin.enabled) {
-      const token = config.admin.token === undefined ? undefined : secrets.get(config.admin.token)
-      admin = await startAdmin(
-        config.admin,
-        token,
-        instanceView(instance),
-        () => instance.telemetry.mask,
-      )
+      const view = instanceView(instance, file)
+      const { log } = instance.platform
+      admin = await startAdmin(bundle, view, () => instance.telemetry.mask, log)
     }
   } catch (error) {
     await instance.stop()

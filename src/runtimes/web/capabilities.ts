@@ -66,6 +66,13 @@ export function checkCapabilities(
   if (config.telemetry.otlp?.signals.includes('metrics') === true && !can.background) {
     warnings.push(`telemetry.otlp: metrics are not sent from ${can.platform}; scrape them`)
   }
+  if (config.redis !== undefined) {
+    report(
+      'redis',
+      `the gateway speaks to Redis on Node only, not on ${can.platform}`,
+      'leave it out; on Workers, Durable Objects share what Redis shares elsewhere',
+    )
+  }
   for (const limit of config.limits) {
     if (limit.algorithm === 'concurrency') {
       warnings.push(`limit "${limit.id}": concurrency is counted by each process on its own`)
