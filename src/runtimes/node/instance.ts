@@ -24,6 +24,7 @@ import { nodeDecoder } from './decoder.ts'
 import { GeoFileWatcher, oldest } from './geo-file.ts'
 import { nodeKeySource } from './key-source.ts'
 import { LogFile } from './log-file.ts'
+import { LogRotation } from './log-rotation.ts'
 import { operationsLog } from './operations-log.ts'
 import { nodeProber } from './prober.ts'
 import { processFacts } from './process-facts.ts'
@@ -58,6 +59,7 @@ export class Instance {
   readonly #access: LogFile
   readonly #analytics: Analytics | undefined
   readonly #otlp: OtlpExport
+  readonly #rotation: LogRotation | undefined
   readonly #geoWatcher: GeoFileWatcher
   readonly #compile: Compile
   readonly #disk: DiskTier | undefined
@@ -79,6 +81,7 @@ export class Instance {
     access: LogFile
     analytics: Analytics | undefined
     otlp: OtlpExport
+    rotation: LogRotation | undefined
     geoWatcher: GeoFileWatcher
     compile: Compile
     disk: DiskTier | undefined
@@ -94,6 +97,7 @@ export class Instance {
     this.#access = parts.access
     this.#analytics = parts.analytics
     this.#otlp = parts.otlp
+    this.#rotation = parts.rotation
     this.#geoWatcher = parts.geoWatcher
     this.#compile = parts.compile
     this.#disk = parts.disk
@@ -219,6 +223,7 @@ export class Instance {
       access,
       analytics,
       otlp,
+      rotation: rotationOf(config.telemetry, options.worker, log, access),
       geoWatcher,
       compile,
       disk,
@@ -357,10 +362,25 @@ export class Instance {
     await this.#disk?.close()
     this.redis?.close()
     await this.#otlp.stop()
+    await this.#rotation?.stop()
     await this.#access.close()
     await this.#analytics?.close()
     return cut
   }
+}
+
+/** One of the processes rotates for all. */
+function rotationOf(
+  { access: { output } }: TelemetryConfig,
+  worker: number | undefined,
+  log: Logger,
+  file: LogFile,
+): LogRotation | undefined {
+  if (typeof output === 'string' || (worker ?? 0) > 0) return undefined
+  if (output.rotate === undefined && output.maxSize === undefined) return undefined
+  const rotation = new LogRotation(output, nodeClock, log, () => file.reopen())
+  rotation.start()
+  return rotation
 }
 
 function telemetrySecrets(bundle: ConfigBundle): TelemetrySecrets {
