@@ -56,7 +56,12 @@ describe('the Kubernetes manifests', () => {
 
   it('leave time to drain, and notice that it began', () => {
     const { delay, drain } = config.shutdown
-    expect(pod.terminationGracePeriodSeconds * 1000).toBeGreaterThan(delay + drain)
+    const [, preStop] = /setTimeout\(\(\) => \{\}, (\d+)\)/.exec(
+      container.lifecycle.preStop.exec.command.at(-1),
+    ) as RegExpExecArray
+    expect(pod.terminationGracePeriodSeconds * 1000).toBeGreaterThan(
+      Number(preStop) + delay + drain,
+    )
     const { periodSeconds, failureThreshold } = container.readinessProbe
     expect(periodSeconds * failureThreshold * 1000).toBeLessThan(delay)
   })
