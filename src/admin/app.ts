@@ -13,8 +13,10 @@ import { CACHE_ROUTES } from './cache.ts'
 import { mayDo } from './caller.ts'
 import { CONFIG_ROUTES } from './config-routes.ts'
 import { CORE_ROUTES } from './core-routes.ts'
-import { type AdminAccess, guard } from './guard.ts'
+import { type AdminAccess, asksForToken, guard } from './guard.ts'
+import { LIVE_ROUTES } from './live.ts'
 import { openApi } from './openapi.ts'
+import { isPagePath, pageRoutes } from './page.ts'
 import { adminProblem } from './problem.ts'
 import { REGION_ROUTES } from './regions.ts'
 import { ROLLOUT_ROUTES } from './rollouts.ts'
@@ -26,6 +28,7 @@ import {
   defineRoute,
   honoPath,
 } from './route.ts'
+import { RULES_ROUTES } from './rules-routes.ts'
 import type { AdminView } from './view.ts'
 
 const MAX_BODY_BYTES = 64 * 1024
@@ -34,10 +37,12 @@ const MAX_BODY_BYTES = 64 * 1024
 export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...CORE_ROUTES,
   ...CONFIG_ROUTES,
+  ...RULES_ROUTES,
   ...REGION_ROUTES,
   ...ROLLOUT_ROUTES,
   ...CACHE_ROUTES,
   ...AUDIT_ROUTES,
+  ...LIVE_ROUTES,
   defineRoute({
     method: 'get',
     path: '/openapi.json',
@@ -134,9 +139,12 @@ export function createAdminApp(
 
   app.use(async (c, next) => {
     await next()
-    c.header('cache-control', 'no-store')
     c.header('x-content-type-options', 'nosniff')
-    c.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'")
+    // The page's files say themselves how long they may be kept and what they may load.
+    if (!isPagePath(c.req.path) || c.res.status >= 400) {
+      c.header('cache-control', 'no-store')
+      c.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'")
+    }
     c.header('referrer-policy', 'no-referrer')
     c.header('cross-origin-resource-policy', 'same-origin')
   })
@@ -170,6 +178,7 @@ export function createAdminApp(
       }),
     )
   }
+  pageRoutes(app, view.page, asksForToken(access))
   app.notFound((c) => adminProblem(c, 404, 'Nothing is here.'))
   // The cause goes to the gateway's log, never to the caller.
   app.onError((error, c) => {

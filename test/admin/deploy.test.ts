@@ -88,6 +88,16 @@ describe('the Dockerfile', () => {
   })
 })
 
+describe('what the image keeps of the optional packages', () => {
+  it('is all that the Redis client needs', () => {
+    const client = JSON.parse(read('../node_modules/@redis/client/package.json'))
+    const kept = /cp -r (node_modules\S.*?) \/kept\//.exec(read('Dockerfile'))?.[1]?.split(' ')
+    expect(kept).toEqual(
+      ['@redis', ...Object.keys(client.dependencies)].map((name) => `node_modules/${name}`),
+    )
+  })
+})
+
 describe('the systemd unit', () => {
   it('checks the config before it starts, and gives the drain its time', () => {
     const unit = read('systemd/meridian.service')

@@ -328,7 +328,6 @@ export const TelemetrySection = v.strictObject({
   mask: v.optional(Mask, {}),
   debugHeaders: v.optional(DebugHeaders, {}),
   metrics: v.optional(Metrics, {}),
-  serverTiming: v.optional(ServerTimingHeader),
   analytics: v.optional(AnalyticsSection),
   currency: v.pipe(
     v.optional(
@@ -336,6 +335,7 @@ export const TelemetrySection = v.strictObject({
     ),
     v.description('What the prices of `regions` are in; shown beside costs. ISO 4217.'),
   ),
+  serverTiming: v.optional(ServerTimingHeader),
   trace: v.optional(Trace, {}),
   otlp: v.optional(Otlp),
   events: v.pipe(

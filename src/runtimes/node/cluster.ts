@@ -26,9 +26,14 @@ import { workerNumber } from './cache-tiers.ts'
 import { nodeRandom } from './clock.ts'
 import type { ConfigBundle, ConfigFile } from './config-file.ts'
 import { type Asker, answerControl, type ControlQuestion, isControlQuestion } from './control.ts'
+import { configView } from './control-config.ts'
 import { regionsView } from './control-regions.ts'
+import { rulesView } from './control-rules.ts'
+import { dashboardFiles } from './dashboard-files.ts'
 import { explainExchange } from './explain.ts'
+import { type HealthNote, siblingsOf } from './health-siblings.ts'
 import { Instance } from './instance.ts'
+import { liveCounts, takeLive, workersLiveView } from './live-control.ts'
 import { operationsLog } from './operations-log.ts'
 import {
   answerAboutRollouts,
@@ -36,6 +41,8 @@ import {
   type RolloutQuestion,
   rolloutView,
 } from './rollout-control.ts'
+import { openRolloutFile, type RolloutFile, savedRollouts } from './rollout-file.ts'
+import { RolloutKeeper, RolloutPositions } from './rollout-keeper.ts'
 import { adoptState, type RuntimeState, runtimeState } from './runtime-state.ts'
 import { addressesOf, type RunningGateway, reloadNow, watch } from './start.ts'
 
@@ -54,7 +61,7 @@ type Question =
   | ControlQuestion
   | { readonly ask: 'control-state' }
   | { readonly ask: 'control-adopt'; readonly state: RuntimeState }
-  | { readonly ask: 'metrics' | 'status' }
+  | { readonly ask: 'metrics' | 'status' | 'live' }
   | { readonly ask: 'explain'; readonly query: ExplainQuery }
   | {
       readonly ask: 'events'
@@ -62,12 +69,24 @@ type Question =
       readonly limit: number
       readonly kind: EventKind | undefined
     }
+/** Compiling a config and judging recorded requests takes what it takes. */
+const COMPILE_ANSWER_MS = 120_000
+
+function patienceFor(ask: Question['ask']): number {
+  if (ask === 'cache-warm') return WARM_ANSWER_MS
+  return /^(config|rules|publish)-/.test(ask) ? COMPILE_ANSWER_MS : ANSWER_MS
+}
+
 type Asked = Question & { readonly id: number }
 type Command = { readonly command: 'reload' | 'reopen-log' | 'stop' }
+/** What others found out of origins. */
+type Heard = { readonly health: readonly HealthNote[] }
 type FromWorker =
   | { readonly ready: readonly number[] }
   | { readonly failed: string }
   | { readonly purged: readonly PurgeNote[] }
+  | { readonly rollout: RolloutStatus }
+  | { readonly health: readonly HealthNote[] }
   | { readonly id: number; readonly answer: unknown }
 
 // The worker's side --------------------------------------------------------------------------------
@@ -77,7 +96,12 @@ export async function runWorker(file: ConfigFile, bundle: ConfigBundle): Promise
   const send = (message: FromWorker) => process.send?.(message)
   let instance: Instance
   try {
-    instance = await Instance.start(bundle, { worker: workerNumber(), drawnSecret: takeSecret() })
+    instance = await Instance.start(bundle, {
+      worker: workerNumber(),
+      drawnSecret: takeSecret(),
+      siblings: siblingsOf(workerNumber() ?? 0, tellHealth(send)),
+      rollouts: new RolloutKeeper(await savedRollouts(bundle), (rollout) => send({ rollout })),
+    })
   } catch (error) {
     // The primary says it; this process has nothing to add.
     const failed = error instanceof Error ? error.message : String(error)
@@ -95,7 +119,11 @@ export async function runWorker(file: ConfigFile, bundle: ConfigBundle): Promise
     isStopping = true
     void close().then(() => process.exit(0))
   }
-  process.on('message', (message: Asked | Command) => {
+  process.on('message', (message: Asked | Command | Heard) => {
+    if ('health' in message) {
+      for (const note of message.health) instance.heardHealth(note)
+      return
+    }
     if ('command' in message) {
       if (message.command === 'reload') void reloadNow(file, instance)
       else if (message.command === 'reopen-log') instance.reopenLog()
@@ -118,6 +146,19 @@ function takeSecret(): Uint8Array | undefined {
   const text = process.env.MERIDIAN_DRAWN_SECRET
   delete process.env.MERIDIAN_DRAWN_SECRET
   return text === undefined ? undefined : decodeHex(text)
+}
+
+/** What is found out of origins in one turn of the loop goes out together. */
+function tellHealth(send: (message: FromWorker) => unknown): (note: HealthNote) => void {
+  let pending: HealthNote[] = []
+  return (note) => {
+    pending.push(note)
+    if (pending.length > 1) return
+    setImmediate(() => {
+      send({ health: pending })
+      pending = []
+    })
+  }
 }
 
 /** What unsafe requests have invalidated here is told to the others, once for each turn of the loop. */
@@ -143,6 +184,8 @@ async function answer(instance: Instance, file: ConfigFile, question: Question):
       return instance.telemetry.metrics.snapshot()
     case 'status':
       return statusOf(instance, 1)
+    case 'live':
+      return takeLive(instance)
     case 'events':
       return instance.telemetry.events.since(question.since, question.limit, question.kind)
     case 'explain':
@@ -173,11 +216,14 @@ class Workers {
   #state: RuntimeState | undefined
   #turn: Promise<unknown> = Promise.resolve()
   #isStopping = false
+  readonly #rollouts: RolloutPositions
   /** Ports that the first worker got. */
   ports: readonly number[] = []
 
-  constructor(count: number) {
+  /** @param file where rollouts are kept over a restart; undefined: nowhere */
+  constructor(count: number, file: RolloutFile | undefined) {
     this.#count = count
+    this.#rollouts = new RolloutPositions((saved) => file?.save(saved))
   }
 
   /** Those that serve: one that is still starting hears neither questions nor commands. */
@@ -217,6 +263,10 @@ class Workers {
           resolve()
         } else if ('failed' in message) {
           reject(new ConfigError([{ path: 'workers', message: message.failed }]))
+        } else if ('health' in message) {
+          for (const other of this.live) if (other !== worker) other.send(message)
+        } else if ('rollout' in message) {
+          this.#rolloutChanged(worker, message.rollout)
         } else if ('purged' in message) {
           void this.purge({ ask: 'cache-adopt', notes: message.purged }, undefined, worker)
         } else {
@@ -225,6 +275,7 @@ class Workers {
       })
       worker.on('exit', (code, signal) => {
         this.#ready.delete(worker)
+        this.#rollouts.forget(worker.id)
         if (this.#isStopping) return
         if (!this.#missed.has(number)) this.#missed.set(number, [])
         if (isFirst && !isReady) {
@@ -257,6 +308,15 @@ class Workers {
     })
   }
 
+  /** Keeps it for the next start. Back in one process is back in all: each sees only its own requests fail. */
+  #rolloutChanged(worker: Worker, status: RolloutStatus): void {
+    this.#rollouts.moved(worker.id, status)
+    if (status.phase !== 'rolled-back' || this.#isStopping) return
+    for (const other of this.live) {
+      if (other !== worker) void this.ask(other, { ask: 'rollout-adopt', all: [status] })
+    }
+  }
+
   /** A worker that takes another's place is put where the others are, not where they once began. */
   async #join(worker: Worker, sibling: Worker | undefined): Promise<void> {
     if (this.#state !== undefined && worker.isConnected()) {
@@ -271,7 +331,7 @@ class Workers {
   ask(worker: Worker, question: Question): Promise<unknown> {
     const id = this.#nextId++
     return new Promise((resolve) => {
-      const patience = question.ask === 'cache-warm' ? WARM_ANSWER_MS : ANSWER_MS
+      const patience = patienceFor(question.ask)
       const timer = setTimeout(() => settle(undefined), patience)
       const settle = (value: unknown) => {
         clearTimeout(timer)
@@ -387,11 +447,13 @@ class Workers {
 /** @throws ConfigError when a worker or the control port cannot start */
 export async function runPrimary(bundle: ConfigBundle, count: number): Promise<RunningGateway> {
   const { config } = bundle
-  const workers = new Workers(count)
+  const file = await openRolloutFile(bundle, operationsLog)
+  const workers = new Workers(count, file)
   let closeAdmin = async () => {}
   const close = async () => {
     await workers.stop()
     await closeAdmin()
+    await file?.flushed()
   }
   let stopped: Promise<never> | undefined
   const stop = () => {
@@ -412,7 +474,7 @@ export async function runPrimary(bundle: ConfigBundle, count: number): Promise<R
   if (config.admin.enabled) {
     const mask = new Mask(config.telemetry.mask, nodeRandom.bytes(16))
     try {
-      const view = primaryView(workers, bundle)
+      const view = primaryView(workers)
       const admin = await startAdmin(bundle, view, () => mask, operationsLog)
       control = admin.address
       closeAdmin = () => admin.close()
@@ -424,7 +486,7 @@ export async function runPrimary(bundle: ConfigBundle, count: number): Promise<R
   return { addresses: addressesOf(config.listen.addresses, workers.ports), control, close }
 }
 
-function primaryView(workers: Workers, bundle: ConfigBundle): AdminView {
+function primaryView(workers: Workers): AdminView {
   const first = (question: Question) => workers.first(question)
   const asker: Asker = {
     first,
@@ -432,6 +494,7 @@ function primaryView(workers: Workers, bundle: ConfigBundle): AdminView {
     order: (question) => workers.order(question),
     size: () => workers.live.length,
   }
+  const counts = liveCounts()
   return {
     status: async () => ({
       ...((await first({ ask: 'status' })) as StatusReport),
@@ -445,9 +508,9 @@ function primaryView(workers: Workers, bundle: ConfigBundle): AdminView {
     },
     metrics: async (own = []) => {
       const found = (await workers.askAll({ ask: 'metrics' })) as MetricsSnapshot[]
-      return exposition(mergeSnapshots([...found, own]))
+      return exposition(mergeSnapshots([...found, counts.snapshot(), own]))
     },
-    config: () => bundle.config,
+    config: () => first({ ask: 'config-show' }),
     explain: async (query): Promise<Explanation> => {
       const result = (await first({ ask: 'explain', query })) as Explanation | string
       if (typeof result === 'string') throw new ExplainError(result)
@@ -470,6 +533,10 @@ function primaryView(workers: Workers, bundle: ConfigBundle): AdminView {
     ),
     rollouts: rolloutView((question, by) => workers.orderRollout(question, by)),
     regions: regionsView(asker),
+    configs: configView(asker),
+    rules: rulesView(asker),
+    live: workersLiveView(() => workers.askAll({ ask: 'live' }), counts),
+    page: dashboardFiles(),
     now: () => Date.now(),
     onFailed: (error, path) =>
       operationsLog.error('the control port failed', { path, error: error.message }),
