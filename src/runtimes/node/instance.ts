@@ -29,6 +29,7 @@ import { HealthShare } from './health-share.ts'
 import { type HealthNote, type Siblings, tellEjection } from './health-siblings.ts'
 import { nodeKeySource } from './key-source.ts'
 import { LogFile } from './log-file.ts'
+import { LogRotation } from './log-rotation.ts'
 import { operationsLog } from './operations-log.ts'
 import { nodeProber } from './prober.ts'
 import { processFacts } from './process-facts.ts'
@@ -76,6 +77,7 @@ export class Instance {
   readonly #access: LogFile
   readonly #analytics: Analytics | undefined
   readonly #otlp: OtlpExport
+  readonly #rotation: LogRotation | undefined
   readonly #geoWatcher: GeoFileWatcher
   readonly #compile: Compile
   /** Reloads one after another: two at once would each take the place of the same snapshot. */
@@ -102,6 +104,7 @@ export class Instance {
     alerts: Alerts
     analytics: Analytics | undefined
     otlp: OtlpExport
+    rotation: LogRotation | undefined
     geoWatcher: GeoFileWatcher
     compile: Compile
     rollouts: RolloutKeeper | undefined
@@ -121,6 +124,7 @@ export class Instance {
     this.alerts = parts.alerts
     this.#analytics = parts.analytics
     this.#otlp = parts.otlp
+    this.#rotation = parts.rotation
     this.#geoWatcher = parts.geoWatcher
     this.#compile = parts.compile
     this.#rollouts = parts.rollouts
@@ -291,6 +295,7 @@ export class Instance {
       alerts,
       analytics,
       otlp,
+      rotation: rotationOf(config.telemetry, options.worker, log, access),
       geoWatcher,
       compile,
       rollouts: options.rollouts,
@@ -473,10 +478,25 @@ export class Instance {
     await this.#tiers.close()
     this.redis?.close()
     await this.#otlp.stop()
+    await this.#rotation?.stop()
     await this.#access.close()
     await this.#analytics?.close()
     return cut
   }
+}
+
+/** One of the processes rotates for all. */
+function rotationOf(
+  { access: { output } }: TelemetryConfig,
+  worker: number | undefined,
+  log: Logger,
+  file: LogFile,
+): LogRotation | undefined {
+  if (typeof output === 'string' || (worker ?? 0) > 0) return undefined
+  if (output.rotate === undefined && output.maxSize === undefined) return undefined
+  const rotation = new LogRotation(output, nodeClock, log, () => file.reopen())
+  rotation.start()
+  return rotation
 }
 
 function telemetrySecrets(bundle: ConfigBundle): TelemetrySecrets {
