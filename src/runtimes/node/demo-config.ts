@@ -58,6 +58,18 @@ export async function demoConfig(
         auth: { methods: ['jwt'], issuers: ['demo'], audience: [AUDIENCE] },
       },
       { id: 'limited', match: { path: '/limited' }, limits: ['per-client'] },
+      {
+        id: 'checkout',
+        match: { path: '/checkout' },
+        pools: ['frankfurt'],
+        rollout: {
+          from: 'frankfurt',
+          to: 'virginia',
+          steps: [5, 25, 50, 100],
+          bake: '2m',
+          gates: { minSamples: 10 },
+        },
+      },
       { id: 'cached', match: { path: ['/cached', '/etag'] }, cache: {} },
       { id: 'site' },
     ],
