@@ -40,6 +40,7 @@ import { watchRollouts } from './steps/rollout-control.ts'
 import { route } from './steps/route.ts'
 import { conclude, settle } from './steps/settle.ts'
 import { steer, unavailable } from './steps/steer.ts'
+import type { RequestRecorder } from './telemetry/recorder.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
 import { AttemptsFailed } from './upstream/attempt.ts'
 import { takeClearance } from './waf/challenge/clearance-cookie.ts'
@@ -54,6 +55,8 @@ export interface Services {
   readonly cache: ResponseCache | undefined
   /** Counters beyond this process. */
   readonly shared?: SharedLimits<Passage> | undefined
+  /** Keeps the last requests; undefined where nobody asked for it. */
+  readonly recorder?: RequestRecorder | undefined
 }
 
 export type GatewayStep = (x: Passage, services: Services) => StepResult
@@ -246,11 +249,12 @@ export class Gateway {
    * @param reply undefined when the client left before there was one
    */
   finish(x: Passage, reply: Reply | undefined, delivery: Delivery): void {
-    const { telemetry } = this.services
+    const { telemetry, recorder } = this.services
     telemetry.metrics.inFlight.addAt(0, -1)
     if (reply === undefined) x.outcome = 'client-closed'
     if (x.waf !== undefined) x.verdicts = x.waf.finish()
     if (x.limitResults !== undefined) x.snapshot.limits.release(x.limitResults)
+    if (recorder !== undefined) recorder.record(x, reply?.status ?? 0, telemetry.mask)
     const { logShare } = x.snapshot
     if (logShare !== undefined && reply !== undefined) {
       x.subject.response ??= { status: reply.status, headers: new HeaderList(reply.headers) }

@@ -28,6 +28,7 @@ import {
   defineRoute,
   honoPath,
 } from './route.ts'
+import { RULES_ROUTES } from './rules-routes.ts'
 import type { AdminView } from './view.ts'
 
 const MAX_BODY_BYTES = 64 * 1024
@@ -36,6 +37,7 @@ const MAX_BODY_BYTES = 64 * 1024
 export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...CORE_ROUTES,
   ...CONFIG_ROUTES,
+  ...RULES_ROUTES,
   ...REGION_ROUTES,
   ...ROLLOUT_ROUTES,
   ...CACHE_ROUTES,

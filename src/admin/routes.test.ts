@@ -12,6 +12,39 @@ const URL_ = 'https://example.com/a'
 
 /** What the shared world leaves out. */
 const EVERYTHING: Partial<AdminView> = {
+  configs: {
+    etag: async () => 'now',
+    source: async () => ({ text: '{}', etag: 'now', readOnly: null }),
+    validate: async () => [],
+    publish: async (_text, ifMatch) =>
+      ifMatch === '*' || ifMatch.includes('now')
+        ? { outcome: 'published', etag: 'next', workers: 1, of: 1 }
+        : { outcome: 'stale', etag: 'now' },
+  },
+  rules: {
+    list: async () => [
+      { name: 'own', source: './own.json', etag: 'now', writable: true, rules: 1, mode: 'enforce' },
+    ],
+    read: async (name) =>
+      name === 'own' ? { text: '{}', etag: 'now', readOnly: null } : undefined,
+    validate: async (_text, name) => (name === 'own' ? [] : undefined),
+    dryRun: async (name) =>
+      name === 'own'
+        ? {
+            requests: 1,
+            withoutBody: 0,
+            newlyBlocked: [],
+            newlyPassed: [],
+            newlyBlockedCount: 0,
+            newlyPassedCount: 0,
+            otherRules: 0,
+            unchanged: 1,
+          }
+        : undefined,
+    publish: async (name) =>
+      name === 'own' ? { outcome: 'published', etag: 'next', workers: 1, of: 1 } : undefined,
+    recorded: async () => ({ size: 1, capacity: 10, requests: [] }),
+  },
   explain: () => explain(exchangeOf(), { status: 200 }, mask),
   rollouts: {
     status: async () => [
@@ -48,7 +81,15 @@ const EVERYTHING: Partial<AdminView> = {
 }
 
 /** A request for each route that the gateway can carry out. */
-const SAMPLES: Readonly<Record<string, { path?: string; body?: unknown }>> = {
+const SAMPLES: Readonly<
+  Record<string, { path?: string; body?: unknown; headers?: Record<string, string> }>
+> = {
+  'post /config/validate': { body: '{}' },
+  'put /config': { body: '{}', headers: { 'if-match': '"now"' } },
+  'post /rules/validate': { body: { text: '{}', name: 'own' } },
+  'post /rules/dry-run': { body: { text: '{}', name: 'own' } },
+  'get /rules/{name}': { path: '/rules/own' },
+  'put /rules/{name}': { path: '/rules/own', body: '{}', headers: { 'if-match': '*' } },
   'get /explain': { path: '/explain?url=/' },
   'post /explain': { body: { url: '/' } },
   'post /regions/{name}/drain': { path: '/regions/eu/drain', body: { for: '5m', reason: 'why' } },
@@ -84,7 +125,7 @@ describe('the table of routes', () => {
       const { call } = adminWorld(EVERYTHING)
       const sample = SAMPLES[name] ?? {}
       const path = sample.path ?? route.path
-      const answer = await call(route.method.toUpperCase(), path, sample.body)
+      const answer = await call(route.method.toUpperCase(), path, sample.body, sample.headers)
       expect(answer.status, await answer.clone().text()).toBe(200)
       expect(answer.headers.get('content-type')).toContain(route.mediaType ?? 'application/json')
       expect(answer.headers.get('cache-control')).toBe('no-store')
@@ -167,7 +208,7 @@ describe('who may do what', () => {
       const sample = SAMPLES[name] ?? {}
       const method = route.method.toUpperCase()
       const path = sample.path ?? route.path
-      const headers = { authorization: `Bearer ${READER}` }
+      const headers = { ...sample.headers, authorization: `Bearer ${READER}` }
       expect((await call(method, path, sample.body, headers)).status).toBe(403)
       expect(done).toEqual([])
       expect(audit.after(0, 10)).toMatchObject([
@@ -182,7 +223,7 @@ describe('who may do what', () => {
     for (const route of ADMIN_ROUTES) {
       const sample = SAMPLES[`${route.method} ${route.path}`] ?? {}
       const path = sample.path ?? route.path
-      const { status } = await call(route.method.toUpperCase(), path, sample.body)
+      const { status } = await call(route.method.toUpperCase(), path, sample.body, sample.headers)
       expect([path, status]).toEqual([path, route.level === 'administer' ? 403 : 200])
     }
   })
@@ -193,7 +234,7 @@ describe('who may do what', () => {
     for (const route of ADMIN_ROUTES) {
       const sample = SAMPLES[`${route.method} ${route.path}`] ?? {}
       const path = sample.path ?? route.path
-      const { status } = await call(route.method.toUpperCase(), path, sample.body)
+      const { status } = await call(route.method.toUpperCase(), path, sample.body, sample.headers)
       expect([path, status]).toEqual([path, 200])
     }
   })
@@ -278,6 +319,54 @@ function base(): NonNullable<AdminView['regions']> {
     enable: async () => ({ workers: 2, of: 2 }),
   }
 }
+
+describe('publishing', () => {
+  const problem = { path: 'routes', message: 'no', line: 3, column: 5 }
+
+  it.each<[string, Record<string, string>, number, string]>([
+    ['the right tag', { 'if-match': '"now"' }, 200, '"next"'],
+    ['one of several', { 'if-match': '"old", "now"' }, 200, '"next"'],
+    ['whatever is there', { 'if-match': '*' }, 200, '"next"'],
+    ['another tag', { 'if-match': '"old"' }, 412, '"now"'],
+    ['no tag', {}, 428, ''],
+    ['a weak tag', { 'if-match': 'W/"now"' }, 400, ''],
+    ['no quotes', { 'if-match': 'now' }, 400, ''],
+  ])('with %s', async (_, headers, status, etag) => {
+    const { call, audit } = adminWorld(EVERYTHING)
+    const answer = await call('PUT', '/config', '{ /* text */ }', headers)
+    expect([answer.status, answer.headers.get('etag') ?? '']).toEqual([status, etag])
+    expect(audit.after(0, 9)).toMatchObject([
+      { action: 'config.publish', outcome: status === 200 ? 'done' : 'failed', status },
+    ])
+  })
+
+  it.each([
+    [{ outcome: 'invalid', problems: [problem] }, 422],
+    [{ outcome: 'unavailable', why: 'read-only' }, 409],
+    [{ outcome: 'failed', why: 'a worker died' }, 503],
+  ] as const)('that came to %j is answered %i', async (result, status) => {
+    const configs = { ...EVERYTHING.configs, publish: async () => result }
+    const { call } = adminWorld({ ...EVERYTHING, configs } as Partial<AdminView>)
+    const answer = await call('PUT', '/config', '{}', { 'if-match': '*' })
+    expect(answer.status).toBe(status)
+    if (status === 422) expect(await answer.json()).toMatchObject({ problems: [problem] })
+  })
+
+  it('knows which rulesets there are, and takes no endless text', async () => {
+    const { call } = adminWorld(EVERYTHING)
+    for (const [method, path, body] of [
+      ['GET', '/rules/other', undefined],
+      ['PUT', '/rules/other', '{}'],
+      ['POST', '/rules/validate', { text: '{}', name: 'other' }],
+      ['POST', '/rules/dry-run', { text: '{}', name: 'other' }],
+    ] as const) {
+      expect((await call(method, path, body, { 'if-match': '*' })).status).toBe(404)
+    }
+    const long = 'x'.repeat(8 * 1024 * 1024 + 1)
+    expect((await call('PUT', '/config', long, { 'if-match': '*' })).status).toBe(413)
+    expect((await call('PUT', '/config', ' ', { 'if-match': '*' })).status).toBe(400)
+  })
+})
 
 describe('the audit log', () => {
   it('shows the last entries, each chained to the one before', async () => {

@@ -7,6 +7,7 @@ import type { AuditView } from './audit-view.ts'
 import type { CacheView } from './cache-view.ts'
 import type { LiveView } from './live-view.ts'
 import type { PageFiles } from './page.ts'
+import type { ConfigView, RulesView } from './publish-view.ts'
 import type { RegionsView } from './regions-view.ts'
 import type { RolloutView } from './rollout-view.ts'
 
@@ -85,7 +86,7 @@ export interface AdminView {
    * @param own what the control port itself has counted
    */
   metrics(own?: MetricsSnapshot): string | Promise<string>
-  /** The configuration in use, as it was written; the app redacts it. */
+  /** The configuration in use, as it was written, or the promise of it; the app redacts it. */
   config(): unknown
   /** @throws ExplainError */
   explain(query: ExplainQuery): Explanation | Promise<Explanation>
@@ -99,6 +100,8 @@ export interface AdminView {
   /** Undefined where none can be moved. */
   readonly rollouts?: RolloutView | undefined
   readonly regions?: RegionsView | undefined
+  readonly configs?: ConfigView | undefined
+  readonly rules?: RulesView | undefined
   /** Undefined where nothing of the control port is noted. */
   readonly audit?: AuditView | undefined
   /** Undefined where nothing can be watched. */

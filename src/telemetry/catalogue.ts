@@ -385,6 +385,29 @@ export const CATALOGUE = {
     'meridian_audit_lost_total',
     'Entries of the audit log that no file will have: too many were waiting.',
   ),
+  analyticsCompacted: counter(
+    'meridian_analytics_compacted_records_total',
+    'Requests of finished hours that were put into Parquet files.',
+  ),
+  analyticsUnreadable: counter(
+    'meridian_analytics_unreadable_lines_total',
+    'Lines of analytics files that were cut or are no records.',
+  ),
+  analyticsUploads: counter(
+    'meridian_analytics_uploads_total',
+    'Analytics files that were `stored` in the bucket, `found` there already, or `failed`.',
+    'outcome',
+  ),
+  analyticsRemoved: counter(
+    'meridian_analytics_removed_files_total',
+    'Analytics files removed because of their `age`, or for the `size` of all.',
+    'because',
+  ),
+  analyticsFailures: counter(
+    'meridian_analytics_failures_total',
+    'Times that the analytics folder could not be tended, by task.',
+    'task',
+  ),
   events: counter('meridian_events_total', 'Security, steering, health and config events.', 'kind'),
   liveSubscribers: gauge(
     'meridian_live_subscribers',

@@ -113,6 +113,11 @@ export class GatewayMetrics {
   readonly otlpDropped
   readonly otlpRetries
   readonly otlpWaiting
+  readonly analyticsCompacted
+  readonly analyticsUnreadable
+  readonly analyticsUploads
+  readonly analyticsRemoved
+  readonly analyticsFailures
   readonly events
   readonly liveSubscribers
   readonly liveDropped
@@ -202,6 +207,11 @@ export class GatewayMetrics {
     registry.scalar(CATALOGUE.auditEvents)
     registry.scalar(CATALOGUE.auditPending)
     registry.scalar(CATALOGUE.auditLost)
+    this.analyticsCompacted = registry.scalar(CATALOGUE.analyticsCompacted)
+    this.analyticsUnreadable = registry.scalar(CATALOGUE.analyticsUnreadable)
+    this.analyticsUploads = registry.scalar(CATALOGUE.analyticsUploads)
+    this.analyticsRemoved = registry.scalar(CATALOGUE.analyticsRemoved)
+    this.analyticsFailures = registry.scalar(CATALOGUE.analyticsFailures)
     this.events = registry.scalar(CATALOGUE.events)
     this.liveSubscribers = registry.scalar(CATALOGUE.liveSubscribers)
     this.liveDropped = registry.scalar(CATALOGUE.liveDropped)

@@ -1,7 +1,7 @@
 /** The `admin` section: where the control port listens and who may use it. */
 import * as v from 'valibot'
 import { parseIp } from '../../http/ip.ts'
-import { ipAddress, port, secret } from '../values.ts'
+import { ipAddress, nonNegativeInteger, port, secret } from '../values.ts'
 
 function isLoopback(address: string): boolean {
   const ip = parseIp(address)
@@ -52,6 +52,12 @@ export const AdminSection = v.pipe(
         {},
       ),
       v.description('The audit log; `meridian audit verify` checks its chain of hashes.'),
+    ),
+    recorded: v.pipe(
+      v.optional(v.pipe(nonNegativeInteger, v.maxValue(10_000)), 0),
+      v.description(
+        'Requests that each process keeps, masked as logs are and without bodies, to try changed rules on; 0 keeps none.',
+      ),
     ),
     hosts: v.pipe(
       v.optional(v.array(v.pipe(v.string(), v.minLength(1))), []),

@@ -13,8 +13,10 @@ import { exposition, mergeSnapshots } from '../../telemetry/exposition.ts'
 import { instanceCacheView } from './cache-control.ts'
 import type { ConfigFile } from './config-file.ts'
 import { askInstance } from './control.ts'
+import { configView } from './control-config.ts'
 import { regionsView } from './control-regions.ts'
 import { dashboardFiles } from './dashboard-files.ts'
+import { rulesView } from './control-rules.ts'
 import { explainExchange } from './explain.ts'
 import { oldest } from './geo-file.ts'
 import type { Instance } from './instance.ts'
@@ -43,6 +45,8 @@ export function instanceView(instance: Instance, file: ConfigFile): AdminView {
     regions: regionsView(asker),
     live: instanceLiveView(instance),
     page: dashboardFiles(),
+    configs: configView(asker),
+    rules: rulesView(asker),
     now: () => Date.now(),
     onRefused: (reason, peer, path) =>
       instance.telemetry.note('security', 'admin-refused', { reason, peer, path }),

@@ -26,8 +26,10 @@ import { workerNumber } from './cache-tiers.ts'
 import { nodeRandom } from './clock.ts'
 import type { ConfigBundle, ConfigFile } from './config-file.ts'
 import { type Asker, answerControl, type ControlQuestion, isControlQuestion } from './control.ts'
+import { configView } from './control-config.ts'
 import { regionsView } from './control-regions.ts'
 import { dashboardFiles } from './dashboard-files.ts'
+import { rulesView } from './control-rules.ts'
 import { explainExchange } from './explain.ts'
 import { Instance } from './instance.ts'
 import { liveCounts, takeLive, workersLiveView } from './live-control.ts'
@@ -64,6 +66,14 @@ type Question =
       readonly limit: number
       readonly kind: EventKind | undefined
     }
+/** Compiling a config and judging recorded requests takes what it takes. */
+const COMPILE_ANSWER_MS = 120_000
+
+function patienceFor(ask: Question['ask']): number {
+  if (ask === 'cache-warm') return WARM_ANSWER_MS
+  return /^(config|rules|publish)-/.test(ask) ? COMPILE_ANSWER_MS : ANSWER_MS
+}
+
 type Asked = Question & { readonly id: number }
 type Command = { readonly command: 'reload' | 'reopen-log' | 'stop' }
 type FromWorker =
@@ -275,7 +285,7 @@ class Workers {
   ask(worker: Worker, question: Question): Promise<unknown> {
     const id = this.#nextId++
     return new Promise((resolve) => {
-      const patience = question.ask === 'cache-warm' ? WARM_ANSWER_MS : ANSWER_MS
+      const patience = patienceFor(question.ask)
       const timer = setTimeout(() => settle(undefined), patience)
       const settle = (value: unknown) => {
         clearTimeout(timer)
@@ -416,7 +426,7 @@ export async function runPrimary(bundle: ConfigBundle, count: number): Promise<R
   if (config.admin.enabled) {
     const mask = new Mask(config.telemetry.mask, nodeRandom.bytes(16))
     try {
-      const view = primaryView(workers, bundle)
+      const view = primaryView(workers)
       const admin = await startAdmin(bundle, view, () => mask, operationsLog)
       control = admin.address
       closeAdmin = () => admin.close()
@@ -428,7 +438,7 @@ export async function runPrimary(bundle: ConfigBundle, count: number): Promise<R
   return { addresses: addressesOf(config.listen.addresses, workers.ports), control, close }
 }
 
-function primaryView(workers: Workers, bundle: ConfigBundle): AdminView {
+function primaryView(workers: Workers): AdminView {
   const first = (question: Question) => workers.first(question)
   const asker: Asker = {
     first,
@@ -452,7 +462,7 @@ function primaryView(workers: Workers, bundle: ConfigBundle): AdminView {
       const found = (await workers.askAll({ ask: 'metrics' })) as MetricsSnapshot[]
       return exposition(mergeSnapshots([...found, counts.snapshot(), own]))
     },
-    config: () => bundle.config,
+    config: () => first({ ask: 'config-show' }),
     explain: async (query): Promise<Explanation> => {
       const result = (await first({ ask: 'explain', query })) as Explanation | string
       if (typeof result === 'string') throw new ExplainError(result)
@@ -477,6 +487,8 @@ function primaryView(workers: Workers, bundle: ConfigBundle): AdminView {
     regions: regionsView(asker),
     live: workersLiveView(() => workers.askAll({ ask: 'live' }), counts),
     page: dashboardFiles(),
+    configs: configView(asker),
+    rules: rulesView(asker),
     now: () => Date.now(),
     onFailed: (error, path) =>
       operationsLog.error('the control port failed', { path, error: error.message }),

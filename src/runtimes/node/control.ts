@@ -3,10 +3,13 @@
  * instance, in a cluster from the workers by IPC; views over them are made of the same few calls.
  */
 import type { ConfigFile } from './config-file.ts'
+import { answerAboutConfig, type ConfigQuestion } from './control-config.ts'
 import { answerAboutRegions, type RegionQuestion } from './control-regions.ts'
+import { answerAboutRules, type RulesQuestion } from './control-rules.ts'
 import type { Instance } from './instance.ts'
+import { answerAboutPublishing, type PublishQuestion } from './publishing.ts'
 
-export type ControlQuestion = RegionQuestion
+export type ControlQuestion = RegionQuestion | ConfigQuestion | RulesQuestion | PublishQuestion
 
 /** The processes behind a control port. */
 export interface Asker {
@@ -20,19 +23,35 @@ export interface Asker {
   size(): number
 }
 
-const PREFIXES = ['regions-']
+const FAMILIES = ['regions', 'config', 'rules', 'publish'] as const
+type Family = (typeof FAMILIES)[number]
 
-export function isControlQuestion(question: { readonly ask: string }): question is ControlQuestion {
-  return PREFIXES.some((prefix) => question.ask.startsWith(prefix))
+function familyOf({ ask }: { readonly ask: string }): string {
+  return ask.slice(0, ask.indexOf('-'))
 }
 
-/** Answers one question, in the process that it is about. */
-export function answerControl(
+export function isControlQuestion(question: { readonly ask: string }): question is ControlQuestion {
+  return (FAMILIES as readonly string[]).includes(familyOf(question))
+}
+
+/** Answers one question, in the process that it is about. What is changed while a reload is under way waits for it. */
+export async function answerControl(
   instance: Instance,
-  _file: ConfigFile,
+  file: ConfigFile,
   question: ControlQuestion,
-): unknown {
-  return answerAboutRegions(instance, question)
+): Promise<unknown> {
+  await instance.settled()
+  // The family is the first word of what is asked.
+  switch (familyOf(question) as Family) {
+    case 'regions':
+      return answerAboutRegions(instance, question as RegionQuestion)
+    case 'config':
+      return answerAboutConfig(instance, file, question as ConfigQuestion)
+    case 'rules':
+      return answerAboutRules(instance, file, question as RulesQuestion)
+    case 'publish':
+      return answerAboutPublishing(instance, file, question as PublishQuestion)
+  }
 }
 
 /** One process on its own. */

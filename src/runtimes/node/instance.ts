@@ -13,6 +13,7 @@ import type { HealthEvent } from '../../health/board.ts'
 import type { Logger, Platform } from '../../ports.ts'
 import type { Snapshot } from '../../snapshot.ts'
 import { isInMask } from '../../steering/regions.ts'
+import { RequestRecorder } from '../../telemetry/recorder.ts'
 import { Telemetry, type TelemetrySecrets } from '../../telemetry/telemetry.ts'
 import { type Analytics, openAnalytics } from './analytics/analytics.ts'
 import { type DiskTier, openDiskTier } from './cache-tiers.ts'
@@ -186,7 +187,10 @@ export class Instance {
       lower: disk?.store,
     })
     await disk?.attach(cache)
-    const gateway = new Gateway({ platform, telemetry, cache }, snapshot)
+    const { admin } = config
+    const recorder =
+      admin.enabled && admin.recorded > 0 ? new RequestRecorder(admin.recorded) : undefined
+    const gateway = new Gateway({ platform, telemetry, cache, recorder }, snapshot)
     current = gateway
     server = new NodeServer(gateway, config.listen, dirname(bundle.path), log)
     try {
@@ -268,6 +272,10 @@ export class Instance {
     return this.#stopping
   }
 
+  get recorder(): RequestRecorder | undefined {
+    return this.gateway.services.recorder
+  }
+
   get snapshot(): Snapshot {
     return this.gateway.snapshot
   }
@@ -294,6 +302,7 @@ export class Instance {
       this.gateway.swap(next)
       this.telemetry.configure(bundle.config.telemetry, telemetrySecrets(bundle))
       this.#otlp.configure(bundle)
+      this.#analytics?.configure(bundle)
       this.#upstream.retain(
         [...next.pools.values()].flatMap((pool) => pool.origins.map((origin) => origin.address)),
       )
