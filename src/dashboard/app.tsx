@@ -12,6 +12,8 @@ import { type FeedState, LiveFeed } from './live-feed.ts'
 import { LiveTab } from './live-tab.tsx'
 import { Empty, State, type StateName } from './parts.tsx'
 import { RegionsTab } from './regions-tab.tsx'
+import { RulesTab } from './rules-tab.tsx'
+import { SecurityTab } from './security-tab.tsx'
 import { SignIn } from './sign-in.tsx'
 import { type TabDefinition, Tabs } from './tabs.tsx'
 import { useTheme } from './theme.ts'
@@ -20,6 +22,8 @@ import './app.css'
 const TABS: readonly TabDefinition[] = [
   { id: 'live', name: 'Live', view: LiveTab },
   { id: 'regions', name: 'Regions', view: RegionsTab },
+  { id: 'security', name: 'Security', view: SecurityTab },
+  { id: 'rules', name: 'Rules', view: RulesTab },
   { id: 'cache', name: 'Cache', view: CacheTab },
 ]
 

@@ -1,44 +1,7 @@
 /** What each origin's health has been, out of the health events: a strip for each, the newest at the right. */
 import type { GatewayEvent } from '../telemetry/events.ts'
 import { span, time } from './format.ts'
-
-const SHOWN_MS = 15 * 60_000
-
-interface Segment {
-  readonly from: number
-  readonly to: number
-  readonly state: string
-  readonly cause: string
-}
-
-/** `up to down`, as the event says it. */
-function change(event: GatewayEvent): [before: string, after: string] | undefined {
-  const [before, after] = event.what.split(' to ')
-  return before === undefined || after === undefined ? undefined : [before, after]
-}
-
-/** @param events newest first */
-export function segments(
-  events: readonly GatewayEvent[],
-  origin: string,
-  now: number,
-  present: string,
-): Segment[] {
-  const found: Segment[] = []
-  let to = now
-  let state = present
-  for (const event of events) {
-    if (event.kind !== 'health' || event.detail.origin !== origin) continue
-    const moved = change(event)
-    if (moved === undefined) continue
-    found.unshift({ from: event.time, to, state, cause: String(event.detail.cause ?? '') })
-    if (event.time < now - SHOWN_MS) return found
-    to = event.time
-    state = moved[0]
-  }
-  found.unshift({ from: now - SHOWN_MS, to, state, cause: '' })
-  return found
-}
+import { SHOWN_MS, segments } from './health-segments.ts'
 
 export interface TimelineRow {
   readonly id: string
