@@ -8,7 +8,8 @@ import { exceptionOf, folderOf, type Reach, rulesOf, targetOf, withException } f
 import { Action, Code, Field, Notice } from './parts.tsx'
 import { problemWords, publish, readSource } from './publishing.ts'
 
-export function ExceptionMaker({ event }: { event: GatewayEvent }) {
+export function ExceptionMaker(props: { event: GatewayEvent; onPublished: () => void }) {
+  const { event } = props
   const { api, say, refreshStatus } = useDashboard()
   const all = rulesOf(event)
   const path = String(event.detail.path ?? '/')
@@ -31,6 +32,7 @@ export function ExceptionMaker({ event }: { event: GatewayEvent }) {
       if (result.outcome === 'published') {
         say('The exception is in the config and in use')
         refreshStatus()
+        props.onPublished()
       } else if (result.outcome === 'stale') {
         setProblems(['Somebody changed the config just now; publish again.'])
       } else setProblems(result.problems.map((one: TextProblem) => problemWords(one)))

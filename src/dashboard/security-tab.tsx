@@ -2,6 +2,7 @@
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import type { GatewayEvent } from '../telemetry/events.ts'
 import type { Explanation } from '../telemetry/explain.ts'
+import { wordsOf } from './api.ts'
 import { useDashboard } from './context.ts'
 import { rulesOf } from './exception.ts'
 import { ExceptionMaker } from './exception-maker.tsx'
@@ -60,7 +61,7 @@ function Facts({ event }: { event: GatewayEvent }) {
 }
 
 function Detail({ event }: { event: GatewayEvent }) {
-  const { api } = useDashboard()
+  const { api, say } = useDashboard()
   const [explanation, setExplanation] = useState<Explanation | undefined>()
   const [isExcepting, setExcepting] = useState(false)
   const hasRequest = text(event, 'path') !== ''
@@ -104,7 +105,13 @@ function Detail({ event }: { event: GatewayEvent }) {
           <ExplanationView explanation={explanation} />
         </div>
       )}
-      {isExcepting && <ExceptionMaker event={event} />}
+      {isExcepting && (
+        <ExceptionMaker
+          event={event}
+          // Another rule may stop the same request: the operator should see that at once.
+          onPublished={() => void explain().catch((error) => say(wordsOf(error), 'bad'))}
+        />
+      )}
     </Card>
   )
 }
