@@ -40,6 +40,7 @@ import { watchRollouts } from './steps/rollout-control.ts'
 import { route } from './steps/route.ts'
 import { conclude, settle } from './steps/settle.ts'
 import { steer, unavailable } from './steps/steer.ts'
+import { watchThreats } from './steps/threats.ts'
 import type { RequestRecorder } from './telemetry/recorder.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
 import { AttemptsFailed } from './upstream/attempt.ts'
@@ -170,8 +171,6 @@ export class Gateway {
   #refused(code: ProblemCode, raw: RawRequest, peer: Peer, snapshot: Snapshot): Passage {
     const now = this.#platform.clock.now()
     const headers = new HeaderList(raw.headers)
-    const path = raw.target.slice(0, 256)
-    const target: Target = { raw: path, path, query: '', pathAndQuery: path }
     const x = new Passage({
       id: this.#nextId(now),
       startedAt: now,
@@ -180,7 +179,7 @@ export class Gateway {
       httpVersion: raw.version,
       authority: '',
       host: '',
-      target,
+      target: refusedTarget(raw.target),
       headers,
       client: clientOf(peer, headers, snapshot),
       body: null,
@@ -259,18 +258,29 @@ export class Gateway {
     if (logShare !== undefined && reply !== undefined) {
       x.subject.response ??= { status: reply.status, headers: new HeaderList(reply.headers) }
     }
-    telemetry.settle(
+    const now = this.#platform.clock.monotonic()
+    const record = telemetry.settle(
       x,
       {
         status: reply?.status ?? 0,
         bytesIn: delivery.bytesIn,
         bytesOut: delivery.bytesOut,
-        durationMs: this.#platform.clock.monotonic() - x.monotonicStart,
+        durationMs: now - x.monotonicStart,
         monotonicStart: x.monotonicStart,
       },
       logShare,
     )
+    if (x.snapshot.threats !== undefined) watchThreats(x, record, this.services, now)
   }
+}
+
+/** The beginning of a target that was never read: what looks like its query is masked as one. */
+function refusedTarget(raw: string): Target {
+  const pathAndQuery = raw.slice(0, 256)
+  const mark = pathAndQuery.indexOf('?')
+  if (mark < 0) return { raw: pathAndQuery, path: pathAndQuery, query: '', pathAndQuery }
+  const path = pathAndQuery.slice(0, mark)
+  return { raw: pathAndQuery, path, query: pathAndQuery.slice(mark + 1), pathAndQuery }
 }
 
 /** What was wrong with the client's body, when that is why the attempts failed. */

@@ -8,6 +8,7 @@ import type { MeridianConfig } from './config/schema.ts'
 import type { SteeringConfig } from './config/sections/steering.ts'
 import type { CandidateVerdict, Reply, RouteRef, SteeringDecision } from './exchange.ts'
 import type { GeoLocator } from './geo/locate.ts'
+import type { ProbeResult } from './health/active.ts'
 import type { HealthBoard } from './health/board.ts'
 import type { CidrSet } from './http/cidr.ts'
 import type { FrontLimits } from './http/front.ts'
@@ -24,11 +25,15 @@ import type { DrainBoard } from './steering/drains.ts'
 import type { RegionTable } from './steering/regions.ts'
 import type { Rollout, Rollouts } from './steering/rollouts.ts'
 import type { StickyTokens } from './steering/sticky.ts'
+import type { ReadyAlert } from './telemetry/alerts/courier.ts'
 import type { DebugGate } from './telemetry/debug-headers.ts'
 import type { LogShare } from './telemetry/log-sampling.ts'
+import type { ServerTiming } from './telemetry/server-timing.ts'
+import type { Threats } from './telemetry/threats/threats.ts'
 import type { Place, RetryPolicy, RouteTimeouts } from './upstream/attempt.ts'
 import type { Hold } from './upstream/hold.ts'
 import type { Mirror } from './upstream/mirror.ts'
+import type { MirrorTally } from './upstream/mirror-tally.ts'
 import type { Pool } from './upstream/pool.ts'
 import type { Challenge } from './waf/challenge/challenge.ts'
 import type { RouteWaf } from './waf/waf.ts'
@@ -83,14 +88,26 @@ export interface CompiledMirror {
   /** Share of clients whose requests are repeated. */
   readonly percent: number
   readonly salt: number
+  /** Outlives a reload. */
+  readonly tally: MirrorTally
   /** When a difference was noted last, monotonic. */
   notedAt: number
 }
 
 export interface CompiledCache {
   readonly route: RouteCache
+  /** Asked before the origins. */
+  readonly shield: CompiledShield | undefined
   /** Conditions of the route's cache rules, in order. */
   readonly rules: readonly ((x: Passage) => boolean)[]
+}
+
+export interface CompiledShield {
+  /** Gateways, not origins. */
+  readonly places: readonly Place[]
+  /** Whether a residency rule says which of them a request may see. */
+  readonly isBound: boolean
+  readonly retry: RetryPolicy
 }
 
 /** How many requests may be under way towards each pool. */
@@ -120,6 +137,8 @@ export interface Snapshot {
   readonly front: FrontLimits
   /** What the gateway calls itself in Via and CDN-Loop. */
   readonly pseudonym: string
+  /** Of this process, in CDN-Loop towards a shield: what comes back with it goes round. */
+  readonly shieldMark: string
   readonly via: string
   readonly trusted: CidrSet
   readonly router: Router<Passage>
@@ -135,7 +154,7 @@ export interface Snapshot {
   readonly regions: RegionTable
   /** Pools of each region, by its index, in order of preference. */
   readonly placesByRegion: readonly (readonly Place[])[]
-  /** Index of an origin's region, by the origin's id. */
+  /** Index of an origin's region, by the id that the config gives the origin. */
   readonly regionOfOrigin: ReadonlyMap<string, number>
   readonly steering: SteeringTable<Passage>
   /** Regions that operators have drained. */
@@ -147,15 +166,22 @@ export interface Snapshot {
   /** Undefined when it is off. */
   readonly concurrency: CompiledConcurrency | undefined
   readonly rooms: readonly CompiledRoom[]
+  /** Undefined when the config has no `threats`. */
+  readonly threats: Threats | undefined
+  readonly alerts: readonly ReadyAlert[]
   /** Undefined when no rule asks for challenges. */
   readonly challenge: Challenge | undefined
   /** Undefined when the config has no `iam`. */
   readonly identity: Identity | undefined
   readonly debug: DebugGate
+  /** Undefined when it is off. */
+  readonly serverTiming: ServerTiming | undefined
   /** Which served requests are logged; undefined when `telemetry.access.sample` says it for all. */
   readonly logShare: LogShare | undefined
   /** Every candidate region of a request and why it was chosen or not. */
   readonly explainSteering?: (x: Passage) => readonly CandidateVerdict[]
+  /** Takes over what another process's check of an origin said. */
+  readonly heardProbe: (id: string, result: ProbeResult) => void
   /** Begins what runs in the background (health checks); once it is in use. */
   readonly start: () => void
   readonly stop: () => void

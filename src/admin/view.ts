@@ -3,9 +3,11 @@ import type { Millis } from '../exchange.ts'
 import type { EventKind, GatewayEvent } from '../telemetry/events.ts'
 import type { Explanation } from '../telemetry/explain.ts'
 import type { MetricsSnapshot } from '../telemetry/metrics.ts'
+import type { ThreatReport } from '../telemetry/threats/threats.ts'
 import type { AuditView } from './audit-view.ts'
 import type { CacheView } from './cache-view.ts'
 import type { LiveView } from './live-view.ts'
+import type { MirrorView } from './mirror-view.ts'
 import type { PageFiles } from './page.ts'
 import type { ConfigView, RulesView } from './publish-view.ts'
 import type { RegionsView } from './regions-view.ts'
@@ -19,6 +21,8 @@ export interface OriginStatus {
   readonly why: string
   /** Milliseconds since the epoch. */
   readonly since?: Millis
+  /** What its name resolves to; left out for an origin without a name. */
+  readonly addresses?: readonly string[]
 }
 
 export interface RegionStatus {
@@ -38,6 +42,26 @@ export interface SharedServerStatus {
   readonly reason: string
   /** Milliseconds since the epoch. */
   readonly since: Millis
+}
+
+/** The limits that the fleet counts together, as this process sees them. */
+export interface SharedLimitsStatus {
+  /** What they are counted in. */
+  readonly store: string
+  /** `gateway`: the store is away, and each limit does as it was told. */
+  readonly decides: 'fleet' | 'gateway'
+  /** Processes that count together, as last known. */
+  readonly gateways: number
+  /** Those that were asked for by a request since the start. */
+  readonly limits: readonly {
+    readonly id: string
+    readonly mode: string
+    readonly onFailure: string
+    /** Of which something is remembered here. */
+    readonly keys: number
+    /** Requests, by who decided. */
+    readonly decisions: Readonly<Record<string, number>>
+  }[]
 }
 
 export interface StatusReport {
@@ -61,6 +85,8 @@ export interface StatusReport {
   readonly regions: readonly RegionStatus[]
   /** Left out where the config names none. */
   readonly redis?: SharedServerStatus | undefined
+  /** Left out where nothing is shared. */
+  readonly sharedLimits?: SharedLimitsStatus | undefined
 }
 
 /** The request to explain. */
@@ -95,10 +121,14 @@ export interface AdminView {
     limit: number,
     kind: EventKind | undefined,
   ): readonly GatewayEvent[] | Promise<readonly GatewayEvent[]>
+  /** Undefined where nothing is watched; the report is undefined when the config does not. */
+  threats?(limit: number): ThreatReport | undefined | Promise<ThreatReport | undefined>
   /** Undefined where nothing is stored. */
   readonly cache?: CacheView | undefined
   /** Undefined where none can be moved. */
   readonly rollouts?: RolloutView | undefined
+  /** Undefined where none is counted. */
+  readonly mirrors?: MirrorView | undefined
   readonly regions?: RegionsView | undefined
   readonly configs?: ConfigView | undefined
   readonly rules?: RulesView | undefined

@@ -15,6 +15,8 @@ export interface ProcessFacts {
   readonly startedAt: number
   /** 99th percentile since the last call, seconds. */
   readonly loopDelaySeconds: number
+  /** Share of time that the event loop was busy, 0 to 1. */
+  readonly loadRatio: number
   readonly openConnections: number
 }
 
@@ -29,7 +31,7 @@ export interface TierFacts {
 /** What the cache counts itself; read at each scrape. */
 export interface CacheFacts {
   readonly memory: TierFacts
-  readonly lower: TierFacts | undefined
+  readonly lower: readonly (TierFacts & { readonly name: string })[]
   readonly collapsed: number
   readonly fills: number
   readonly fillsFailed: number
@@ -84,12 +86,18 @@ export class GatewayMetrics {
   readonly penaltyEvents
   readonly penaltyTerms
   readonly penaltyClients
+  readonly threatAnomalies
+  readonly threatsNow
   readonly concurrencyLimit
   readonly concurrencyInFlight
   readonly concurrencyShed
   readonly roomVisits
   readonly roomQueue
   readonly healthTransitions
+  readonly healthProbes
+  readonly fleetReports
+  readonly fleetGateways
+  readonly nameResolutions
   readonly originHealthy
   readonly regionHealthy
   readonly regionDrained
@@ -97,6 +105,16 @@ export class GatewayMetrics {
   readonly cacheBytes
   readonly #cache
   readonly #cacheServedBytes
+  readonly limitShared
+  readonly limitLeased
+  readonly limitReturned
+  readonly limitUntold
+  readonly limitGateways
+  readonly cacheShield
+  readonly cacheRedisLookups
+  readonly cacheRedisRejected
+  readonly cacheFleetPurges
+  readonly cacheFleetWaiting
   readonly redisUp
   readonly redisCommands
   readonly redisDuration
@@ -107,6 +125,7 @@ export class GatewayMetrics {
   readonly logLines
   readonly logSampledOut
   readonly logDropped
+  readonly alerts
   readonly analyticsRecords
   readonly analyticsDropped
   readonly otlpSent
@@ -163,12 +182,18 @@ export class GatewayMetrics {
     this.penaltyEvents = registry.scalar(CATALOGUE.penaltyEvents)
     this.penaltyTerms = registry.scalar(CATALOGUE.penaltyTerms)
     this.penaltyClients = registry.scalar(CATALOGUE.penaltyClients)
+    this.threatAnomalies = registry.scalar(CATALOGUE.threatAnomalies)
+    this.threatsNow = registry.scalar(CATALOGUE.threatsNow)
     this.concurrencyLimit = registry.scalar(CATALOGUE.concurrencyLimit)
     this.concurrencyInFlight = registry.scalar(CATALOGUE.concurrencyInFlight)
     this.concurrencyShed = registry.scalar(CATALOGUE.concurrencyShed)
     this.roomVisits = registry.scalar(CATALOGUE.roomVisits)
     this.roomQueue = registry.scalar(CATALOGUE.roomQueue)
     this.healthTransitions = registry.scalar(CATALOGUE.healthTransitions)
+    this.healthProbes = registry.scalar(CATALOGUE.healthProbes)
+    this.fleetReports = registry.scalar(CATALOGUE.fleetReports)
+    this.fleetGateways = registry.scalar(CATALOGUE.fleetGateways)
+    this.nameResolutions = registry.scalar(CATALOGUE.nameResolutions)
     this.originHealthy = registry.scalar(CATALOGUE.originHealthy)
     this.regionHealthy = registry.scalar(CATALOGUE.regionHealthy)
     this.regionDrained = registry.scalar(CATALOGUE.regionDrained)
@@ -187,6 +212,16 @@ export class GatewayMetrics {
       epochs: registry.scalar(CATALOGUE.cacheEpochs),
     }
     this.#cacheServedBytes = registry.scalar(CATALOGUE.cacheServedBytes)
+    this.limitShared = registry.scalar(CATALOGUE.limitShared)
+    this.limitLeased = registry.scalar(CATALOGUE.limitLeased)
+    this.limitReturned = registry.scalar(CATALOGUE.limitReturned)
+    this.limitUntold = registry.scalar(CATALOGUE.limitUntold)
+    this.limitGateways = registry.scalar(CATALOGUE.limitGateways)
+    this.cacheShield = registry.scalar(CATALOGUE.cacheShield)
+    this.cacheRedisLookups = registry.scalar(CATALOGUE.cacheRedisLookups)
+    this.cacheRedisRejected = registry.scalar(CATALOGUE.cacheRedisRejected)
+    this.cacheFleetPurges = registry.scalar(CATALOGUE.cacheFleetPurges)
+    this.cacheFleetWaiting = registry.scalar(CATALOGUE.cacheFleetWaiting)
     this.redisUp = registry.scalar(CATALOGUE.redisUp)
     this.redisCommands = registry.scalar(CATALOGUE.redisCommands)
     this.redisDuration = registry.histogram(CATALOGUE.redisDuration)
@@ -197,6 +232,7 @@ export class GatewayMetrics {
     this.logLines = registry.scalar(CATALOGUE.logLines)
     this.logSampledOut = registry.scalar(CATALOGUE.logSampledOut)
     this.logDropped = registry.scalar(CATALOGUE.logDropped)
+    this.alerts = registry.scalar(CATALOGUE.alerts)
     this.analyticsRecords = registry.scalar(CATALOGUE.analyticsRecords)
     this.analyticsDropped = registry.scalar(CATALOGUE.analyticsDropped)
     this.otlpSent = registry.scalar(CATALOGUE.otlpSent)
@@ -242,6 +278,7 @@ export class GatewayMetrics {
     const heap = registry.scalar(CATALOGUE.processHeap)
     const start = registry.scalar(CATALOGUE.processStart)
     const delay = registry.scalar(CATALOGUE.loopDelay)
+    const load = registry.scalar(CATALOGUE.load)
     const connections = registry.scalar(CATALOGUE.connections)
     registry.onCollect(() => {
       const facts = read()
@@ -250,6 +287,7 @@ export class GatewayMetrics {
       heap.set([], facts.heapUsedBytes)
       start.set([], facts.startedAt)
       delay.set([], facts.loopDelaySeconds)
+      load.set([], facts.loadRatio)
       connections.set([], facts.openConnections)
     })
   }
@@ -334,7 +372,7 @@ export class GatewayMetrics {
   observeCache(facts: CacheFacts): void {
     const { filling, epochs } = this.#cache
     this.#observeTier('memory', facts.memory)
-    if (facts.lower !== undefined) this.#observeTier('disk', facts.lower)
+    for (const tier of facts.lower) this.#observeTier(tier.name, tier)
     this.#cache.collapsed.setTotal([], facts.collapsed)
     this.#cache.fills.setTotal([], facts.fills)
     this.#cache.fillsFailed.setTotal([], facts.fillsFailed)

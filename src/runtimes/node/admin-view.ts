@@ -8,6 +8,7 @@ import {
 } from '../../admin/view.ts'
 import type { OriginHealth } from '../../health/board.ts'
 import { isInMask } from '../../steering/regions.ts'
+import { threatReport } from '../../steps/threats.ts'
 import type { Explanation } from '../../telemetry/explain.ts'
 import { exposition, mergeSnapshots } from '../../telemetry/exposition.ts'
 import { instanceCacheView } from './cache-control.ts'
@@ -21,6 +22,7 @@ import { explainExchange } from './explain.ts'
 import { oldest } from './geo-file.ts'
 import type { Instance } from './instance.ts'
 import { instanceLiveView } from './live-control.ts'
+import { instanceMirrorView } from './mirror-control.ts'
 import { instanceRolloutView } from './rollout-control.ts'
 import { VERSION } from './version.ts'
 
@@ -40,13 +42,15 @@ export function instanceView(instance: Instance, file: ConfigFile): AdminView {
       return result
     },
     events: (since, limit, kind) => instance.telemetry.events.since(since, limit, kind),
+    threats: (limit) => threatReport(instance.gateway.services, instance.snapshot, limit),
     cache: instanceCacheView(instance),
     rollouts: instanceRolloutView(instance),
+    mirrors: instanceMirrorView(instance),
     regions: regionsView(asker),
-    live: instanceLiveView(instance),
-    page: dashboardFiles(),
     configs: configView(asker),
     rules: rulesView(asker),
+    live: instanceLiveView(instance),
+    page: dashboardFiles(),
     now: () => Date.now(),
     onRefused: (reason, peer, path) =>
       instance.telemetry.note('security', 'admin-refused', { reason, peer, path }),
@@ -73,19 +77,27 @@ export function statusOf(instance: Instance, workers: number): StatusReport {
     geo: { source: 'mmdb', builtAt: oldest(instance.geo.databases) },
     regions: regionsOf(instance),
     ...(instance.redis === undefined ? {} : { redis: instance.redis.status() }),
+    ...(instance.fleet === undefined ? {} : { sharedLimits: instance.fleet.status() }),
   }
 }
 
 /** Regions with their pools' origins; pools that stand in no region come last, under their own names. */
 function regionsOf(instance: Instance): RegionStatus[] {
   const { snapshot } = instance
+  const { names } = instance.platform
   const { health, regions, config, pools } = snapshot
   const states = new Map(health.states().map((state) => [state.id, state]))
   const placed = new Set<string>()
-  const statusOfPools = (names: readonly string[]): OriginStatus[] =>
-    names.flatMap((name) => {
+  const statusOfPools = (poolNames: readonly string[]): OriginStatus[] =>
+    poolNames.flatMap((name) => {
       placed.add(name)
-      return (pools.get(name)?.origins ?? []).map((origin) => originStatus(origin.id, name, states))
+      return (pools.get(name)?.origins ?? []).map(({ id, address }) => {
+        const known = address.addresses ?? names?.addresses(address.hostname)
+        return {
+          ...originStatus(id, name, states),
+          ...(known === undefined ? {} : { addresses: known.map((each) => each.address) }),
+        }
+      })
     })
   const found = regions.ids().map((id, index): RegionStatus => {
     const region = config.regions.find((one) => one.id === id)
@@ -128,5 +140,6 @@ function originStatus(
   if (state === undefined) return { id, pool, healthy: false, why: 'not on the health board' }
   const healthy = state.tier === 'up' || state.tier === 'unknown' || state.tier === 'trial'
   const check = state.lastProbe === null ? 'not checked' : `last check: ${state.lastProbe}`
-  return { id, pool, healthy, why: `${state.tier}, ${check}` }
+  const fleet = state.fleet === null ? '' : `, ${state.fleet}`
+  return { id, pool, healthy, why: `${state.tier}, ${check}${fleet}` }
 }

@@ -9,11 +9,14 @@ import type { PurgeNote } from '../../cache/response-cache.ts'
 import { ConfigError } from '../../config/errors.ts'
 import { decodeHex, encodeHex } from '../../iam/encoding.ts'
 import type { RolloutStatus } from '../../steering/rollouts.ts'
+import { threatReport } from '../../steps/threats.ts'
+import type { AlertNotice } from '../../telemetry/alerts/notice.ts'
 import type { EventKind, GatewayEvent } from '../../telemetry/events.ts'
 import type { Explanation } from '../../telemetry/explain.ts'
 import { exposition, mergeSnapshots } from '../../telemetry/exposition.ts'
 import { Mask } from '../../telemetry/mask.ts'
 import type { MetricsSnapshot } from '../../telemetry/metrics.ts'
+import { mergeThreats, type ThreatReport } from '../../telemetry/threats/threats.ts'
 import { startAdmin } from './admin-server.ts'
 import { statusOf } from './admin-view.ts'
 import {
@@ -31,8 +34,10 @@ import { regionsView } from './control-regions.ts'
 import { rulesView } from './control-rules.ts'
 import { dashboardFiles } from './dashboard-files.ts'
 import { explainExchange } from './explain.ts'
+import { type HealthNote, siblingsOf } from './health-siblings.ts'
 import { Instance } from './instance.ts'
 import { liveCounts, takeLive, workersLiveView } from './live-control.ts'
+import { type MirrorQuestion, mirrorStatus, mirrorView } from './mirror-control.ts'
 import { operationsLog } from './operations-log.ts'
 import {
   answerAboutRollouts,
@@ -40,6 +45,8 @@ import {
   type RolloutQuestion,
   rolloutView,
 } from './rollout-control.ts'
+import { openRolloutFile, type RolloutFile, savedRollouts } from './rollout-file.ts'
+import { RolloutKeeper, RolloutPositions } from './rollout-keeper.ts'
 import { adoptState, type RuntimeState, runtimeState } from './runtime-state.ts'
 import { addressesOf, type RunningGateway, reloadNow, watch } from './start.ts'
 
@@ -55,10 +62,13 @@ const LONGEST_PAUSE_MS = 30_000
 type Question =
   | CacheQuestion
   | RolloutQuestion
+  | MirrorQuestion
   | ControlQuestion
   | { readonly ask: 'control-state' }
   | { readonly ask: 'control-adopt'; readonly state: RuntimeState }
   | { readonly ask: 'metrics' | 'status' | 'live' }
+  | { readonly ask: 'threats'; readonly limit: number }
+  | { readonly ask: 'alert'; readonly notice: AlertNotice }
   | { readonly ask: 'explain'; readonly query: ExplainQuery }
   | {
       readonly ask: 'events'
@@ -76,10 +86,15 @@ function patienceFor(ask: Question['ask']): number {
 
 type Asked = Question & { readonly id: number }
 type Command = { readonly command: 'reload' | 'reopen-log' | 'stop' }
+/** What others found out of origins. */
+type Heard = { readonly health: readonly HealthNote[] }
 type FromWorker =
   | { readonly ready: readonly number[] }
   | { readonly failed: string }
   | { readonly purged: readonly PurgeNote[] }
+  | { readonly rollout: RolloutStatus }
+  | { readonly health: readonly HealthNote[] }
+  | { readonly alert: AlertNotice }
   | { readonly id: number; readonly answer: unknown }
 
 // The worker's side --------------------------------------------------------------------------------
@@ -89,7 +104,13 @@ export async function runWorker(file: ConfigFile, bundle: ConfigBundle): Promise
   const send = (message: FromWorker) => process.send?.(message)
   let instance: Instance
   try {
-    instance = await Instance.start(bundle, { worker: workerNumber(), drawnSecret: takeSecret() })
+    instance = await Instance.start(bundle, {
+      worker: workerNumber(),
+      drawnSecret: takeSecret(),
+      siblings: siblingsOf(workerNumber() ?? 0, tellHealth(send)),
+      rollouts: new RolloutKeeper(await savedRollouts(bundle), (rollout) => send({ rollout })),
+      tellAlert: (alert) => send({ alert }),
+    })
   } catch (error) {
     // The primary says it; this process has nothing to add.
     const failed = error instanceof Error ? error.message : String(error)
@@ -107,7 +128,11 @@ export async function runWorker(file: ConfigFile, bundle: ConfigBundle): Promise
     isStopping = true
     void close().then(() => process.exit(0))
   }
-  process.on('message', (message: Asked | Command) => {
+  process.on('message', (message: Asked | Command | Heard) => {
+    if ('health' in message) {
+      for (const note of message.health) instance.heardHealth(note)
+      return
+    }
     if ('command' in message) {
       if (message.command === 'reload') void reloadNow(file, instance)
       else if (message.command === 'reopen-log') instance.reopenLog()
@@ -132,6 +157,19 @@ function takeSecret(): Uint8Array | undefined {
   return text === undefined ? undefined : decodeHex(text)
 }
 
+/** What is found out of origins in one turn of the loop goes out together. */
+function tellHealth(send: (message: FromWorker) => unknown): (note: HealthNote) => void {
+  let pending: HealthNote[] = []
+  return (note) => {
+    pending.push(note)
+    if (pending.length > 1) return
+    setImmediate(() => {
+      send({ health: pending })
+      pending = []
+    })
+  }
+}
+
 /** What unsafe requests have invalidated here is told to the others, once for each turn of the loop. */
 function tellPurges(instance: Instance, tell: (notes: readonly PurgeNote[]) => void): void {
   let pending: PurgeNote[] = []
@@ -153,10 +191,17 @@ async function answer(instance: Instance, file: ConfigFile, question: Question):
   switch (question.ask) {
     case 'metrics':
       return instance.telemetry.metrics.snapshot()
+    case 'mirror-status':
+      return mirrorStatus(instance)
     case 'status':
       return statusOf(instance, 1)
     case 'live':
       return takeLive(instance)
+    case 'threats':
+      return threatReport(instance.gateway.services, instance.snapshot, question.limit) ?? null
+    case 'alert':
+      instance.alerts.deliver(question.notice)
+      return true
     case 'events':
       return instance.telemetry.events.since(question.since, question.limit, question.kind)
     case 'explain':
@@ -187,11 +232,14 @@ class Workers {
   #state: RuntimeState | undefined
   #turn: Promise<unknown> = Promise.resolve()
   #isStopping = false
+  readonly #rollouts: RolloutPositions
   /** Ports that the first worker got. */
   ports: readonly number[] = []
 
-  constructor(count: number) {
+  /** @param file where rollouts are kept over a restart; undefined: nowhere */
+  constructor(count: number, file: RolloutFile | undefined) {
     this.#count = count
+    this.#rollouts = new RolloutPositions((saved) => file?.save(saved))
   }
 
   /** Those that serve: one that is still starting hears neither questions nor commands. */
@@ -231,14 +279,21 @@ class Workers {
           resolve()
         } else if ('failed' in message) {
           reject(new ConfigError([{ path: 'workers', message: message.failed }]))
+        } else if ('health' in message) {
+          for (const other of this.live) if (other !== worker) other.send(message)
+        } else if ('rollout' in message) {
+          this.#rolloutChanged(worker, message.rollout)
         } else if ('purged' in message) {
           void this.purge({ ask: 'cache-adopt', notes: message.purged }, undefined, worker)
+        } else if ('alert' in message) {
+          void this.#alert(message.alert)
         } else {
           this.#pending.get(message.id)?.(message.answer)
         }
       })
       worker.on('exit', (code, signal) => {
         this.#ready.delete(worker)
+        this.#rollouts.forget(worker.id)
         if (this.#isStopping) return
         if (!this.#missed.has(number)) this.#missed.set(number, [])
         if (isFirst && !isReady) {
@@ -271,6 +326,15 @@ class Workers {
     })
   }
 
+  /** Keeps it for the next start. Back in one process is back in all: each sees only its own requests fail. */
+  #rolloutChanged(worker: Worker, status: RolloutStatus): void {
+    this.#rollouts.moved(worker.id, status)
+    if (status.phase !== 'rolled-back' || this.#isStopping) return
+    for (const other of this.live) {
+      if (other !== worker) void this.ask(other, { ask: 'rollout-adopt', all: [status] })
+    }
+  }
+
   /** A worker that takes another's place is put where the others are, not where they once began. */
   async #join(worker: Worker, sibling: Worker | undefined): Promise<void> {
     if (this.#state !== undefined && worker.isConnected()) {
@@ -280,6 +344,17 @@ class Workers {
     const all = await this.ask(sibling, { ask: 'rollout-status' })
     if (!Array.isArray(all) || all.length === 0 || !worker.isConnected()) return
     await this.ask(worker, { ask: 'rollout-adopt', all: all as RolloutStatus[] })
+  }
+
+  /** One worker delivers what all see, so that nothing is told once by each. */
+  async #alert(notice: AlertNotice): Promise<void> {
+    const [first] = this.live
+    const taken = first === undefined ? undefined : await this.ask(first, { ask: 'alert', notice })
+    if (taken === true) return
+    operationsLog.error('an alert was not delivered: no worker takes it', {
+      alert: notice.alert,
+      summary: notice.summary,
+    })
   }
 
   ask(worker: Worker, question: Question): Promise<unknown> {
@@ -401,11 +476,13 @@ class Workers {
 /** @throws ConfigError when a worker or the control port cannot start */
 export async function runPrimary(bundle: ConfigBundle, count: number): Promise<RunningGateway> {
   const { config } = bundle
-  const workers = new Workers(count)
+  const file = await openRolloutFile(bundle, operationsLog)
+  const workers = new Workers(count, file)
   let closeAdmin = async () => {}
   const close = async () => {
     await workers.stop()
     await closeAdmin()
+    await file?.flushed()
   }
   let stopped: Promise<never> | undefined
   const stop = () => {
@@ -484,12 +561,18 @@ function primaryView(workers: Workers): AdminView {
       question.ask === 'cache-purge' ? workers.purge(question, audit) : workers.askAll(question),
     ),
     rollouts: rolloutView((question, by) => workers.orderRollout(question, by)),
+    mirrors: mirrorView((question) => workers.askAll(question)),
     regions: regionsView(asker),
-    live: workersLiveView(() => workers.askAll({ ask: 'live' }), counts),
-    page: dashboardFiles(),
     configs: configView(asker),
     rules: rulesView(asker),
+    live: workersLiveView(() => workers.askAll({ ask: 'live' }), counts),
+    page: dashboardFiles(),
     now: () => Date.now(),
+    threats: async (limit) => {
+      const reports = await workers.askAll({ ask: 'threats', limit })
+      const known = reports.filter((one): one is ThreatReport => one !== null)
+      return known.length === 0 ? undefined : mergeThreats(known, limit)
+    },
     onFailed: (error, path) =>
       operationsLog.error('the control port failed', { path, error: error.message }),
   }
