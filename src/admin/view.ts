@@ -8,6 +8,7 @@ import type { CacheView } from './cache-view.ts'
 import type { ConfigView, RulesView } from './publish-view.ts'
 import type { RegionsView } from './regions-view.ts'
 import type { RolloutView } from './rollout-view.ts'
+import type { LimitReport, PenaltiesView, RevocationsView, StateView } from './state-view.ts'
 
 export interface OriginStatus {
   readonly id: string
@@ -100,6 +101,10 @@ export interface AdminView {
   readonly regions?: RegionsView | undefined
   readonly configs?: ConfigView | undefined
   readonly rules?: RulesView | undefined
+  readonly limits?: (() => Promise<readonly LimitReport[]>) | undefined
+  readonly penalties?: PenaltiesView | undefined
+  readonly revocations?: RevocationsView | undefined
+  readonly state?: StateView | undefined
   /** Undefined where nothing of the control port is noted. */
   readonly audit?: AuditView | undefined
   /** The wall clock, milliseconds since the epoch; for orders with an end. */

@@ -12,10 +12,7 @@ import type { Explanation } from '../../telemetry/explain.ts'
 import { exposition, mergeSnapshots } from '../../telemetry/exposition.ts'
 import { instanceCacheView } from './cache-control.ts'
 import type { ConfigFile } from './config-file.ts'
-import { askInstance } from './control.ts'
-import { configView } from './control-config.ts'
-import { regionsView } from './control-regions.ts'
-import { rulesView } from './control-rules.ts'
+import { askInstance, askingViews } from './control.ts'
 import { explainExchange } from './explain.ts'
 import { oldest } from './geo-file.ts'
 import type { Instance } from './instance.ts'
@@ -40,10 +37,7 @@ export function instanceView(instance: Instance, file: ConfigFile): AdminView {
     events: (since, limit, kind) => instance.telemetry.events.since(since, limit, kind),
     cache: instanceCacheView(instance),
     rollouts: instanceRolloutView(instance),
-    regions: regionsView(asker),
-    configs: configView(asker),
-    rules: rulesView(asker),
-    now: () => Date.now(),
+    ...askingViews(asker),
     onRefused: (reason, peer, path) =>
       instance.telemetry.note('security', 'admin-refused', { reason, peer, path }),
     onFailed: (error, path) =>

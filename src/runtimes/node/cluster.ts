@@ -3,12 +3,12 @@
  * port; workers serve. Questions to workers go by IPC, numbered, with a time limit.
  */
 import cluster, { type Worker } from 'node:cluster'
+import type { RuntimeState } from '../../admin/state-view.ts'
 import type { StatusReport } from '../../admin/view.ts'
 import { type AdminView, ExplainError, type ExplainQuery } from '../../admin/view.ts'
 import type { PurgeNote } from '../../cache/response-cache.ts'
 import { ConfigError } from '../../config/errors.ts'
 import { decodeHex, encodeHex } from '../../iam/encoding.ts'
-import type { RolloutStatus } from '../../steering/rollouts.ts'
 import type { EventKind, GatewayEvent } from '../../telemetry/events.ts'
 import type { Explanation } from '../../telemetry/explain.ts'
 import { exposition, mergeSnapshots } from '../../telemetry/exposition.ts'
@@ -25,10 +25,13 @@ import {
 import { workerNumber } from './cache-tiers.ts'
 import { nodeRandom } from './clock.ts'
 import type { ConfigBundle, ConfigFile } from './config-file.ts'
-import { type Asker, answerControl, type ControlQuestion, isControlQuestion } from './control.ts'
-import { configView } from './control-config.ts'
-import { regionsView } from './control-regions.ts'
-import { rulesView } from './control-rules.ts'
+import {
+  type Asker,
+  answerControl,
+  askingViews,
+  type ControlQuestion,
+  isControlQuestion,
+} from './control.ts'
 import { explainExchange } from './explain.ts'
 import { Instance } from './instance.ts'
 import { operationsLog } from './operations-log.ts'
@@ -38,7 +41,6 @@ import {
   type RolloutQuestion,
   rolloutView,
 } from './rollout-control.ts'
-import { adoptState, type RuntimeState, runtimeState } from './runtime-state.ts'
 import { addressesOf, type RunningGateway, reloadNow, watch } from './start.ts'
 
 const ANSWER_MS = 5000
@@ -54,8 +56,6 @@ type Question =
   | CacheQuestion
   | RolloutQuestion
   | ControlQuestion
-  | { readonly ask: 'control-state' }
-  | { readonly ask: 'control-adopt'; readonly state: RuntimeState }
   | { readonly ask: 'metrics' | 'status' }
   | { readonly ask: 'explain'; readonly query: ExplainQuery }
   | {
@@ -157,11 +157,6 @@ async function answer(instance: Instance, file: ConfigFile, question: Question):
       return instance.telemetry.events.since(question.since, question.limit, question.kind)
     case 'explain':
       return explainExchange(instance, question.query)
-    case 'control-state':
-      return runtimeState(instance)
-    case 'control-adopt':
-      adoptState(instance, question.state)
-      return true
     default:
       return answerAboutCache(instance, question)
   }
@@ -269,13 +264,10 @@ class Workers {
 
   /** A worker that takes another's place is put where the others are, not where they once began. */
   async #join(worker: Worker, sibling: Worker | undefined): Promise<void> {
-    if (this.#state !== undefined && worker.isConnected()) {
-      await this.ask(worker, { ask: 'control-adopt', state: this.#state })
-    }
-    if (sibling === undefined) return
-    const all = await this.ask(sibling, { ask: 'rollout-status' })
-    if (!Array.isArray(all) || all.length === 0 || !worker.isConnected()) return
-    await this.ask(worker, { ask: 'rollout-adopt', all: all as RolloutStatus[] })
+    const fresh = sibling === undefined ? undefined : await this.ask(sibling, { ask: 'state-take' })
+    const state = (fresh as RuntimeState | undefined) ?? this.#state
+    if (state === undefined || !worker.isConnected()) return
+    await this.ask(worker, { ask: 'state-restore', state })
   }
 
   ask(worker: Worker, question: Question): Promise<unknown> {
@@ -316,7 +308,7 @@ class Workers {
           ),
         ),
       )
-      this.#state = (await this.first({ ask: 'control-state' })) as RuntimeState
+      this.#state = (await this.first({ ask: 'state-take' })) as RuntimeState
       return answers.filter((one) => one !== undefined)
     })
   }
@@ -479,10 +471,7 @@ function primaryView(workers: Workers): AdminView {
       question.ask === 'cache-purge' ? workers.purge(question, audit) : workers.askAll(question),
     ),
     rollouts: rolloutView((question, by) => workers.orderRollout(question, by)),
-    regions: regionsView(asker),
-    configs: configView(asker),
-    rules: rulesView(asker),
-    now: () => Date.now(),
+    ...askingViews(asker),
     onFailed: (error, path) =>
       operationsLog.error('the control port failed', { path, error: error.message }),
   }
