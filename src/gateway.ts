@@ -170,8 +170,6 @@ export class Gateway {
   #refused(code: ProblemCode, raw: RawRequest, peer: Peer, snapshot: Snapshot): Passage {
     const now = this.#platform.clock.now()
     const headers = new HeaderList(raw.headers)
-    const path = raw.target.slice(0, 256)
-    const target: Target = { raw: path, path, query: '', pathAndQuery: path }
     const x = new Passage({
       id: this.#nextId(now),
       startedAt: now,
@@ -180,7 +178,7 @@ export class Gateway {
       httpVersion: raw.version,
       authority: '',
       host: '',
-      target,
+      target: refusedTarget(raw.target),
       headers,
       client: clientOf(peer, headers, snapshot),
       body: null,
@@ -271,6 +269,15 @@ export class Gateway {
       logShare,
     )
   }
+}
+
+/** The beginning of a target that was never read: what looks like its query is masked as one. */
+function refusedTarget(raw: string): Target {
+  const pathAndQuery = raw.slice(0, 256)
+  const mark = pathAndQuery.indexOf('?')
+  if (mark < 0) return { raw: pathAndQuery, path: pathAndQuery, query: '', pathAndQuery }
+  const path = pathAndQuery.slice(0, mark)
+  return { raw: pathAndQuery, path, query: pathAndQuery.slice(mark + 1), pathAndQuery }
 }
 
 /** What was wrong with the client's body, when that is why the attempts failed. */

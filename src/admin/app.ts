@@ -13,8 +13,10 @@ import { mayDo } from './caller.ts'
 import { CONFIG_ROUTES } from './config-routes.ts'
 import { CORE_ROUTES } from './core-routes.ts'
 import { DEFENCE_ROUTES } from './defence-routes.ts'
-import { type AdminAccess, guard } from './guard.ts'
+import { type AdminAccess, asksForToken, guard } from './guard.ts'
+import { LIVE_ROUTES } from './live.ts'
 import { openApi } from './openapi.ts'
+import { isPagePath, pageRoutes } from './page.ts'
 import { adminProblem } from './problem.ts'
 import { REGION_ROUTES } from './regions.ts'
 import { ROLLOUT_ROUTES } from './rollouts.ts'
@@ -43,6 +45,7 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...DEFENCE_ROUTES,
   ...SNAPSHOT_ROUTES,
   ...AUDIT_ROUTES,
+  ...LIVE_ROUTES,
   defineRoute({
     method: 'get',
     path: '/openapi.json',
@@ -137,9 +140,12 @@ export function createAdminApp(
 
   app.use(async (c, next) => {
     await next()
-    c.header('cache-control', 'no-store')
     c.header('x-content-type-options', 'nosniff')
-    c.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'")
+    // The page's files say themselves how long they may be kept and what they may load.
+    if (!isPagePath(c.req.path) || c.res.status >= 400) {
+      c.header('cache-control', 'no-store')
+      c.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'")
+    }
     c.header('referrer-policy', 'no-referrer')
     c.header('cross-origin-resource-policy', 'same-origin')
   })
@@ -165,6 +171,7 @@ export function createAdminApp(
       }),
     )
   }
+  pageRoutes(app, view.page, asksForToken(access))
   app.notFound((c) => adminProblem(c, 404, 'Nothing is here.'))
   // The cause goes to the gateway's log, never to the caller.
   app.onError((error, c) => {

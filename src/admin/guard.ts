@@ -8,6 +8,7 @@ import type { Millis } from '../exchange.ts'
 import { parseIp } from '../http/ip.ts'
 import { secretEquals } from '../telemetry/constant-time.ts'
 import { type Caller, LOCAL, NOBODY, READ_TOKEN, SOCKET, TOKEN } from './caller.ts'
+import { isPagePath } from './page.ts'
 import { adminProblem } from './problem.ts'
 import type { AdminContext, AdminEnv } from './route.ts'
 import type { AdminView } from './view.ts'
@@ -30,6 +31,20 @@ export interface AdminAccess {
 
 const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD'])
 const OPEN_PATHS: ReadonlySet<string> = new Set(['/healthz', '/readyz'])
+/** Paths that need no token. */
+function isOpen(path: string): boolean {
+  return OPEN_PATHS.has(path) || isPagePath(path)
+}
+
+/** Whether callers must show who they are. */
+export function asksForToken(access: AdminAccess): boolean {
+  return (
+    access.token !== undefined ||
+    access.readToken !== undefined ||
+    access.authenticate !== undefined
+  )
+}
+
 /** Query keys under which people send tokens; they would end up in histories and logs. */
 const TOKEN_KEYS = ['token', 'access_token', 'api_key']
 const FAILURES_ALLOWED = 10
@@ -100,11 +115,6 @@ export function guard(access: AdminAccess, view: AdminView): MiddlewareHandler<A
     return hosts.has(host) || parseIp(host) !== undefined
   }
 
-  const asksForToken =
-    access.token !== undefined ||
-    access.readToken !== undefined ||
-    access.authenticate !== undefined
-
   /** The caller, or why the credentials do not hold. */
   async function callerOf(given: string): Promise<Caller | string> {
     if (access.token !== undefined && secretEquals(given, access.token)) return TOKEN
@@ -114,6 +124,8 @@ export function guard(access: AdminAccess, view: AdminView): MiddlewareHandler<A
   }
 
   function isForged(c: AdminContext): boolean {
+    // A link to the dashboard may stand anywhere: its files change nothing and show nothing.
+    if (SAFE_METHODS.has(c.req.method) && isPagePath(c.req.path)) return false
     const site = c.req.header('sec-fetch-site')
     if (site === 'cross-site' || site === 'same-site') return true
     if (SAFE_METHODS.has(c.req.method)) return false
@@ -150,8 +162,8 @@ export function guard(access: AdminAccess, view: AdminView): MiddlewareHandler<A
     if (TOKEN_KEYS.some((key) => c.req.query(key) !== undefined)) {
       return refuse(400, 'Send the token in the Authorization header, never in the URL.')
     }
-    if (!asksForToken) c.set('caller', access.isUnixSocket ? SOCKET : LOCAL)
-    else if (!OPEN_PATHS.has(c.req.path)) {
+    if (!asksForToken(access)) c.set('caller', access.isUnixSocket ? SOCKET : LOCAL)
+    else if (!isOpen(c.req.path)) {
       const wait = failures.waitSeconds(peer)
       if (wait > 0) {
         return refuse(429, 'Too many wrong tokens.', { 'retry-after': String(wait) })

@@ -112,6 +112,10 @@ const EVERYTHING: Partial<AdminView> = {
     ],
     command: async () => 1,
   },
+  live: {
+    take: async () => [],
+    clock: { now: () => 0, monotonic: () => 0, after: () => () => {} },
+  },
   cache: {
     purge: (_order, id) => ({ id: id ?? 'made-up', at: 1, workers: 2 }),
     match: () => 7,
@@ -140,6 +144,7 @@ const SAMPLES: Readonly<
   'post /explain': { body: { url: '/' } },
   'post /regions/{name}/drain': { path: '/regions/eu/drain', body: { for: '5m', reason: 'why' } },
   'post /regions/{name}/enable': { path: '/regions/eu/enable', body: {} },
+  'get /live': { path: '/live?frames=1' },
   'post /rollouts': { body: { rollout: 'shop', command: 'freeze' } },
   'post /cache/purge': { body: { urls: [URL_] } },
   'post /cache/warm': { body: { urls: [URL_] } },

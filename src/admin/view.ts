@@ -5,6 +5,8 @@ import type { Explanation } from '../telemetry/explain.ts'
 import type { MetricsSnapshot } from '../telemetry/metrics.ts'
 import type { AuditView } from './audit-view.ts'
 import type { CacheView } from './cache-view.ts'
+import type { LiveView } from './live-view.ts'
+import type { PageFiles } from './page.ts'
 import type { ConfigView, RulesView } from './publish-view.ts'
 import type { RegionsView } from './regions-view.ts'
 import type { RolloutView } from './rollout-view.ts'
@@ -18,6 +20,8 @@ export interface OriginStatus {
   readonly why: string
   /** Milliseconds since the epoch. */
   readonly since?: Millis
+  /** What its name resolves to; left out for an origin without a name. */
+  readonly addresses?: readonly string[]
 }
 
 export interface RegionStatus {
@@ -37,6 +41,26 @@ export interface SharedServerStatus {
   readonly reason: string
   /** Milliseconds since the epoch. */
   readonly since: Millis
+}
+
+/** The limits that the fleet counts together, as this process sees them. */
+export interface SharedLimitsStatus {
+  /** What they are counted in. */
+  readonly store: string
+  /** `gateway`: the store is away, and each limit does as it was told. */
+  readonly decides: 'fleet' | 'gateway'
+  /** Processes that count together, as last known. */
+  readonly gateways: number
+  /** Those that were asked for by a request since the start. */
+  readonly limits: readonly {
+    readonly id: string
+    readonly mode: string
+    readonly onFailure: string
+    /** Of which something is remembered here. */
+    readonly keys: number
+    /** Requests, by who decided. */
+    readonly decisions: Readonly<Record<string, number>>
+  }[]
 }
 
 export interface StatusReport {
@@ -60,6 +84,8 @@ export interface StatusReport {
   readonly regions: readonly RegionStatus[]
   /** Left out where the config names none. */
   readonly redis?: SharedServerStatus | undefined
+  /** Left out where nothing is shared. */
+  readonly sharedLimits?: SharedLimitsStatus | undefined
 }
 
 /** The request to explain. */
@@ -107,6 +133,10 @@ export interface AdminView {
   readonly state?: StateView | undefined
   /** Undefined where nothing of the control port is noted. */
   readonly audit?: AuditView | undefined
+  /** Undefined where nothing can be watched. */
+  readonly live?: LiveView | undefined
+  /** The dashboard's files; undefined where they were not built. */
+  readonly page?: PageFiles | undefined
   /** The wall clock, milliseconds since the epoch; for orders with an end. */
   now?(): Millis
   /** A refused call of the control port, for the event log. `peer` is as the runtime names it. */

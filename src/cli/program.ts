@@ -66,9 +66,11 @@ function buildProgram(terminal: Terminal, done: (code: ExitCode) => void): Comma
   verb('demo', 'three regions and a gateway in front of them, on this machine', [
     'demo',
     'demo --port 18080 --admin-port 19090',
+    'demo --traffic 20',
   ])
     .option('-p, --port <port>', 'port of the gateway', '8080')
     .option('--admin-port <port>', 'port of the control interface', '9090')
+    .option('--traffic <rate>', 'made-up requests a second, for the dashboard', '0')
     .action(async (options) => {
       const { demo } = await import('./demo.ts')
       done(await demo(options))

@@ -234,6 +234,26 @@ export const CATALOGUE = {
     'from',
     'to',
   ),
+  healthProbes: counter(
+    'meridian_health_probes_total',
+    'Checks of origins that this process made: `good` or `bad`.',
+    'result',
+  ),
+  fleetReports: counter(
+    'meridian_fleet_health_reports_total',
+    'Verdicts on origins shared through Redis: `sent`, `received`, or `failed` when they could not be sent.',
+    'direction',
+  ),
+  fleetGateways: gauge(
+    'meridian_fleet_gateways',
+    'max',
+    'Gateways whose verdicts on origins are fresh, this one included.',
+  ),
+  nameResolutions: counter(
+    'meridian_name_resolutions_total',
+    'Questions for the addresses of origins’ names: `answered` or `failed`.',
+    'result',
+  ),
   originHealthy: gauge(
     'meridian_origin_healthy',
     'min',
@@ -302,6 +322,32 @@ export const CATALOGUE = {
     'Unsafe requests that invalidated what was stored.',
   ),
   cacheEpochs: gauge('meridian_cache_purge_names', 'max', 'Purged names that are remembered.'),
+  limitShared: counter(
+    'meridian_limit_shared_decisions_total',
+    'Requests that a limit of the fleet judged, by who decided: units leased before, the store, a count behind the answers, or without the store `local`, `open` and `closed`.',
+    'limit',
+    'source',
+  ),
+  limitLeased: counter(
+    'meridian_limit_leased_units_total',
+    'Units of a limit of the fleet that were fetched ahead.',
+    'limit',
+  ),
+  limitReturned: counter(
+    'meridian_limit_returned_units_total',
+    'Units that were fetched ahead, not used in time and given back.',
+    'limit',
+  ),
+  limitUntold: counter(
+    'meridian_limit_untold_total',
+    'Corrections and counts that the store of the fleet may not have heard of.',
+    'limit',
+  ),
+  limitGateways: gauge(
+    'meridian_limit_gateways',
+    'max',
+    'Gateway processes that count limits together, as last known.',
+  ),
   redisUp: gauge('meridian_redis_up', 'min', '1 while the shared Redis server answers, else 0.'),
   redisCommands: counter(
     'meridian_redis_commands_total',
@@ -409,6 +455,15 @@ export const CATALOGUE = {
     'task',
   ),
   events: counter('meridian_events_total', 'Security, steering, health and config events.', 'kind'),
+  liveSubscribers: gauge(
+    'meridian_live_subscribers',
+    'sum',
+    'Readers of `/live` on the control port.',
+  ),
+  liveDropped: counter(
+    'meridian_live_dropped_total',
+    'Readers of `/live` that were cut off because they did not keep up.',
+  ),
   series: gauge('meridian_metric_series', 'max', 'Time series in use, of the budget.'),
   seriesOverflow: counter(
     'meridian_series_overflow_total',

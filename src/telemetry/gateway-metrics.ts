@@ -90,6 +90,10 @@ export class GatewayMetrics {
   readonly roomVisits
   readonly roomQueue
   readonly healthTransitions
+  readonly healthProbes
+  readonly fleetReports
+  readonly fleetGateways
+  readonly nameResolutions
   readonly originHealthy
   readonly regionHealthy
   readonly regionDrained
@@ -97,6 +101,11 @@ export class GatewayMetrics {
   readonly cacheBytes
   readonly #cache
   readonly #cacheServedBytes
+  readonly limitShared
+  readonly limitLeased
+  readonly limitReturned
+  readonly limitUntold
+  readonly limitGateways
   readonly redisUp
   readonly redisCommands
   readonly redisDuration
@@ -119,6 +128,8 @@ export class GatewayMetrics {
   readonly analyticsRemoved
   readonly analyticsFailures
   readonly events
+  readonly liveSubscribers
+  readonly liveDropped
 
   constructor(
     maxSeries: number,
@@ -167,6 +178,10 @@ export class GatewayMetrics {
     this.roomVisits = registry.scalar(CATALOGUE.roomVisits)
     this.roomQueue = registry.scalar(CATALOGUE.roomQueue)
     this.healthTransitions = registry.scalar(CATALOGUE.healthTransitions)
+    this.healthProbes = registry.scalar(CATALOGUE.healthProbes)
+    this.fleetReports = registry.scalar(CATALOGUE.fleetReports)
+    this.fleetGateways = registry.scalar(CATALOGUE.fleetGateways)
+    this.nameResolutions = registry.scalar(CATALOGUE.nameResolutions)
     this.originHealthy = registry.scalar(CATALOGUE.originHealthy)
     this.regionHealthy = registry.scalar(CATALOGUE.regionHealthy)
     this.regionDrained = registry.scalar(CATALOGUE.regionDrained)
@@ -185,6 +200,11 @@ export class GatewayMetrics {
       epochs: registry.scalar(CATALOGUE.cacheEpochs),
     }
     this.#cacheServedBytes = registry.scalar(CATALOGUE.cacheServedBytes)
+    this.limitShared = registry.scalar(CATALOGUE.limitShared)
+    this.limitLeased = registry.scalar(CATALOGUE.limitLeased)
+    this.limitReturned = registry.scalar(CATALOGUE.limitReturned)
+    this.limitUntold = registry.scalar(CATALOGUE.limitUntold)
+    this.limitGateways = registry.scalar(CATALOGUE.limitGateways)
     this.redisUp = registry.scalar(CATALOGUE.redisUp)
     this.redisCommands = registry.scalar(CATALOGUE.redisCommands)
     this.redisDuration = registry.histogram(CATALOGUE.redisDuration)
@@ -211,6 +231,8 @@ export class GatewayMetrics {
     this.analyticsRemoved = registry.scalar(CATALOGUE.analyticsRemoved)
     this.analyticsFailures = registry.scalar(CATALOGUE.analyticsFailures)
     this.events = registry.scalar(CATALOGUE.events)
+    this.liveSubscribers = registry.scalar(CATALOGUE.liveSubscribers)
+    this.liveDropped = registry.scalar(CATALOGUE.liveDropped)
     const series = registry.scalar(CATALOGUE.series)
     const overflow = registry.scalar(CATALOGUE.seriesOverflow)
     registry.scalar(CATALOGUE.build).set([build.version, build.runtime], 1)

@@ -174,7 +174,8 @@ export function writeRecord(
   out.scheme = x.scheme
   out.protocol = PROTOCOLS[x.httpVersion]
   out.host = x.host
-  out.path = mask.text(x.target.path)
+  // A refused target may be a whole URL, with what stands before an @.
+  out.path = x.refusal === undefined ? mask.text(x.target.path) : mask.url(x.target.path)
   out.query = mask.query(x.target.query)
   out.status = settlement.status
   out.statusClass = STATUS_CLASSES[(settlement.status / 100) | 0] ?? 'none'

@@ -8,6 +8,7 @@ import type { Clock, Random, RecordSink } from '../ports.ts'
 import { jsonLine } from './access-log.ts'
 import { type EventKind, EventRing, type EventValue } from './events.ts'
 import { GatewayMetrics, type ProcessFacts } from './gateway-metrics.ts'
+import { LiveWatch } from './live-watch.ts'
 import { type LineFormat, lineFormat } from './log-format.ts'
 import type { LogShare } from './log-sampling.ts'
 import { Mask } from './mask.ts'
@@ -48,6 +49,7 @@ const STEERING_OUTCOMES: ReadonlySet<string> = new Set([
 export class Telemetry {
   readonly metrics: GatewayMetrics
   readonly events: EventRing
+  readonly live: LiveWatch
   readonly tracer: Tracer
   readonly #ports: TelemetryPorts
   readonly #drawnKey: Uint8Array
@@ -66,6 +68,7 @@ export class Telemetry {
     this.#mask = this.#maskFor(config, secrets)
     this.metrics = new GatewayMetrics(config.metrics.maxSeries, ports.build, ports.process)
     this.events = new EventRing(config.events)
+    this.live = new LiveWatch(ports.clock, this.events)
     this.tracer = new Tracer(tracerConfig(config), ports.random)
   }
 
@@ -108,6 +111,7 @@ export class Telemetry {
     const record = this.#record
     writeRecord(x, settlement, this.#mask, record)
     if (this.#config.metrics.enabled) this.metrics.observe(record)
+    if (this.live.isWatched) this.live.observe(x, record)
     const otlp = this.#otlp
     const access = this.#config.access.enabled ? this.#ports.access : undefined
     let weight = 0

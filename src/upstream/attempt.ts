@@ -245,7 +245,7 @@ export class Attempts {
     const startedAt = clock.monotonic()
     const remaining = this.#deadline - startedAt
     if (remaining <= 0) return new UpstreamError('timeout', 'the deadline has passed')
-    origin.inFlight++
+    origin.load.inFlight++
     health.began(origin.health, startedAt)
     const spanId = request.trace?.span()
     let call: UpstreamCall | undefined
@@ -272,7 +272,7 @@ export class Attempts {
       if (this.#cancelled) call.cancel()
       reply = await call.reply
     } catch (error) {
-      origin.inFlight--
+      origin.load.inFlight--
       const failure =
         error instanceof UpstreamError
           ? error
@@ -290,7 +290,7 @@ export class Attempts {
     const { status } = reply
     const isRetryStatus = this.#policy.statuses.has(status)
     const rest = isRetryStatus ? retryAfterMs(reply.headers, clock.now()) : undefined
-    if (rest !== undefined && rest > 0) origin.restUntil = now + Math.min(rest, MOST_REST_MS)
+    if (rest !== undefined && rest > 0) origin.load.restUntil = now + Math.min(rest, MOST_REST_MS)
     const isGatewayError = status === 502 || status === 503 || status === 504
     const outcome = rest !== undefined ? 'overloaded' : isGatewayError ? 'gateway-error' : 'ok'
     health.report(origin.health, outcome, now)
@@ -310,7 +310,7 @@ export class Attempts {
     if (isRetryStatus && this.#mayRetryStatus(rest, now)) {
       const { body } = reply
       if (body !== null && !(body instanceof Uint8Array)) body.cancel()
-      origin.inFlight--
+      origin.load.inFlight--
       return new UpstreamError('reset', `status ${status}`)
     }
     if (reply.body !== null && !(reply.body instanceof Uint8Array)) {
@@ -321,7 +321,7 @@ export class Attempts {
         tunnel: reply.tunnel,
       }
     }
-    origin.inFlight--
+    origin.load.inFlight--
     return reply
   }
 

@@ -1,5 +1,7 @@
 /** Traces, logs and metrics over real sockets: what a collector gets, and what an origin is told. */
 import { describe, expect, it } from 'vitest'
+import { WebGateway } from '../../src/runtimes/web/instance.ts'
+import { serve } from '../../src/runtimes/web/serve.ts'
 import { ask } from '../harness/client.ts'
 import { Collector } from '../harness/collector.ts'
 import { refusingUrl } from '../harness/origin.ts'
@@ -212,5 +214,39 @@ describe('what is exported', () => {
     )
     collector.refuse = () => undefined
     await until('what waited', () => collector.spans.length === 50)
+  })
+
+  it('leaves a runtime without a background behind the answer, without the metrics', async () => {
+    const w = world()
+    const collector = await collectorOf(w)
+    const kept: Promise<unknown>[] = []
+    const warnings: string[] = []
+    const web = await WebGateway.create({
+      config: JSON.stringify({
+        routes: [{ id: 'r', respond: { body: 'ok' } }],
+        waf: { mode: 'off' },
+        telemetry: {
+          otlp: {
+            endpoint: collector.url,
+            headers: { authorization: { env: 'KEY' } },
+            interval: '100ms',
+          },
+        },
+      }),
+      env: { KEY: 'Bearer k' },
+      keepAlive: (work) => kept.push(work),
+      capabilities: { platform: 'here', addresses: true, files: false, background: false },
+      log: { info: () => {}, warn: (message) => warnings.push(message), error: () => {} },
+    })
+    for (let i = 0; i < 3; i++) {
+      expect((await serve(web.gateway, new Request('http://a.test/'), {})).status).toBe(200)
+    }
+    expect(kept).toHaveLength(2)
+    await Promise.all(kept)
+    expect(collector.spans).toHaveLength(3)
+    expect(collector.logs).toHaveLength(3)
+    expect(collector.metrics.size).toBe(0)
+    expect(collector.headers[0]).toMatchObject({ authorization: 'Bearer k' })
+    expect(warnings).toEqual([expect.stringContaining('metrics are not sent from here')])
   })
 })

@@ -114,6 +114,36 @@ const AccessLog = v.pipe(
   v.description('One line for each request, refused ones included.'),
 )
 
+const ServerTimingHeader = v.pipe(
+  v.strictObject({
+    phases: v.pipe(
+      v.optional(
+        v.pipe(
+          v.array(v.picklist(['total', 'gateway', 'cache', 'origin', 'region'])),
+          v.minLength(1, 'at least one phase is expected'),
+        ),
+        ['total', 'cache', 'origin'],
+      ),
+      v.description(
+        'total: until the response header. origin: attempts, until the last response header. gateway: the rest. cache: the outcome. region: where the answer came from.',
+      ),
+    ),
+    to: v.pipe(
+      v.optional(
+        v.union(
+          [v.picklist(['everyone', 'debug']), v.array(cidr)],
+          '"everyone", "debug" or a list of addresses is expected',
+        ),
+        'debug',
+      ),
+      v.description(
+        'Who gets it. debug: who gets the debug headers. A list: clients with these addresses.',
+      ),
+    ),
+  }),
+  v.description('`Server-Timing` in responses. Left out: none.'),
+)
+
 const COLLECTOR_URL =
   'the URL of a collector is expected, such as "http://127.0.0.1:4318"; no query, no credentials'
 
@@ -287,6 +317,7 @@ export const TelemetrySection = v.strictObject({
     ),
     v.description('What the prices of `regions` are in; shown beside costs. ISO 4217.'),
   ),
+  serverTiming: v.optional(ServerTimingHeader),
   trace: v.optional(Trace, {}),
   otlp: v.optional(Otlp),
   events: v.pipe(

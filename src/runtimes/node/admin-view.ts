@@ -13,9 +13,11 @@ import { exposition, mergeSnapshots } from '../../telemetry/exposition.ts'
 import { instanceCacheView } from './cache-control.ts'
 import type { ConfigFile } from './config-file.ts'
 import { askInstance, askingViews } from './control.ts'
+import { dashboardFiles } from './dashboard-files.ts'
 import { explainExchange } from './explain.ts'
 import { oldest } from './geo-file.ts'
 import type { Instance } from './instance.ts'
+import { instanceLiveView } from './live-control.ts'
 import { instanceRolloutView } from './rollout-control.ts'
 import { VERSION } from './version.ts'
 
@@ -38,6 +40,8 @@ export function instanceView(instance: Instance, file: ConfigFile): AdminView {
     cache: instanceCacheView(instance),
     rollouts: instanceRolloutView(instance),
     ...askingViews(asker),
+    live: instanceLiveView(instance),
+    page: dashboardFiles(),
     onRefused: (reason, peer, path) =>
       instance.telemetry.note('security', 'admin-refused', { reason, peer, path }),
     onFailed: (error, path) =>
@@ -63,19 +67,27 @@ export function statusOf(instance: Instance, workers: number): StatusReport {
     geo: { source: 'mmdb', builtAt: oldest(instance.geo.databases) },
     regions: regionsOf(instance),
     ...(instance.redis === undefined ? {} : { redis: instance.redis.status() }),
+    ...(instance.fleet === undefined ? {} : { sharedLimits: instance.fleet.status() }),
   }
 }
 
 /** Regions with their pools' origins; pools that stand in no region come last, under their own names. */
 function regionsOf(instance: Instance): RegionStatus[] {
   const { snapshot } = instance
+  const { names } = instance.platform
   const { health, regions, config, pools } = snapshot
   const states = new Map(health.states().map((state) => [state.id, state]))
   const placed = new Set<string>()
-  const statusOfPools = (names: readonly string[]): OriginStatus[] =>
-    names.flatMap((name) => {
+  const statusOfPools = (poolNames: readonly string[]): OriginStatus[] =>
+    poolNames.flatMap((name) => {
       placed.add(name)
-      return (pools.get(name)?.origins ?? []).map((origin) => originStatus(origin.id, name, states))
+      return (pools.get(name)?.origins ?? []).map(({ id, address }) => {
+        const known = address.addresses ?? names?.addresses(address.hostname)
+        return {
+          ...originStatus(id, name, states),
+          ...(known === undefined ? {} : { addresses: known.map((each) => each.address) }),
+        }
+      })
     })
   const found = regions.ids().map((id, index): RegionStatus => {
     const region = config.regions.find((one) => one.id === id)
@@ -118,5 +130,6 @@ function originStatus(
   if (state === undefined) return { id, pool, healthy: false, why: 'not on the health board' }
   const healthy = state.tier === 'up' || state.tier === 'unknown' || state.tier === 'trial'
   const check = state.lastProbe === null ? 'not checked' : `last check: ${state.lastProbe}`
-  return { id, pool, healthy, why: `${state.tier}, ${check}` }
+  const fleet = state.fleet === null ? '' : `, ${state.fleet}`
+  return { id, pool, healthy, why: `${state.tier}, ${check}${fleet}` }
 }

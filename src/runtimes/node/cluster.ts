@@ -9,6 +9,7 @@ import { type AdminView, ExplainError, type ExplainQuery } from '../../admin/vie
 import type { PurgeNote } from '../../cache/response-cache.ts'
 import { ConfigError } from '../../config/errors.ts'
 import { decodeHex, encodeHex } from '../../iam/encoding.ts'
+import type { RolloutStatus } from '../../steering/rollouts.ts'
 import type { EventKind, GatewayEvent } from '../../telemetry/events.ts'
 import type { Explanation } from '../../telemetry/explain.ts'
 import { exposition, mergeSnapshots } from '../../telemetry/exposition.ts'
@@ -32,8 +33,11 @@ import {
   type ControlQuestion,
   isControlQuestion,
 } from './control.ts'
+import { dashboardFiles } from './dashboard-files.ts'
 import { explainExchange } from './explain.ts'
+import { type HealthNote, siblingsOf } from './health-siblings.ts'
 import { Instance } from './instance.ts'
+import { liveCounts, takeLive, workersLiveView } from './live-control.ts'
 import { operationsLog } from './operations-log.ts'
 import {
   answerAboutRollouts,
@@ -41,6 +45,8 @@ import {
   type RolloutQuestion,
   rolloutView,
 } from './rollout-control.ts'
+import { openRolloutFile, type RolloutFile, savedRollouts } from './rollout-file.ts'
+import { RolloutKeeper, RolloutPositions } from './rollout-keeper.ts'
 import { addressesOf, type RunningGateway, reloadNow, watch } from './start.ts'
 
 const ANSWER_MS = 5000
@@ -56,7 +62,7 @@ type Question =
   | CacheQuestion
   | RolloutQuestion
   | ControlQuestion
-  | { readonly ask: 'metrics' | 'status' }
+  | { readonly ask: 'metrics' | 'status' | 'live' }
   | { readonly ask: 'explain'; readonly query: ExplainQuery }
   | {
       readonly ask: 'events'
@@ -74,10 +80,14 @@ function patienceFor(ask: Question['ask']): number {
 
 type Asked = Question & { readonly id: number }
 type Command = { readonly command: 'reload' | 'reopen-log' | 'stop' }
+/** What others found out of origins. */
+type Heard = { readonly health: readonly HealthNote[] }
 type FromWorker =
   | { readonly ready: readonly number[] }
   | { readonly failed: string }
   | { readonly purged: readonly PurgeNote[] }
+  | { readonly rollout: RolloutStatus }
+  | { readonly health: readonly HealthNote[] }
   | { readonly id: number; readonly answer: unknown }
 
 // The worker's side --------------------------------------------------------------------------------
@@ -87,7 +97,12 @@ export async function runWorker(file: ConfigFile, bundle: ConfigBundle): Promise
   const send = (message: FromWorker) => process.send?.(message)
   let instance: Instance
   try {
-    instance = await Instance.start(bundle, { worker: workerNumber(), drawnSecret: takeSecret() })
+    instance = await Instance.start(bundle, {
+      worker: workerNumber(),
+      drawnSecret: takeSecret(),
+      siblings: siblingsOf(workerNumber() ?? 0, tellHealth(send)),
+      rollouts: new RolloutKeeper(await savedRollouts(bundle), (rollout) => send({ rollout })),
+    })
   } catch (error) {
     // The primary says it; this process has nothing to add.
     const failed = error instanceof Error ? error.message : String(error)
@@ -105,7 +120,11 @@ export async function runWorker(file: ConfigFile, bundle: ConfigBundle): Promise
     isStopping = true
     void close().then(() => process.exit(0))
   }
-  process.on('message', (message: Asked | Command) => {
+  process.on('message', (message: Asked | Command | Heard) => {
+    if ('health' in message) {
+      for (const note of message.health) instance.heardHealth(note)
+      return
+    }
     if ('command' in message) {
       if (message.command === 'reload') void reloadNow(file, instance)
       else if (message.command === 'reopen-log') instance.reopenLog()
@@ -128,6 +147,19 @@ function takeSecret(): Uint8Array | undefined {
   const text = process.env.MERIDIAN_DRAWN_SECRET
   delete process.env.MERIDIAN_DRAWN_SECRET
   return text === undefined ? undefined : decodeHex(text)
+}
+
+/** What is found out of origins in one turn of the loop goes out together. */
+function tellHealth(send: (message: FromWorker) => unknown): (note: HealthNote) => void {
+  let pending: HealthNote[] = []
+  return (note) => {
+    pending.push(note)
+    if (pending.length > 1) return
+    setImmediate(() => {
+      send({ health: pending })
+      pending = []
+    })
+  }
 }
 
 /** What unsafe requests have invalidated here is told to the others, once for each turn of the loop. */
@@ -153,6 +185,8 @@ async function answer(instance: Instance, file: ConfigFile, question: Question):
       return instance.telemetry.metrics.snapshot()
     case 'status':
       return statusOf(instance, 1)
+    case 'live':
+      return takeLive(instance)
     case 'events':
       return instance.telemetry.events.since(question.since, question.limit, question.kind)
     case 'explain':
@@ -178,11 +212,14 @@ class Workers {
   #state: RuntimeState | undefined
   #turn: Promise<unknown> = Promise.resolve()
   #isStopping = false
+  readonly #rollouts: RolloutPositions
   /** Ports that the first worker got. */
   ports: readonly number[] = []
 
-  constructor(count: number) {
+  /** @param file where rollouts are kept over a restart; undefined: nowhere */
+  constructor(count: number, file: RolloutFile | undefined) {
     this.#count = count
+    this.#rollouts = new RolloutPositions((saved) => file?.save(saved))
   }
 
   /** Those that serve: one that is still starting hears neither questions nor commands. */
@@ -222,6 +259,10 @@ class Workers {
           resolve()
         } else if ('failed' in message) {
           reject(new ConfigError([{ path: 'workers', message: message.failed }]))
+        } else if ('health' in message) {
+          for (const other of this.live) if (other !== worker) other.send(message)
+        } else if ('rollout' in message) {
+          this.#rolloutChanged(worker, message.rollout)
         } else if ('purged' in message) {
           void this.purge({ ask: 'cache-adopt', notes: message.purged }, undefined, worker)
         } else {
@@ -230,6 +271,7 @@ class Workers {
       })
       worker.on('exit', (code, signal) => {
         this.#ready.delete(worker)
+        this.#rollouts.forget(worker.id)
         if (this.#isStopping) return
         if (!this.#missed.has(number)) this.#missed.set(number, [])
         if (isFirst && !isReady) {
@@ -262,10 +304,21 @@ class Workers {
     })
   }
 
+  /** Keeps it for the next start. Back in one process is back in all: each sees only its own requests fail. */
+  #rolloutChanged(worker: Worker, status: RolloutStatus): void {
+    this.#rollouts.moved(worker.id, status)
+    if (status.phase !== 'rolled-back' || this.#isStopping) return
+    for (const other of this.live) {
+      if (other !== worker) void this.ask(other, { ask: 'rollout-adopt', all: [status] })
+    }
+  }
+
   /** A worker that takes another's place is put where the others are, not where they once began. */
   async #join(worker: Worker, sibling: Worker | undefined): Promise<void> {
     const fresh = sibling === undefined ? undefined : await this.ask(sibling, { ask: 'state-take' })
-    const state = (fresh as RuntimeState | undefined) ?? this.#state
+    // Rollouts have moved on since the last order; where they are is kept elsewhere.
+    const last = this.#state === undefined ? undefined : { ...this.#state, rollouts: [] }
+    const state = (fresh as RuntimeState | undefined) ?? last
     if (state === undefined || !worker.isConnected()) return
     await this.ask(worker, { ask: 'state-restore', state })
   }
@@ -389,11 +442,13 @@ class Workers {
 /** @throws ConfigError when a worker or the control port cannot start */
 export async function runPrimary(bundle: ConfigBundle, count: number): Promise<RunningGateway> {
   const { config } = bundle
-  const workers = new Workers(count)
+  const file = await openRolloutFile(bundle, operationsLog)
+  const workers = new Workers(count, file)
   let closeAdmin = async () => {}
   const close = async () => {
     await workers.stop()
     await closeAdmin()
+    await file?.flushed()
   }
   let stopped: Promise<never> | undefined
   const stop = () => {
@@ -434,6 +489,7 @@ function primaryView(workers: Workers): AdminView {
     order: (question) => workers.order(question),
     size: () => workers.live.length,
   }
+  const counts = liveCounts()
   return {
     status: async () => ({
       ...((await first({ ask: 'status' })) as StatusReport),
@@ -447,7 +503,7 @@ function primaryView(workers: Workers): AdminView {
     },
     metrics: async (own = []) => {
       const found = (await workers.askAll({ ask: 'metrics' })) as MetricsSnapshot[]
-      return exposition(mergeSnapshots([...found, own]))
+      return exposition(mergeSnapshots([...found, counts.snapshot(), own]))
     },
     config: () => first({ ask: 'config-show' }),
     explain: async (query): Promise<Explanation> => {
@@ -472,6 +528,8 @@ function primaryView(workers: Workers): AdminView {
     ),
     rollouts: rolloutView((question, by) => workers.orderRollout(question, by)),
     ...askingViews(asker),
+    live: workersLiveView(() => workers.askAll({ ask: 'live' }), counts),
+    page: dashboardFiles(),
     onFailed: (error, path) =>
       operationsLog.error('the control port failed', { path, error: error.message }),
   }

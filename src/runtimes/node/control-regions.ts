@@ -70,7 +70,7 @@ function regionsOf(instance: Instance): ControlRegion[] {
     const isUp = isInMask(health.low, health.high, index)
     const inflight = (region?.pools ?? [])
       .flatMap((pool) => pools.get(pool)?.origins ?? [])
-      .reduce((sum, origin) => sum + origin.inFlight, 0)
+      .reduce((sum, origin) => sum + origin.load.inFlight, 0)
     return {
       name,
       state: drainedBy !== null ? (inflight > 0 ? 'draining' : 'drained') : isUp ? 'up' : 'down',

@@ -92,6 +92,7 @@ export async function rehearsal(
     clock: nodeClock,
     random: nodeRandom,
     upstream: new SilentUpstream(),
+    names: live?.platform.names,
     geo,
     keys: nodeKeySource,
     access: { line: () => {} },

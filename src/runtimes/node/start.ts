@@ -10,6 +10,9 @@ import { instanceView } from './admin-view.ts'
 import { runPrimary, runWorker } from './cluster.ts'
 import { type ConfigBundle, ConfigFile } from './config-file.ts'
 import { Instance, type InstanceOptions } from './instance.ts'
+import { operationsLog } from './operations-log.ts'
+import { openRolloutFile } from './rollout-file.ts'
+import { keptBy } from './rollout-keeper.ts'
 
 export interface StartOptions {
   /** Instead of the config's `workers`. */
@@ -53,7 +56,9 @@ export async function startGateway(
   bundle: ConfigBundle,
   options: InstanceOptions = {},
 ): Promise<SingleGateway> {
-  const instance = await Instance.start(bundle, options)
+  const rollouts = await openRolloutFile(bundle, options.log ?? operationsLog)
+  const keeper = rollouts === undefined ? undefined : keptBy(rollouts)
+  const instance = await Instance.start(bundle, { rollouts: keeper, ...options })
   let admin: AdminServer | undefined
   const { config } = bundle
   try {
@@ -76,6 +81,7 @@ export async function startGateway(
       stopWatching()
       await instance.stop()
       await admin?.close()
+      await rollouts?.flushed()
     },
   }
 }

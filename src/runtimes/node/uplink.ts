@@ -9,11 +9,7 @@ const compress = promisify(gzip)
 const KEPT_BYTES = 16 * 1024
 const MOST_BYTES = 1024 * 1024
 
-export interface ClosableUplink extends Uplink {
-  close(): Promise<void>
-}
-
-export function nodeUplink(coding: 'gzip' | 'none'): ClosableUplink {
+export function nodeUplink(coding: 'gzip' | 'none'): Uplink {
   const agent = new Agent({ connections: 4 })
   return {
     async post(url, headers, body, timeoutMs) {
