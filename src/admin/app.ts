@@ -149,7 +149,7 @@ export function createAdminApp(
     c.header('referrer-policy', 'no-referrer')
     c.header('cross-origin-resource-policy', 'same-origin')
   })
-  app.use(guard(access, view))
+  app.use(guard(access, view, mask))
 
   app.get('/', (c) => c.json({ name: 'meridian', paths: ADMIN_PATHS }))
   for (const route of ADMIN_ROUTES) {

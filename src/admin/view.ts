@@ -5,6 +5,7 @@ import type { Explanation } from '../telemetry/explain.ts'
 import type { MetricsSnapshot } from '../telemetry/metrics.ts'
 import type { AuditView } from './audit-view.ts'
 import type { CacheView } from './cache-view.ts'
+import type { Caller, Refused } from './caller.ts'
 import type { LiveView } from './live-view.ts'
 import type { PageFiles } from './page.ts'
 import type { ConfigView, RulesView } from './publish-view.ts'
@@ -137,6 +138,8 @@ export interface AdminView {
   readonly live?: LiveView | undefined
   /** The dashboard's files; undefined where they were not built. */
   readonly page?: PageFiles | undefined
+  /** Whose a JSON Web Token is, where the config lets any in. */
+  authenticate?(token: string): Promise<Caller | Refused>
   /** The wall clock, milliseconds since the epoch; for orders with an end. */
   now?(): Millis
   /** A refused call of the control port, for the event log. `peer` is as the runtime names it. */

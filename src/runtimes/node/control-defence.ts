@@ -11,6 +11,7 @@ import { sha256 } from '../../expression/sha256.ts'
 import { encodeHex, utf8 } from '../../iam/encoding.ts'
 import type { Revocation, RevocationList } from '../../iam/revocation.ts'
 import { PenaltyBox, parsePenaltyKey } from '../../limits/penalty-box.ts'
+import { authenticate } from './admin-jwt.ts'
 import type { Asker } from './control.ts'
 import type { Instance } from './instance.ts'
 
@@ -19,6 +20,7 @@ export type DefenceQuestion =
   | {
       readonly ask: 'defence-limits' | 'defence-penalties' | 'defence-revocations' | 'defence-life'
     }
+  | { readonly ask: 'defence-authenticate'; readonly token: string }
   | { readonly ask: 'defence-ban'; readonly order: BanOrder; readonly isNoted?: boolean }
   | {
       readonly ask: 'defence-lift'
@@ -52,6 +54,8 @@ export function answerAboutDefence(instance: Instance, question: DefenceQuestion
   switch (question.ask) {
     case 'defence-limits':
       return limitsOf(instance)
+    case 'defence-authenticate':
+      return authenticate(instance, question.token)
     case 'defence-penalties':
       return boxOf(instance)?.list() ?? NONE
     case 'defence-ban': {

@@ -3,6 +3,7 @@
  * instance, in a cluster from the workers by IPC; views over them are made of the same few calls.
  */
 
+import type { Caller, Refused } from '../../admin/caller.ts'
 import type { AdminView } from '../../admin/view.ts'
 import type { ConfigFile } from './config-file.ts'
 import { answerAboutConfig, type ConfigQuestion, configView } from './control-config.ts'
@@ -96,5 +97,7 @@ export function askingViews(asker: Asker): Partial<AdminView> {
     penalties: penaltiesView(asker),
     revocations: revocationsView(asker),
     state: stateView(asker),
+    authenticate: async (token) =>
+      (await asker.first({ ask: 'defence-authenticate', token })) as Caller | Refused,
   }
 }
