@@ -170,6 +170,18 @@ function buildProgram(terminal: Terminal, done: (code: ExitCode) => void): Comma
     done(await cacheGet(url, options, terminal))
   })
 
+  controlled(
+    verb('threats', 'who is refused most now, and which networks are unlike what is usual', [
+      'threats',
+      'threats --limit 5 --json',
+    ]),
+  )
+    .option('--limit <count>', 'most of each', '20')
+    .action(async (options) => {
+      const { threats } = await import('./threats.ts')
+      done(await threats(options, terminal))
+    })
+
   const rollout = verb('rollout', 'rollouts by hand: status, advance, rollback, freeze, resume', [
     'rollout status',
     'rollout advance shop',

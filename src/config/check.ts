@@ -21,6 +21,9 @@ export function checkConfig(config: MeridianConfig, report: CheckReport): void {
   checkLists(config, report)
   checkTelemetry(config, report)
   checkAdmin(config, report)
+  checkCache(config, report)
+  checkThreats(config, report)
+  checkAlerts(config, report)
 }
 
 function checkAdmin({ admin: { jwt }, iam }: MeridianConfig, report: CheckReport): void {
@@ -32,6 +35,25 @@ function checkAdmin({ admin: { jwt }, iam }: MeridianConfig, report: CheckReport
   }
   const ids = issuers.map((issuer) => issuer.id)
   checkNames(jwt.issuers, ids, 'issuer', ['admin', 'jwt', 'issuers'], report)
+}
+
+function checkThreats({ threats, penaltyBox }: MeridianConfig, report: CheckReport): void {
+  if (threats?.action === 'ban' && penaltyBox === undefined) {
+    report(
+      ['threats', 'action'],
+      '"ban" needs a "penaltyBox", which holds the banned',
+      'add "penaltyBox": {}, or leave the action at "log"',
+    )
+  }
+}
+
+function checkCache({ cache, redis }: MeridianConfig, report: CheckReport): void {
+  if (cache.redis === undefined || redis !== undefined) return
+  report(
+    ['cache', 'redis'],
+    'there is no Redis server to share responses through',
+    'name it in "redis", or take this out',
+  )
 }
 
 /** Fields that usually hold a credential. */
@@ -53,6 +75,32 @@ function checkTelemetry({ telemetry }: MeridianConfig, report: CheckReport): voi
     `fields are chosen for "json" lines only; "format" is "${access.format}"`,
     'take one of the two out',
   )
+}
+
+function checkAlerts({ alerts, threats, regions }: MeridianConfig, report: CheckReport): void {
+  checkRepeats(
+    alerts.map((alert) => alert.name),
+    ['alerts'],
+    'alert',
+    report,
+  )
+  const known = regions.map((region) => region.id)
+  alerts.forEach(({ when }, index) => {
+    const path: Segment[] = ['alerts', index, 'when']
+    if (when.regionDown !== undefined && when.regionDown !== true) {
+      checkNames(when.regionDown, known, 'region', [...path, 'regionDown'], report)
+    }
+    if (when.anomaly === undefined) return
+    if (threats === undefined) {
+      report([...path, 'anomaly'], 'nothing finds anomalies', 'add "threats": {}')
+    } else if (when.anomaly < threats.threshold) {
+      report(
+        [...path, 'anomaly'],
+        `"threats" tells of scores from ${threats.threshold} on only`,
+        'lower threats.threshold, or raise this',
+      )
+    }
+  })
 }
 
 function checkListen(config: MeridianConfig, report: CheckReport): void {
@@ -186,6 +234,10 @@ function checkRoutes(config: MeridianConfig, report: CheckReport): void {
     checkName(route.rollout?.from, pools, 'pool', [...path, 'rollout', 'from'], report)
     checkName(route.rollout?.to, pools, 'pool', [...path, 'rollout', 'to'], report)
     checkName(route.mirror?.pool, pools, 'pool', [...path, 'mirror', 'pool'], report)
+    if (route.cache !== false) {
+      const where: Segment[] = [...path, 'cache', 'shield', 'pool']
+      checkName(route.cache?.shield?.pool, pools, 'pool', where, report)
+    }
     checkNames(route.limits, limits, 'limit', [...path, 'limits'], report)
     checkAuth(config, index, report)
     const ends = route.redirect !== undefined || route.respond !== undefined
