@@ -223,6 +223,16 @@ function buildProgram(terminal: Terminal, done: (code: ExitCode) => void): Comma
   }
 
   controlled(
+    verb('mirror [id]', 'what comparing mirrored answers came to', [
+      'mirror',
+      'mirror shop --json',
+    ]),
+  ).action(async (id, options) => {
+    const { mirrorReport } = await import('./mirror.ts')
+    done(await mirrorReport(id, options, terminal))
+  })
+
+  controlled(
     verb('drain [region]', 'take a region out of service; without one, list the regions', [
       'drain',
       'drain eu-central-1 --for 30m --reason "disk is being replaced"',

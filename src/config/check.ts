@@ -210,6 +210,14 @@ function checkSteering(
     known(policy.lists?.europeanUnion, 'lists', 'europeanUnion')
     known(policy.lists?.default, 'lists', 'default')
   }
+  coveredBy(steering.rules.map((rule) => rule.when)).forEach((at, index) => {
+    if (at < 0) return
+    report(
+      [...path, 'rules', index],
+      `this rule can never hold: ${path.join('.')}.rules[${at}] takes its requests first`,
+      'put the narrower rule first',
+    )
+  })
 }
 
 function checkRoutes(config: MeridianConfig, report: CheckReport): void {
