@@ -170,7 +170,7 @@ function buildProgram(terminal: Terminal, done: (code: ExitCode) => void): Comma
     done(await cacheGet(url, options, terminal))
   })
 
-  verb('erase [file...]', "take a person's lines out of access logs", [
+  verb('erase [file...]', "take a person's lines out of access logs and analytics", [
     'erase --subject alice',
     'erase --subject alice --dry-run',
     'erase --hash 5f1c8a0e9b2d4c37 access.log.20261101T000000Z.gz',
