@@ -275,6 +275,18 @@ export interface SteeringDecision {
   readonly reason: string
 }
 
+/** Where a request stands in a distributed trace (W3C Trace Context). Ids are lower-case hex. */
+export interface TraceSpan {
+  readonly traceId: string
+  /** The caller's span; empty when the trace begins here. */
+  readonly parentId: string
+  /** The gateway's own span; empty when the trace only passes through. */
+  readonly spanId: string
+  readonly isSampled: boolean
+  /** `tracestate` as it came. */
+  readonly state: string
+}
+
 /** One try at one origin. */
 export interface Attempt {
   readonly region: string
@@ -284,6 +296,13 @@ export interface Attempt {
   readonly outcome: string
   readonly status: number | null
   readonly durationMs: Millis
+  /** Monotonic. */
+  readonly startedAt?: Millis
+  /** Its span, in a trace. */
+  readonly spanId?: string | undefined
+  /** Where it went. */
+  readonly host?: string
+  readonly port?: number
 }
 
 /** RFC 9211 in parts; the text form is made by the cache. */
@@ -341,6 +360,7 @@ export class Exchange {
   geo: Geo = UNKNOWN_GEO
   route: RouteRef | undefined
   principal: Principal | undefined
+  trace: TraceSpan | undefined
   /** Empty and shared until a rule matches; replace it, never push into it. */
   verdicts: readonly Verdict[] = NO_VERDICTS
   decision: SteeringDecision | undefined

@@ -2,7 +2,13 @@
 import type { Millis } from '../exchange.ts'
 import type { EventKind, GatewayEvent } from '../telemetry/events.ts'
 import type { Explanation } from '../telemetry/explain.ts'
+import type { MetricsSnapshot } from '../telemetry/metrics.ts'
+import type { AuditView } from './audit-view.ts'
 import type { CacheView } from './cache-view.ts'
+import type { LiveView } from './live-view.ts'
+import type { PageFiles } from './page.ts'
+import type { ConfigView, RulesView } from './publish-view.ts'
+import type { RegionsView } from './regions-view.ts'
 import type { RolloutView } from './rollout-view.ts'
 
 export interface OriginStatus {
@@ -13,6 +19,8 @@ export interface OriginStatus {
   readonly why: string
   /** Milliseconds since the epoch. */
   readonly since?: Millis
+  /** What its name resolves to; left out for an origin without a name. */
+  readonly addresses?: readonly string[]
 }
 
 export interface RegionStatus {
@@ -75,9 +83,12 @@ export interface AdminView {
   status(): StatusReport | Promise<StatusReport>
   /** Whether traffic may be sent here; every reason why not. */
   readiness(): { readonly ready: boolean; readonly reasons: readonly string[] }
-  /** Exposition text, all worker processes together. */
-  metrics(): string | Promise<string>
-  /** The configuration in use, as it was written; the app redacts it. */
+  /**
+   * Exposition text, all worker processes together.
+   * @param own what the control port itself has counted
+   */
+  metrics(own?: MetricsSnapshot): string | Promise<string>
+  /** The configuration in use, as it was written, or the promise of it; the app redacts it. */
   config(): unknown
   /** @throws ExplainError */
   explain(query: ExplainQuery): Explanation | Promise<Explanation>
@@ -90,6 +101,17 @@ export interface AdminView {
   readonly cache?: CacheView | undefined
   /** Undefined where none can be moved. */
   readonly rollouts?: RolloutView | undefined
+  readonly regions?: RegionsView | undefined
+  readonly configs?: ConfigView | undefined
+  readonly rules?: RulesView | undefined
+  /** Undefined where nothing of the control port is noted. */
+  readonly audit?: AuditView | undefined
+  /** Undefined where nothing can be watched. */
+  readonly live?: LiveView | undefined
+  /** The dashboard's files; undefined where they were not built. */
+  readonly page?: PageFiles | undefined
+  /** The wall clock, milliseconds since the epoch; for orders with an end. */
+  now?(): Millis
   /** A refused call of the control port, for the event log. `peer` is as the runtime names it. */
   onRefused?(reason: string, peer: string, path: string): void
   /** Something in the view threw; the caller was told no more than that. */

@@ -9,6 +9,7 @@ export const ANALYTICS_EXAMPLES = [
   'analytics geo --limit 50',
   'analytics blocked --by rule,client --json',
   'analytics cost --since 7d --config meridian.json',
+  'analytics tend --config meridian.json',
   'analytics top --dir /var/lib/meridian/analytics',
 ]
 
@@ -38,6 +39,19 @@ export function addAnalytics(
       .option('--since <time>', 'ended at this time or later: 30m, 24h, 7d, or ISO 8601', '24h')
       .option('--until <time>', 'ended before it', 'now')
       .option('--json', 'print JSON')
+
+  analytics
+    .command('tend')
+    .description(
+      'compact finished hours, upload, remove what is too old; a gateway does it by itself',
+    )
+    .helpOption('-h, --help', 'print this help')
+    .option(CONFIG_FLAG, 'config that names the folder', CONFIG_DEFAULT)
+    .option('--json', 'print JSON')
+    .action(async (options) => {
+      const { tendFolder } = await import('./analytics/tend.ts')
+      done(await tendFolder(options, terminal))
+    })
 
   for (const [name, description] of Object.entries(COUNTS)) {
     spanned(verb(name, description))

@@ -6,6 +6,7 @@ import * as v from 'valibot'
 import { AdminSection } from './sections/admin.ts'
 import { CacheSection } from './sections/cache.ts'
 import { GeoSection } from './sections/geo.ts'
+import { HealthSharingSection } from './sections/health-sharing.ts'
 import { IamSection } from './sections/iam.ts'
 import {
   ConcurrencySection,
@@ -24,7 +25,9 @@ import { PoolsSection } from './sections/pools.ts'
 import { RedisSection } from './sections/redis.ts'
 import { RegionsSection } from './sections/regions.ts'
 import { ResidencySection } from './sections/residency.ts'
+import { ResolverSection } from './sections/resolver.ts'
 import { RoutesSection } from './sections/routes.ts'
+import { StateSection } from './sections/state.ts'
 import { SteeringSection } from './sections/steering.ts'
 import { TelemetrySection } from './sections/telemetry.ts'
 import { WafSection } from './sections/waf.ts'
@@ -52,6 +55,10 @@ export const ConfigSchema = v.pipe(
     ),
     geo: v.optional(described(GeoSection, 'How clients are located.'), {}),
     pools: v.optional(PoolsSection, {}),
+    resolver: v.optional(
+      described(ResolverSection, 'Who resolves the names of origins (Node).'),
+      {},
+    ),
     regions: v.optional(RegionsSection, []),
     residency: v.optional(ResidencySection, []),
     steering: v.optional(
@@ -59,6 +66,17 @@ export const ConfigSchema = v.pipe(
       {},
     ),
     routes: RoutesSection,
+    healthSharing: v.optional(
+      described(
+        HealthSharingSection,
+        'With `redis`: gateways of a fleet tell each other which origins they cannot use (Node).',
+      ),
+      {},
+    ),
+    state: v.optional(
+      described(StateSection, 'What a gateway remembers over a restart (Node).'),
+      {},
+    ),
     lists: v.optional(ListsSection, {}),
     waf: v.optional(
       described(WafSection, 'The web application firewall; on unless `mode` says otherwise.'),

@@ -6,13 +6,14 @@
 import type { ForwardOptions } from '../cache/core.ts'
 import { HeaderList, type Reply } from '../exchange.ts'
 import type { Services } from '../gateway.ts'
-import { requestFields, responseFields, shieldEntry } from '../http/hygiene.ts'
+import { responseFields, shieldEntry } from '../http/hygiene.ts'
 import type { Passage } from '../passage.ts'
 import type { UpstreamReply } from '../ports.ts'
 import type { CompiledShield } from '../snapshot.ts'
 import { Attempts, AttemptsFailed, type Place } from '../upstream/attempt.ts'
 import { isAvailable } from '../upstream/pool.ts'
-import { permittedPlaces } from './steer.ts'
+import { forwardedFields, outgoingTrace } from './forward.ts'
+import { isDrained, maySee } from './steering-request.ts'
 
 /** What a gateway answers of its own when it cannot serve; an origin's own answer came through a cache. */
 const REFUSALS: ReadonlySet<number> = new Set([429, 502, 503, 504, 508])
@@ -38,30 +39,18 @@ export async function throughShield(
   const { platform } = services
   const { snapshot } = x
   const received = new HeaderList(options.headers)
+  const entry = shieldEntry(snapshot.pseudonym, snapshot.shieldMark)
   const attempts = new Attempts(
     places,
     {
       method: options.method,
       path: options.pathAndQuery,
       received,
-      fields: (host) =>
-        requestFields(
-          received,
-          {
-            peer: x.client.peer?.text,
-            viaTrustedProxy: x.client.viaTrustedProxy,
-            scheme: x.scheme,
-            authority: x.authority,
-            requestId: x.id,
-            pseudonym: snapshot.pseudonym,
-            loopEntry: shieldEntry(snapshot.pseudonym, snapshot.shieldMark),
-            receivedVersion: x.httpVersion,
-          },
-          host ?? options.authority,
-        ),
+      fields: (host) => forwardedFields(x, received, host ?? options.authority, entry),
       body: null,
       clientKey: options.pathAndQuery,
       interim: x.interim,
+      trace: outgoingTrace(x, services),
     },
     shield.retry,
     {},
@@ -91,13 +80,18 @@ export async function throughShield(
   }
 }
 
-/** Where the client's residency allows it, and something is well: nothing is tried on a last resort. */
+/** Where residency lets the request be seen, and something is well: nothing is tried on a last resort. */
 function usable(x: Passage, { platform }: Services, shield: CompiledShield): readonly Place[] {
-  const { health } = x.snapshot
+  const { snapshot } = x
+  const { health } = snapshot
   const now = platform.clock.monotonic()
   health.advance(now)
-  const places = shield.isBound ? permittedPlaces(x, shield.places) : shield.places
-  return places.filter(({ pool }) => pool.origins.some((one) => isAvailable(one, health, now)))
+  return shield.places.filter(
+    ({ region, pool }) =>
+      !isDrained(snapshot, region) &&
+      (!shield.isBound || maySee(x, region)) &&
+      pool.origins.some((one) => isAvailable(one, health, now)),
+  )
 }
 
 /** @returns undefined for a refusal of the shield's own */

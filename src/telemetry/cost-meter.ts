@@ -25,6 +25,9 @@ export class CostMeter {
     bytesOut: 0,
     cheaperThan: '',
   }
+  /** Reused for each look-up. */
+  readonly #labels2: [string, string] = ['', '']
+  readonly #labels3: [string, string, string] = ['', '', '']
 
   constructor(counters: CostCounters) {
     this.#counters = counters
@@ -49,22 +52,39 @@ export class CostMeter {
     if (isFromRegion(answered)) this.#fromRegion(answered)
     else if (this.#prices.hasPrices && isSpared(answered)) {
       const saved = this.#averageOf(answered.route).spared(answered.bytesOut, 1, this.#prices)
-      if (saved > 0) this.#counters.saved.add([answered.route, 'cache'], saved)
+      if (saved > 0) this.#save(answered.route, 'cache', saved)
     }
   }
 
   #fromRegion(answered: Answered): void {
     const { region, route, bytesOut, tries } = answered
-    const { egressBytes, cost, saved } = this.#counters
-    egressBytes.add([region, route], bytesOut)
+    const two = this.#labels2
+    two[0] = region
+    two[1] = route
+    this.#counters.egressBytes.add(two, bytesOut)
     if (!this.#prices.hasPrices) return
     const egress = this.#prices.egress(region, bytesOut)
     const requests = this.#prices.requests(region, tries)
-    if (egress > 0) cost.add([region, route, 'egress'], egress)
-    if (requests > 0) cost.add([region, route, 'requests'], requests)
+    if (egress > 0) this.#spend(region, route, 'egress', egress)
+    if (requests > 0) this.#spend(region, route, 'requests', requests)
     this.#averageOf(route).add(bytesOut, egress, requests)
     const steered = this.#prices.steered(answered)
-    if (steered > 0) saved.add([route, 'steering'], steered)
+    if (steered > 0) this.#save(route, 'steering', steered)
+  }
+
+  #spend(region: string, route: string, part: string, amount: number): void {
+    const three = this.#labels3
+    three[0] = region
+    three[1] = route
+    three[2] = part
+    this.#counters.cost.add(three, amount)
+  }
+
+  #save(route: string, by: string, amount: number): void {
+    const two = this.#labels2
+    two[0] = route
+    two[1] = by
+    this.#counters.saved.add(two, amount)
   }
 
   #averageOf(route: string): RouteAverage {

@@ -260,4 +260,18 @@ export const references: Case[] = [
     path: 'admin.address',
     message: 'needs "token"',
   },
+  {
+    name: 'analytics kept for less than their hour',
+    text: withRest('"telemetry": {"analytics": {"dir": "a", "retention": "10m"}}'),
+    path: 'telemetry.analytics.retention',
+    message: /at least an hour/,
+  },
+  {
+    name: 'a bucket as part of the endpoint',
+    text: withRest(
+      '"telemetry": {"analytics": {"dir": "a", "upload": {"endpoint": "https://s3.example/bucket", "bucket": "logs", "accessKeyId": {"env": "A"}, "secretAccessKey": {"env": "B"}}}}',
+    ),
+    path: 'telemetry.analytics.upload.endpoint',
+    message: /without a path/,
+  },
 ]

@@ -41,6 +41,7 @@ export const WORKERS_CAPABILITIES: Capabilities = {
   platform: 'Cloudflare Workers',
   addresses: false,
   files: false,
+  background: false,
 }
 
 interface WithFixedLength {
@@ -137,6 +138,7 @@ export function edgeOptions(bundle: EdgeBundle, env: EdgeEnv, log: Logger): WebG
       print: printLine,
       log,
     }),
+    keepAlive,
     lowerCache: new CacheApiStore({ cache: defaultCache, clock, keepAlive }),
     adapt,
     shared: hasShared
