@@ -42,6 +42,26 @@ export interface SharedServerStatus {
   readonly since: Millis
 }
 
+/** The limits that the fleet counts together, as this process sees them. */
+export interface SharedLimitsStatus {
+  /** What they are counted in. */
+  readonly store: string
+  /** `gateway`: the store is away, and each limit does as it was told. */
+  readonly decides: 'fleet' | 'gateway'
+  /** Processes that count together, as last known. */
+  readonly gateways: number
+  /** Those that were asked for by a request since the start. */
+  readonly limits: readonly {
+    readonly id: string
+    readonly mode: string
+    readonly onFailure: string
+    /** Of which something is remembered here. */
+    readonly keys: number
+    /** Requests, by who decided. */
+    readonly decisions: Readonly<Record<string, number>>
+  }[]
+}
+
 export interface StatusReport {
   readonly version: string
   readonly runtime: string
@@ -63,6 +83,8 @@ export interface StatusReport {
   readonly regions: readonly RegionStatus[]
   /** Left out where the config names none. */
   readonly redis?: SharedServerStatus | undefined
+  /** Left out where nothing is shared. */
+  readonly sharedLimits?: SharedLimitsStatus | undefined
 }
 
 /** The request to explain. */

@@ -13,6 +13,7 @@ import { CidrSet } from '../http/cidr.ts'
 import { frontMethods } from '../http/front.ts'
 import { encodeHex } from '../iam/encoding.ts'
 import { Identity } from '../iam/identity.ts'
+import type { Fleet } from '../limits/fleet/fleet-counter.ts'
 import { Limits } from '../limits/limits.ts'
 import type { Penalties } from '../limits/penalty-box.ts'
 import type { Passage } from '../passage.ts'
@@ -38,7 +39,7 @@ import { Waf } from '../waf/waf.ts'
 import { compileChallenge, type DrawnSecret } from './challenge.ts'
 import { Expressions } from './expressions.ts'
 import { compileHealth, compileProbes, probeTargets } from './health.ts'
-import { compileConcurrency, compilePenaltyBox, compileRooms } from './limits.ts'
+import { canShare, compileConcurrency, compilePenaltyBox, compileRooms } from './limits.ts'
 import { compileLogShare } from './log-share.ts'
 import { allMembers, type Members } from './members.ts'
 import { type AddressChange, type NamedPool, OriginNames } from './names.ts'
@@ -61,6 +62,8 @@ export interface CompileOptions {
     | undefined
   /** Signs challenges when the config names no secret; left out, each process draws its own. */
   readonly drawnSecret?: DrawnSecret | undefined
+  /** Counts limits together with other gateways. */
+  readonly fleet?: Fleet | undefined
   /** Text of a ruleset that comes with the gateway; undefined when there is none of that name. */
   readonly builtInRuleset?: ((name: string) => string | undefined) | undefined
   /** Checks one origin; without it there are no active checks. */
@@ -110,6 +113,8 @@ export async function compileSnapshot(
     seed: platform.random.bytes(16),
     report,
     expressions,
+    fleet: options.fleet,
+    canShare: canShare(loaded, options.fleet, report),
     previous: previous?.limits,
   })
   const placesByRegion = regionPlaces(regions, config.regions, pools)

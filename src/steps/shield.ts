@@ -6,13 +6,13 @@
 import type { ForwardOptions } from '../cache/core.ts'
 import { HeaderList, type Reply } from '../exchange.ts'
 import type { Services } from '../gateway.ts'
-import { responseFields, shieldEntry } from '../http/hygiene.ts'
+import { requestFields, responseFields, shieldEntry } from '../http/hygiene.ts'
 import type { Passage } from '../passage.ts'
 import type { UpstreamReply } from '../ports.ts'
 import type { CompiledShield } from '../snapshot.ts'
 import { Attempts, AttemptsFailed, type Place } from '../upstream/attempt.ts'
 import { isAvailable } from '../upstream/pool.ts'
-import { forwardedFields, outgoingTrace } from './forward.ts'
+import { forwardingIdentity, outgoingTrace } from './outgoing.ts'
 import { isDrained, maySee } from './steering-request.ts'
 
 /** What a gateway answers of its own when it cannot serve; an origin's own answer came through a cache. */
@@ -38,15 +38,28 @@ export async function throughShield(
   }
   const { platform } = services
   const { snapshot } = x
+  const { identity } = snapshot
   const received = new HeaderList(options.headers)
-  const entry = shieldEntry(snapshot.pseudonym, snapshot.shieldMark)
+  // The shield trusts this gateway: what clients say of their identity must not come to it from here.
+  const sent =
+    identity === undefined
+      ? received
+      : new HeaderList(identity.originFields(x, x.plan?.auth, received))
   const attempts = new Attempts(
     places,
     {
       method: options.method,
       path: options.pathAndQuery,
       received,
-      fields: (host) => forwardedFields(x, received, host ?? options.authority, entry),
+      fields: (host) =>
+        requestFields(
+          sent,
+          {
+            ...forwardingIdentity(x),
+            loopEntry: shieldEntry(snapshot.pseudonym, snapshot.shieldMark),
+          },
+          host ?? options.authority,
+        ),
       body: null,
       clientKey: options.pathAndQuery,
       interim: x.interim,
@@ -80,7 +93,7 @@ export async function throughShield(
   }
 }
 
-/** Where residency lets the request be seen, and something is well: nothing is tried on a last resort. */
+/** Where the client's residency allows it, and something is well: nothing is tried on a last resort. */
 function usable(x: Passage, { platform }: Services, shield: CompiledShield): readonly Place[] {
   const { snapshot } = x
   const { health } = snapshot

@@ -322,6 +322,32 @@ export const CATALOGUE = {
     'Unsafe requests that invalidated what was stored.',
   ),
   cacheEpochs: gauge('meridian_cache_purge_names', 'max', 'Purged names that are remembered.'),
+  limitShared: counter(
+    'meridian_limit_shared_decisions_total',
+    'Requests that a limit of the fleet judged, by who decided: units leased before, the store, a count behind the answers, or without the store `local`, `open` and `closed`.',
+    'limit',
+    'source',
+  ),
+  limitLeased: counter(
+    'meridian_limit_leased_units_total',
+    'Units of a limit of the fleet that were fetched ahead.',
+    'limit',
+  ),
+  limitReturned: counter(
+    'meridian_limit_returned_units_total',
+    'Units that were fetched ahead, not used in time and given back.',
+    'limit',
+  ),
+  limitUntold: counter(
+    'meridian_limit_untold_total',
+    'Corrections and counts that the store of the fleet may not have heard of.',
+    'limit',
+  ),
+  limitGateways: gauge(
+    'meridian_limit_gateways',
+    'max',
+    'Gateway processes that count limits together, as last known.',
+  ),
   cacheShield: counter(
     'meridian_cache_shield_requests_total',
     'Fetches for which the shield was to be asked: answered, refused, failed, down.',

@@ -101,6 +101,11 @@ export class GatewayMetrics {
   readonly cacheBytes
   readonly #cache
   readonly #cacheServedBytes
+  readonly limitShared
+  readonly limitLeased
+  readonly limitReturned
+  readonly limitUntold
+  readonly limitGateways
   readonly cacheShield
   readonly cacheRedisLookups
   readonly cacheRedisRejected
@@ -200,6 +205,11 @@ export class GatewayMetrics {
       epochs: registry.scalar(CATALOGUE.cacheEpochs),
     }
     this.#cacheServedBytes = registry.scalar(CATALOGUE.cacheServedBytes)
+    this.limitShared = registry.scalar(CATALOGUE.limitShared)
+    this.limitLeased = registry.scalar(CATALOGUE.limitLeased)
+    this.limitReturned = registry.scalar(CATALOGUE.limitReturned)
+    this.limitUntold = registry.scalar(CATALOGUE.limitUntold)
+    this.limitGateways = registry.scalar(CATALOGUE.limitGateways)
     this.cacheShield = registry.scalar(CATALOGUE.cacheShield)
     this.cacheRedisLookups = registry.scalar(CATALOGUE.cacheRedisLookups)
     this.cacheRedisRejected = registry.scalar(CATALOGUE.cacheRedisRejected)

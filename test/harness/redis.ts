@@ -55,6 +55,12 @@ export class RedisServer {
     await until('redis-server answers', () => answersPing(this.port))
   }
 
+  /** What `redis-cli` prints for a command. */
+  cli(...args: string[]): string {
+    const { stdout } = spawnSync('redis-cli', ['-p', String(this.port), ...args])
+    return stdout.toString().trim()
+  }
+
   /** Hangs: connections stay, nothing is answered. */
   pause(): void {
     this.#process?.kill('SIGSTOP')

@@ -44,6 +44,12 @@ export const RedisSection = v.pipe(
       v.optional(identifier, 'meridian'),
       v.description('First part of every key and channel; gateways with the same prefix share.'),
     ),
+    keySecret: v.pipe(
+      v.optional(secret),
+      v.description(
+        'Key of the hash that names clients in the server, at least 16 bytes, the same for all gateways. Left out: made of `password`.',
+      ),
+    ),
     node: v.pipe(
       v.optional(identifier),
       v.description('Name of this gateway in the fleet; left out, one is drawn at start.'),

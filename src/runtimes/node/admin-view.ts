@@ -73,6 +73,7 @@ export function statusOf(instance: Instance, workers: number): StatusReport {
     geo: { source: 'mmdb', builtAt: oldest(instance.geo.databases) },
     regions: regionsOf(instance),
     ...(instance.redis === undefined ? {} : { redis: instance.redis.status() }),
+    ...(instance.fleet === undefined ? {} : { sharedLimits: instance.fleet.status() }),
   }
 }
 

@@ -59,9 +59,9 @@ export function answerAboutCache(instance: Instance, question: CacheQuestion): u
       const at = cache.purge(order, policies, false)
       if (audit === undefined) return { at } satisfies PurgeDone
       notePurge(instance, order, audit)
-      if (instance.fleet === undefined) return { at } satisfies PurgeDone
+      if (instance.purgeFleet === undefined) return { at } satisfies PurgeDone
       const isSoft = order.mode === 'soft'
-      return instance.fleet
+      return instance.purgeFleet
         .tell(purgeNames(order, policies), isSoft)
         .then((fleet): PurgeDone => ({ at, fleet }))
     }

@@ -10,7 +10,7 @@ import type { StoredResponse } from '../../cache/policy/stored-response.ts'
 import type { CacheStore } from '../../cache/store/cache-store.ts'
 import { MemoryStore } from '../../cache/store/memory-store.ts'
 import { joinTiers } from '../../cache/store/tiered-store.ts'
-import { Drain, reply, World } from '../../cache/world.fixture.ts'
+import { Drain, reply, seeded, World } from '../../cache/world.fixture.ts'
 import { RedisSection } from '../../config/sections/redis.ts'
 import type { Logger } from '../../ports.ts'
 import { DiskStore } from './cache-disk.ts'
@@ -284,4 +284,62 @@ describe.skipIf(!hasRedis)('the tier in Redis', () => {
     const late = await side(server)
     expect(await late.store.lookup(response.key)).toBeUndefined()
   })
+
+  it.each([1, 2, 3])(
+    'never gives what was purged before it was asked, whatever happens to Redis (seed %i)',
+    async (seed) => {
+      const server = await RedisServer.start()
+      const sides = [await side(server), await side(server), await side(server)]
+      const random = seeded(seed)
+      const roll = (n: number) => Math.floor(random.next() * n)
+      const paths = ['/a', '/b', '/c']
+      const responses = await Promise.all(
+        paths.map((path) => made(path, 'body', { 'Cache-Tag': `t${path}` })),
+      )
+      const versions = paths.map(() => 1)
+      const counts = { found: 0, purged: 0, lost: 0 }
+      for (let step = 0; step < 400; step++) {
+        const at = roll(paths.length)
+        const { store, fleet, redis } = sides[roll(sides.length)]!
+        const action = roll(100)
+        if (action < 40) {
+          // What a fill that begins now would store.
+          const etag = `"${versions[at]}"`
+          await store.put(responses[at]!.with({ etag, receivedWall: nodeClock.now() }), 8)
+        } else if (action < 80) {
+          const found = (await store.lookup(responses[at]!.key))?.responses[0]
+          if (found === undefined) continue
+          counts.found++
+          expect(Number(found.etag?.slice(1, -1)), `step ${step}`).toBe(versions[at])
+        } else if (action < 95) {
+          versions[at]!++
+          if ((await fleet.tell([`tag:t${paths[at]}`], false)) === 'told') counts.purged++
+          // Until it is told, only the one that purged knows.
+          else await until('it is told', () => fleet.waiting === 0)
+        } else {
+          counts.lost++
+          // Connections break, the state is thrown out, or the names, or everything.
+          const command =
+            action < 97
+              ? ['CLIENT', 'KILL', 'TYPE', 'pubsub']
+              : action < 98
+                ? ['DEL', 'meridian:{purge}:state']
+                : action < 99
+                  ? ['DEL', 'meridian:{purge}:names']
+                  : ['FLUSHALL']
+          // Its own connection may be among those that break.
+          await redis.command(command).catch(() => undefined)
+          for (const one of sides) {
+            await until('it is up', () =>
+              one.redis.command(['PING']).then(
+                () => true,
+                () => false,
+              ),
+            )
+          }
+        }
+      }
+      expect(Math.min(counts.found, counts.purged, counts.lost)).toBeGreaterThan(5)
+    },
+  )
 })

@@ -32,6 +32,7 @@ import { nodeProber } from './prober.ts'
 import { processFacts } from './process-facts.ts'
 import type { PurgeFleet } from './purge-fleet.ts'
 import { openRedis, type RedisConnection } from './redis.ts'
+import { RedisLimits } from './redis-limits.ts'
 import { nameService, Resolver } from './resolver.ts'
 import type { RolloutKeeper } from './rollout-keeper.ts'
 import { builtInRuleset } from './rulesets.ts'
@@ -61,6 +62,8 @@ export class Instance {
   readonly geo: MmdbGeoSource
   /** Undefined where the config names no server. */
   readonly redis: RedisConnection | undefined
+  /** Limits that are counted there. */
+  readonly fleet: RedisLimits | undefined
   readonly startedAt = Date.now()
   readonly #server: NodeServer
   readonly #upstream: UndiciUpstream
@@ -70,11 +73,11 @@ export class Instance {
   readonly #otlp: OtlpExport
   readonly #geoWatcher: GeoFileWatcher
   readonly #compile: Compile
-  readonly #tiers: CacheTiers
   /** Reloads one after another: two at once would each take the place of the same snapshot. */
   #reloading: Promise<unknown> = Promise.resolve()
   readonly #rollouts: RolloutKeeper | undefined
   #share: HealthShare | undefined
+  readonly #tiers: CacheTiers
   #bundle: ConfigBundle
   #loadedAt = Date.now()
   #lastError: string | null = null
@@ -86,6 +89,7 @@ export class Instance {
     telemetry: Telemetry
     geo: MmdbGeoSource
     redis: RedisConnection | undefined
+    fleet: RedisLimits | undefined
     server: NodeServer
     upstream: UndiciUpstream
     resolver: Resolver
@@ -94,8 +98,8 @@ export class Instance {
     otlp: OtlpExport
     geoWatcher: GeoFileWatcher
     compile: Compile
-    tiers: CacheTiers
     rollouts: RolloutKeeper | undefined
+    tiers: CacheTiers
     bundle: ConfigBundle
   }) {
     this.gateway = parts.gateway
@@ -103,6 +107,7 @@ export class Instance {
     this.telemetry = parts.telemetry
     this.geo = parts.geo
     this.redis = parts.redis
+    this.fleet = parts.fleet
     this.#server = parts.server
     this.#upstream = parts.upstream
     this.#resolver = parts.resolver
@@ -111,8 +116,8 @@ export class Instance {
     this.#otlp = parts.otlp
     this.#geoWatcher = parts.geoWatcher
     this.#compile = parts.compile
-    this.#tiers = parts.tiers
     this.#rollouts = parts.rollouts
+    this.#tiers = parts.tiers
     this.#bundle = parts.bundle
   }
 
@@ -186,12 +191,14 @@ export class Instance {
       process: processFacts(() => server?.connections ?? 0),
     })
     const redis = await openRedis(bundle, telemetry, log)
+    const fleet = redis === undefined ? undefined : new RedisLimits(bundle, redis, nodeClock, log)
     metrics = telemetry.metrics
     const compile = (next: ConfigBundle, previous?: Snapshot): Promise<Snapshot> =>
       compileSnapshot(next, {
         platform,
         slots,
         previous,
+        fleet: fleet?.limits,
         drawnSecret:
           options.drawnSecret === undefined
             ? undefined
@@ -231,11 +238,12 @@ export class Instance {
       fillMemory: config.cache.fillMemory,
       lower: tiers.lower,
     })
-    await tiers.attach(cache)
     const { admin } = config
     const recorder =
       admin.enabled && admin.recorded > 0 ? new RequestRecorder(admin.recorded) : undefined
-    const gateway = new Gateway({ platform, telemetry, cache, recorder }, snapshot)
+    const services = { platform, telemetry, cache, recorder, shared: fleet?.limits }
+    const gateway = new Gateway(services, snapshot)
+    await tiers.attach(cache)
     current = gateway
     server = new NodeServer(gateway, config.listen, dirname(bundle.path), log)
     try {
@@ -262,6 +270,7 @@ export class Instance {
       telemetry,
       geo,
       redis,
+      fleet,
       server,
       upstream,
       resolver,
@@ -270,8 +279,8 @@ export class Instance {
       otlp,
       geoWatcher,
       compile,
-      tiers,
       rollouts: options.rollouts,
+      tiers,
       bundle,
     })
     snapshot.start()
@@ -300,6 +309,7 @@ export class Instance {
     metrics.registry.onCollect(() => {
       metrics.geoAge.set([], Math.max(0, (Date.now() - oldest(this.geo.databases)) / 1000))
       metrics.logDropped.setTotal([], this.#access.dropped)
+      this.fleet?.observe(metrics)
       if (this.redis !== undefined) metrics.redisUp.set([], this.redis.state === 'up' ? 1 : 0)
       const { health, regions, drains } = this.snapshot
       drains.advance(nodeClock.now())
@@ -323,7 +333,7 @@ export class Instance {
   }
 
   /** The other gateways that are told of purges; undefined without Redis. */
-  get fleet(): PurgeFleet | undefined {
+  get purgeFleet(): PurgeFleet | undefined {
     return this.#tiers.fleet
   }
 
@@ -442,6 +452,7 @@ export class Instance {
     this.#share?.stop()
     this.snapshot.stop()
     await this.#upstream.close()
+    await this.fleet?.close()
     await this.#tiers.close()
     this.redis?.close()
     await this.#otlp.stop()

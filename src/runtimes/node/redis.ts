@@ -93,6 +93,7 @@ export class RedisConnection {
   readonly #observer: RedisObserver
   readonly #link: RedisLink
   readonly #subscriptions: Subscription[] = []
+  readonly #listeners: (() => void)[] = []
   #client: Client
   #since = Date.now()
   #probe: NodeJS.Timeout | undefined
@@ -114,6 +115,7 @@ export class RedisConnection {
     this.#link = new RedisLink((state, reason) => {
       this.#since = Date.now()
       observer.stateChanged(state, reason)
+      if (state === 'up') for (const run of this.#listeners) run()
       if (this.#link.isLeftAlone) this.#probeSoon()
     })
     this.#client = this.#connect()
@@ -200,6 +202,11 @@ export class RedisConnection {
     if (this.#client.isReady) void this.#listen(this.#client, subscription)
   }
 
+  /** Calls `run` each time that the server is up again. */
+  onUp(run: () => void): void {
+    this.#listeners.push(run)
+  }
+
   /** Says something to every gateway that listens on the channel, this one included. */
   publish(channel: string, message: string): Promise<unknown> {
     return this.command(['PUBLISH', `${this.keyPrefix}:${channel}`, message])
@@ -263,12 +270,14 @@ export class RedisConnection {
         this.#observer.ended(outcome, (performance.now() - startedAt) / 1000)
         return true
       }
-      const timer = setTimeout(() => {
+      const giveUp = () => {
         if (!over('timeout')) return
         const message = `no answer within ${this.#config.commandTimeout} ms`
         this.#link.failed(message)
         reject(new RedisUnavailable('timeout', message))
-      }, this.#config.commandTimeout)
+      }
+      // After a turn for reading: when this process was late, the answer may be there already.
+      const timer = setTimeout(() => setImmediate(giveUp), this.#config.commandTimeout)
       send().then(
         (answer) => {
           if (!over('ok')) return
