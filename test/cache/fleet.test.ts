@@ -90,6 +90,16 @@ describe.skipIf(!hasRedis)('a fleet on one Redis server', () => {
     // A busy machine may take its time once.
     expect(times.sort((a, b) => a - b)[2]).toBeLessThan(1000)
 
+    // What one has fetched since the purge is the other's as well, in place of what was purged.
+    for (const gateway of [one, two]) await get(gateway, '/c')
+    version.now++
+    await purge(one, `http://${HOST}/c`)
+    await timeUntil(two, '/c', `/c ${version.now}`)
+    await until('it is shared', async () => (await tiersOf(one, '/c')).includes('redis'))
+    const hits = origin.hits.length
+    expect((await get(one, '/c')).text).toBe(`/c ${version.now}`)
+    expect(origin.hits).toHaveLength(hits)
+
     // An unsafe request to one invalidates what the other holds.
     version.now++
     await ask(`${two.url}/a`, { method: 'POST', body: 'x', headers: { host: HOST } })
