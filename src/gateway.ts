@@ -40,6 +40,7 @@ import { watchRollouts } from './steps/rollout-control.ts'
 import { route } from './steps/route.ts'
 import { conclude, settle } from './steps/settle.ts'
 import { steer, unavailable } from './steps/steer.ts'
+import { watchThreats } from './steps/threats.ts'
 import type { RequestRecorder } from './telemetry/recorder.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
 import { AttemptsFailed } from './upstream/attempt.ts'
@@ -135,6 +136,8 @@ export class Gateway {
       (raw.secure ? 'https' : 'http')
     const taken =
       snapshot.challenge === undefined ? undefined : takeClearance(vetted.headers, scheme)
+    const fields = taken === undefined ? vetted.headers : taken.headers
+    const own = snapshot.identity?.login?.names.take(fields)
     const x = new Passage({
       id: this.#nextId(now),
       startedAt: now,
@@ -144,7 +147,8 @@ export class Gateway {
       authority: vetted.authority,
       host: vetted.host,
       target: vetted.target,
-      headers: taken === undefined ? vetted.headers : taken.headers,
+      headers: own === undefined ? fields : own.headers,
+      login: own?.login,
       client,
       body: openBody(owner, vetted),
       snapshot,
@@ -257,17 +261,19 @@ export class Gateway {
     if (logShare !== undefined && reply !== undefined) {
       x.subject.response ??= { status: reply.status, headers: new HeaderList(reply.headers) }
     }
-    telemetry.settle(
+    const now = this.#platform.clock.monotonic()
+    const record = telemetry.settle(
       x,
       {
         status: reply?.status ?? 0,
         bytesIn: delivery.bytesIn,
         bytesOut: delivery.bytesOut,
-        durationMs: this.#platform.clock.monotonic() - x.monotonicStart,
+        durationMs: now - x.monotonicStart,
         monotonicStart: x.monotonicStart,
       },
       logShare,
     )
+    if (x.snapshot.threats !== undefined) watchThreats(x, record, this.services, now)
   }
 }
 
@@ -295,6 +301,7 @@ function clientOf(peer: Peer, headers: HeaderList, snapshot: Snapshot): Client {
       peer: peer.ip,
       viaTrustedProxy: false,
       tls: peer.tls,
+      addressHash: undefined,
     }
     return peer.client
   }
@@ -303,7 +310,14 @@ function clientOf(peer: Peer, headers: HeaderList, snapshot: Snapshot): Client {
   const known = peer.forwarded
   if (known !== undefined && known.chain === chain && known.trusted === trusted) return known.client
   const { ip, viaTrustedProxy } = clientAddress(peer.ip, headers, trusted)
-  const client = { ip, port: peer.port, peer: peer.ip, viaTrustedProxy, tls: peer.tls }
+  const client: Client = {
+    ip,
+    port: peer.port,
+    peer: peer.ip,
+    viaTrustedProxy,
+    tls: peer.tls,
+    addressHash: undefined,
+  }
   if (chain !== undefined) peer.forwarded = { chain, trusted, client }
   return client
 }

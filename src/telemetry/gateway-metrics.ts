@@ -15,6 +15,8 @@ export interface ProcessFacts {
   readonly startedAt: number
   /** 99th percentile since the last call, seconds. */
   readonly loopDelaySeconds: number
+  /** Share of time that the event loop was busy, 0 to 1. */
+  readonly loadRatio: number
   readonly openConnections: number
 }
 
@@ -70,6 +72,7 @@ export class GatewayMetrics {
   readonly rolloutCommands
   readonly #wafMatches
   readonly challenges
+  readonly logins
   /** Reused for each look-up; `slot` does not keep them. */
   readonly #labels5: [string, string, string, string, string] = ['', '', '', '', '']
   readonly #labels3: [string, string, string] = ['', '', '']
@@ -84,6 +87,8 @@ export class GatewayMetrics {
   readonly penaltyEvents
   readonly penaltyTerms
   readonly penaltyClients
+  readonly threatAnomalies
+  readonly threatsNow
   readonly concurrencyLimit
   readonly concurrencyInFlight
   readonly concurrencyShed
@@ -121,6 +126,7 @@ export class GatewayMetrics {
   readonly logLines
   readonly logSampledOut
   readonly logDropped
+  readonly alerts
   readonly analyticsRecords
   readonly analyticsDropped
   readonly otlpSent
@@ -170,6 +176,7 @@ export class GatewayMetrics {
     this.rolloutCommands = registry.scalar(CATALOGUE.rolloutCommands)
     this.#wafMatches = registry.scalar(CATALOGUE.wafMatches)
     this.challenges = registry.scalar(CATALOGUE.challenges)
+    this.logins = registry.scalar(CATALOGUE.logins)
     this.limitDecisions = registry.scalar(CATALOGUE.limitDecisions)
     this.limitKeys = registry.scalar(CATALOGUE.limitKeys)
     this.limitDisplaced = registry.scalar(CATALOGUE.limitDisplaced)
@@ -177,6 +184,8 @@ export class GatewayMetrics {
     this.penaltyEvents = registry.scalar(CATALOGUE.penaltyEvents)
     this.penaltyTerms = registry.scalar(CATALOGUE.penaltyTerms)
     this.penaltyClients = registry.scalar(CATALOGUE.penaltyClients)
+    this.threatAnomalies = registry.scalar(CATALOGUE.threatAnomalies)
+    this.threatsNow = registry.scalar(CATALOGUE.threatsNow)
     this.concurrencyLimit = registry.scalar(CATALOGUE.concurrencyLimit)
     this.concurrencyInFlight = registry.scalar(CATALOGUE.concurrencyInFlight)
     this.concurrencyShed = registry.scalar(CATALOGUE.concurrencyShed)
@@ -225,6 +234,7 @@ export class GatewayMetrics {
     this.logLines = registry.scalar(CATALOGUE.logLines)
     this.logSampledOut = registry.scalar(CATALOGUE.logSampledOut)
     this.logDropped = registry.scalar(CATALOGUE.logDropped)
+    this.alerts = registry.scalar(CATALOGUE.alerts)
     this.analyticsRecords = registry.scalar(CATALOGUE.analyticsRecords)
     this.analyticsDropped = registry.scalar(CATALOGUE.analyticsDropped)
     this.otlpSent = registry.scalar(CATALOGUE.otlpSent)
@@ -270,6 +280,7 @@ export class GatewayMetrics {
     const heap = registry.scalar(CATALOGUE.processHeap)
     const start = registry.scalar(CATALOGUE.processStart)
     const delay = registry.scalar(CATALOGUE.loopDelay)
+    const load = registry.scalar(CATALOGUE.load)
     const connections = registry.scalar(CATALOGUE.connections)
     registry.onCollect(() => {
       const facts = read()
@@ -278,6 +289,7 @@ export class GatewayMetrics {
       heap.set([], facts.heapUsedBytes)
       start.set([], facts.startedAt)
       delay.set([], facts.loopDelaySeconds)
+      load.set([], facts.loadRatio)
       connections.set([], facts.openConnections)
     })
   }
