@@ -38,7 +38,7 @@ const MAY = {
   index: [...CORE, 'admin', 'runtimes'],
   runtimes: [...CORE, 'admin'],
   cli: [...CORE, 'admin', 'runtimes'],
-  dashboard: ['exchange', 'telemetry', 'admin'],
+  dashboard: ['exchange', 'config', 'telemetry', 'cache', 'admin'],
 }
 
 /** Packages that touch the platform, and packages that only some layers need. */

@@ -3,14 +3,17 @@ import type { Millis } from '../exchange.ts'
 import type { EventKind, GatewayEvent } from '../telemetry/events.ts'
 import type { Explanation } from '../telemetry/explain.ts'
 import type { MetricsSnapshot } from '../telemetry/metrics.ts'
+import type { ThreatReport } from '../telemetry/threats/threats.ts'
 import type { AuditView } from './audit-view.ts'
 import type { CacheView } from './cache-view.ts'
+import type { Caller, Refused } from './caller.ts'
 import type { LiveView } from './live-view.ts'
+import type { MirrorView } from './mirror-view.ts'
 import type { PageFiles } from './page.ts'
 import type { ConfigView, RulesView } from './publish-view.ts'
 import type { RegionsView } from './regions-view.ts'
-import type { RevocationView } from './revocation-view.ts'
 import type { RolloutView } from './rollout-view.ts'
+import type { LimitReport, PenaltiesView, RevocationsView, StateView } from './state-view.ts'
 
 export interface OriginStatus {
   readonly id: string
@@ -120,20 +123,29 @@ export interface AdminView {
     limit: number,
     kind: EventKind | undefined,
   ): readonly GatewayEvent[] | Promise<readonly GatewayEvent[]>
+  /** Undefined where nothing is watched; the report is undefined when the config does not. */
+  threats?(limit: number): ThreatReport | undefined | Promise<ThreatReport | undefined>
   /** Undefined where nothing is stored. */
   readonly cache?: CacheView | undefined
   /** Undefined where none can be moved. */
   readonly rollouts?: RolloutView | undefined
-  readonly revocations?: RevocationView | undefined
+  /** Undefined where none is counted. */
+  readonly mirrors?: MirrorView | undefined
   readonly regions?: RegionsView | undefined
   readonly configs?: ConfigView | undefined
   readonly rules?: RulesView | undefined
+  readonly limits?: (() => Promise<readonly LimitReport[]>) | undefined
+  readonly penalties?: PenaltiesView | undefined
+  readonly revocations?: RevocationsView | undefined
+  readonly state?: StateView | undefined
   /** Undefined where nothing of the control port is noted. */
   readonly audit?: AuditView | undefined
   /** Undefined where nothing can be watched. */
   readonly live?: LiveView | undefined
   /** The dashboard's files; undefined where they were not built. */
   readonly page?: PageFiles | undefined
+  /** Whose a JSON Web Token is, where the config lets any in. */
+  authenticate?(token: string): Promise<Caller | Refused>
   /** The wall clock, milliseconds since the epoch; for orders with an end. */
   now?(): Millis
   /** A refused call of the control port, for the event log. `peer` is as the runtime names it. */

@@ -170,6 +170,33 @@ function buildProgram(terminal: Terminal, done: (code: ExitCode) => void): Comma
     done(await cacheGet(url, options, terminal))
   })
 
+  verb('erase [file...]', "take a person's lines out of access logs and analytics", [
+    'erase --subject alice',
+    'erase --subject alice --dry-run',
+    'erase --hash 5f1c8a0e9b2d4c37 access.log.20261101T000000Z.gz',
+  ])
+    .option(CONFIG_FLAG, CONFIG_HELP, CONFIG_DEFAULT)
+    .option('--subject <subject>', 'whose lines: the subject of her credentials')
+    .option('--hash <hash>', 'the same as it stands in the log')
+    .option('--dry-run', 'only count what would go')
+    .option('--json', 'print JSON')
+    .action(async (files, options) => {
+      const { erase } = await import('./erase.ts')
+      done(await erase(files, options, terminal))
+    })
+
+  controlled(
+    verb('threats', 'who is refused most now, and which networks are unlike what is usual', [
+      'threats',
+      'threats --limit 5 --json',
+    ]),
+  )
+    .option('--limit <count>', 'most of each', '20')
+    .action(async (options) => {
+      const { threats } = await import('./threats.ts')
+      done(await threats(options, terminal))
+    })
+
   const rollout = verb('rollout', 'rollouts by hand: status, advance, rollback, freeze, resume', [
     'rollout status',
     'rollout advance shop',
@@ -196,6 +223,16 @@ function buildProgram(terminal: Terminal, done: (code: ExitCode) => void): Comma
   }
 
   controlled(
+    verb('mirror [id]', 'what comparing mirrored answers came to', [
+      'mirror',
+      'mirror shop --json',
+    ]),
+  ).action(async (id, options) => {
+    const { mirrorReport } = await import('./mirror.ts')
+    done(await mirrorReport(id, options, terminal))
+  })
+
+  controlled(
     verb('drain [region]', 'take a region out of service; without one, list the regions', [
       'drain',
       'drain eu-central-1 --for 30m --reason "disk is being replaced"',
@@ -215,6 +252,25 @@ function buildProgram(terminal: Terminal, done: (code: ExitCode) => void): Comma
   ).action(async (region, options) => {
     const { enable } = await import('./drain.ts')
     done(await enable(region, options, terminal))
+  })
+
+  const snapshot = verb('snapshot', 'what a gateway knows beyond its config: save, restore', [
+    'snapshot save state.json',
+    'snapshot restore state.json',
+  ])
+  controlled(
+    snapshot
+      .command('save [file]')
+      .description('drains, rollouts, ejections, penalties, revocations'),
+  ).action(async (file, options) => {
+    const { snapshotSave } = await import('./snapshot.ts')
+    done(await snapshotSave(file, options, terminal))
+  })
+  controlled(
+    snapshot.command('restore <file>').description('put a saved state back, in all processes'),
+  ).action(async (file, options) => {
+    const { snapshotRestore } = await import('./snapshot.ts')
+    done(await snapshotRestore(file, options, terminal))
   })
 
   const audit = verb('audit', 'the audit log of the control port', [

@@ -46,6 +46,7 @@ import { type AddressChange, type NamedPool, OriginNames } from './names.ts'
 import { loadOpenId } from './open-id.ts'
 import { compilePools, originMaker } from './pools.ts'
 import { compileMatch, compileRoute, type RouteContext } from './routes.ts'
+import { compileAlerts, compileThreats, type ThreatSurroundings } from './threats.ts'
 
 export interface CompileOptions {
   readonly platform: Platform
@@ -69,6 +70,8 @@ export interface CompileOptions {
   readonly fleet?: Fleet | undefined
   /** Text of a ruleset that comes with the gateway; undefined when there is none of that name. */
   readonly builtInRuleset?: ((name: string) => string | undefined) | undefined
+  /** Without it nothing is watched for threats: in rehearsals. */
+  readonly threats?: ThreatSurroundings | undefined
   /** Checks one origin; without it there are no active checks. */
   readonly probe?: Prober | undefined
   /** After each check that was made here. */
@@ -142,6 +145,7 @@ export async function compileSnapshot(
       })),
       gateway: config.geo.gateway,
       predicate: (text, path) => expressions.condition(text, path, report),
+      previous: previous?.steering,
       sticky,
       drains,
     },
@@ -168,6 +172,10 @@ export async function compileSnapshot(
   const context: RouteContext = {
     rollouts,
     previousRollouts: previous?.rollouts ?? options.rehearsal?.rollouts,
+    tallyOf: (route, pool) => {
+      const mirror = previous?.routes.find(({ ref }) => ref.id === route)?.mirror
+      return mirror?.mirror.policy.pool.id === pool ? mirror.tally : undefined
+    },
     codings: platform.compressor?.codings ?? [],
     now: platform.clock.monotonic(),
     identity,
@@ -229,6 +237,12 @@ export async function compileSnapshot(
     penaltyBox: compilePenaltyBox(config.penaltyBox, trusted, options),
     concurrency: compileConcurrency(config, expressions, previous?.concurrency, report),
     rooms: compileRooms(loaded, expressions, options, report),
+    threats: compileThreats(
+      config.threats,
+      options.rehearsal === undefined ? options.threats : undefined,
+      previous?.threats,
+    ),
+    alerts: compileAlerts(loaded, report),
     challenge,
     identity,
     debug,

@@ -75,8 +75,8 @@ export const REASONS = {
   policy_denied: { status: 403, text: 'policy does not permit this' },
   too_many_failures: { status: 429, text: 'too many failed attempts' },
   keys_unavailable: { status: 503, text: 'the signing keys cannot be fetched' },
-  login_unavailable: { status: 503, text: 'the session cannot be renewed' },
   revocations_unknown: { status: 503, text: 'the token cannot be checked' },
+  login_unavailable: { status: 503, text: 'the session cannot be renewed' },
   introspection_unavailable: { status: 503, text: 'the token cannot be checked' },
 } as const satisfies Record<string, ReasonSpec>
 

@@ -19,11 +19,6 @@ export interface Revocation {
   readonly expiresAt: Seconds
 }
 
-/** One change of a list, for the others who hold it. */
-export type RevocationChange =
-  | { readonly revoke: Revocation }
-  | { readonly restore: { readonly kind: RevocationKind; readonly value: string } }
-
 /** How the list sees one token. Remembers the list's version that it passed, so that a hit is one comparison. */
 export interface RevocationMark {
   readonly issuer: string
@@ -62,17 +57,18 @@ export class RevocationList {
   /** False while a shared list was not read yet: then no token can be told from a revoked one. */
   isKnown = true
   #entries = new Map<string, Revocation[]>()
-  #tell: ((change: RevocationChange) => void) | undefined
 
-  /** Whoever shares the list with others hears what is changed here, not what `adopt` takes over. */
-  onChange(tell: (change: RevocationChange) => void): void {
+  #tell: ((revocation: Revocation) => void) | undefined
+
+  /** Hears what `announce` adds: whoever keeps other lists like this one. */
+  onAnnounced(tell: (revocation: Revocation) => void): void {
     this.#tell = tell
   }
 
-  /** What another process has changed. */
-  adopt(change: RevocationChange): void {
-    if ('revoke' in change) this.#put(change.revoke)
-    else this.#drop(change.restore.kind, change.restore.value)
+  /** Adds what nobody ordered, such as by a logout: other processes have not heard of it. */
+  announce(revocation: Revocation): void {
+    this.add(revocation)
+    this.#tell?.(revocation)
   }
 
   get size(): number {
@@ -80,11 +76,6 @@ export class RevocationList {
   }
 
   add(revocation: Revocation): void {
-    this.#put(revocation)
-    this.#tell?.({ revoke: revocation })
-  }
-
-  #put(revocation: Revocation): void {
     const name = nameOf(revocation.kind, revocation.value)
     const others = (this.#entries.get(name) ?? []).filter(
       (other) => other.issuer !== revocation.issuer || other.before !== revocation.before,
@@ -94,21 +85,27 @@ export class RevocationList {
   }
 
   remove(kind: RevocationKind, value: string): boolean {
-    const existed = this.#drop(kind, value)
-    if (existed) this.#tell?.({ restore: { kind, value } })
-    return existed
-  }
-
-  #drop(kind: RevocationKind, value: string): boolean {
     const existed = this.#entries.delete(nameOf(kind, value))
     if (existed) this.version++
     return existed
   }
 
+  /** Takes one entry back, and leaves others for the same name. */
+  withdraw({ kind, value, issuer, before }: Revocation): boolean {
+    const name = nameOf(kind, value)
+    const list = this.#entries.get(name) ?? []
+    const left = list.filter((other) => other.issuer !== issuer || other.before !== before)
+    if (left.length === list.length) return false
+    if (left.length === 0) this.#entries.delete(name)
+    else this.#entries.set(name, left)
+    this.version++
+    return true
+  }
+
   /** Replaces everything: after a resynchronisation with a shared list. */
   replace(revocations: Iterable<Revocation>): void {
     this.#entries = new Map()
-    for (const revocation of revocations) this.#put(revocation)
+    for (const revocation of revocations) this.add(revocation)
     this.version++
   }
 

@@ -207,6 +207,16 @@ export const CATALOGUE = {
   ),
   penaltyTerms: counter('meridian_penalty_terms_total', 'Clients that were shut out.'),
   penaltyClients: gauge('meridian_penalty_clients', 'sum', 'Clients that are shut out now.'),
+  threatAnomalies: counter(
+    'meridian_threat_anomalies_total',
+    'Client networks that became anomalous.',
+    'route',
+  ),
+  threatsNow: gauge(
+    'meridian_threats',
+    'sum',
+    'Pairs of client network and route that are anomalous.',
+  ),
   concurrencyLimit: gauge(
     'meridian_concurrency_limit',
     'sum',
@@ -417,6 +427,12 @@ export const CATALOGUE = {
     'meridian_access_log_dropped_total',
     'Access log lines dropped because the writer could not keep up or failed.',
   ),
+  alerts: counter(
+    'meridian_alerts_total',
+    'Alerts `delivered`, `suppressed` because one like it was sent a moment ago, `dropped` because too many were waiting, `refused` by the receiver, or `failed`.',
+    'alert',
+    'outcome',
+  ),
   analyticsRecords: counter(
     'meridian_analytics_records_total',
     'Requests written to the analytics files.',
@@ -513,6 +529,11 @@ export const CATALOGUE = {
     'meridian_event_loop_delay_seconds',
     'max',
     '99th percentile of the event loop delay since the last scrape.',
+  ),
+  load: gauge(
+    'meridian_load_ratio',
+    'max',
+    'Share of the last seconds in which the event loop was busy, 0 to 1: what to scale by.',
   ),
   connections: gauge('meridian_open_connections', 'sum', 'Client connections.'),
 } as const satisfies Readonly<Record<string, MetricDefinition>>

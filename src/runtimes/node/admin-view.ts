@@ -8,20 +8,18 @@ import {
 } from '../../admin/view.ts'
 import type { OriginHealth } from '../../health/board.ts'
 import { isInMask } from '../../steering/regions.ts'
+import { threatReport } from '../../steps/threats.ts'
 import type { Explanation } from '../../telemetry/explain.ts'
 import { exposition, mergeSnapshots } from '../../telemetry/exposition.ts'
 import { instanceCacheView } from './cache-control.ts'
 import type { ConfigFile } from './config-file.ts'
-import { askInstance } from './control.ts'
-import { configView } from './control-config.ts'
-import { regionsView } from './control-regions.ts'
-import { rulesView } from './control-rules.ts'
+import { askInstance, askingViews } from './control.ts'
 import { dashboardFiles } from './dashboard-files.ts'
 import { explainExchange } from './explain.ts'
 import { oldest } from './geo-file.ts'
 import type { Instance } from './instance.ts'
 import { instanceLiveView } from './live-control.ts'
-import { instanceRevocationView } from './revocation-control.ts'
+import { instanceMirrorView } from './mirror-control.ts'
 import { instanceRolloutView } from './rollout-control.ts'
 import { VERSION } from './version.ts'
 
@@ -41,15 +39,13 @@ export function instanceView(instance: Instance, file: ConfigFile): AdminView {
       return result
     },
     events: (since, limit, kind) => instance.telemetry.events.since(since, limit, kind),
+    threats: (limit) => threatReport(instance.gateway.services, instance.snapshot, limit),
     cache: instanceCacheView(instance),
     rollouts: instanceRolloutView(instance),
-    revocations: instanceRevocationView(instance),
-    regions: regionsView(asker),
-    configs: configView(asker),
-    rules: rulesView(asker),
+    mirrors: instanceMirrorView(instance),
+    ...askingViews(asker),
     live: instanceLiveView(instance),
     page: dashboardFiles(),
-    now: () => Date.now(),
     onRefused: (reason, peer, path) =>
       instance.telemetry.note('security', 'admin-refused', { reason, peer, path }),
     onFailed: (error, path) =>

@@ -3,18 +3,22 @@
  * port; workers serve. Questions to workers go by IPC, numbered, with a time limit.
  */
 import cluster, { type Worker } from 'node:cluster'
+import type { RuntimeState } from '../../admin/state-view.ts'
 import type { StatusReport } from '../../admin/view.ts'
 import { type AdminView, ExplainError, type ExplainQuery } from '../../admin/view.ts'
 import type { PurgeNote } from '../../cache/response-cache.ts'
 import { ConfigError } from '../../config/errors.ts'
 import { decodeHex, encodeHex } from '../../iam/encoding.ts'
-import type { RevocationChange } from '../../iam/revocation.ts'
+import type { Revocation } from '../../iam/revocation.ts'
 import type { RolloutStatus } from '../../steering/rollouts.ts'
+import { threatReport } from '../../steps/threats.ts'
+import type { AlertNotice } from '../../telemetry/alerts/notice.ts'
 import type { EventKind, GatewayEvent } from '../../telemetry/events.ts'
 import type { Explanation } from '../../telemetry/explain.ts'
 import { exposition, mergeSnapshots } from '../../telemetry/exposition.ts'
 import { Mask } from '../../telemetry/mask.ts'
 import type { MetricsSnapshot } from '../../telemetry/metrics.ts'
+import { mergeThreats, type ThreatReport } from '../../telemetry/threats/threats.ts'
 import { startAdmin } from './admin-server.ts'
 import { statusOf } from './admin-view.ts'
 import {
@@ -26,22 +30,20 @@ import {
 import { workerNumber } from './cache-tiers.ts'
 import { nodeRandom } from './clock.ts'
 import type { ConfigBundle, ConfigFile } from './config-file.ts'
-import { type Asker, answerControl, type ControlQuestion, isControlQuestion } from './control.ts'
-import { configView } from './control-config.ts'
-import { regionsView } from './control-regions.ts'
-import { rulesView } from './control-rules.ts'
+import {
+  type Asker,
+  answerControl,
+  askingViews,
+  type ControlQuestion,
+  isControlQuestion,
+} from './control.ts'
 import { dashboardFiles } from './dashboard-files.ts'
 import { explainExchange } from './explain.ts'
 import { type HealthNote, siblingsOf } from './health-siblings.ts'
 import { Instance } from './instance.ts'
 import { liveCounts, takeLive, workersLiveView } from './live-control.ts'
+import { type MirrorQuestion, mirrorStatus, mirrorView } from './mirror-control.ts'
 import { operationsLog } from './operations-log.ts'
-import {
-  answerAboutRevocations,
-  FleetRevocations,
-  isAboutRevocations,
-  type RevocationQuestion,
-} from './revocation-control.ts'
 import {
   answerAboutRollouts,
   isAboutRollouts,
@@ -50,7 +52,6 @@ import {
 } from './rollout-control.ts'
 import { openRolloutFile, type RolloutFile, savedRollouts } from './rollout-file.ts'
 import { RolloutKeeper, RolloutPositions } from './rollout-keeper.ts'
-import { adoptState, type RuntimeState, runtimeState } from './runtime-state.ts'
 import { addressesOf, type RunningGateway, reloadNow, watch } from './start.ts'
 
 const ANSWER_MS = 5000
@@ -65,11 +66,11 @@ const LONGEST_PAUSE_MS = 30_000
 type Question =
   | CacheQuestion
   | RolloutQuestion
-  | RevocationQuestion
+  | MirrorQuestion
   | ControlQuestion
-  | { readonly ask: 'control-state' }
-  | { readonly ask: 'control-adopt'; readonly state: RuntimeState }
   | { readonly ask: 'metrics' | 'status' | 'live' }
+  | { readonly ask: 'threats'; readonly limit: number }
+  | { readonly ask: 'alert'; readonly notice: AlertNotice }
   | { readonly ask: 'explain'; readonly query: ExplainQuery }
   | {
       readonly ask: 'events'
@@ -94,8 +95,9 @@ type FromWorker =
   | { readonly failed: string }
   | { readonly purged: readonly PurgeNote[] }
   | { readonly rollout: RolloutStatus }
-  | { readonly revoked: readonly RevocationChange[] }
+  | { readonly revoked: Revocation }
   | { readonly health: readonly HealthNote[] }
+  | { readonly alert: AlertNotice }
   | { readonly id: number; readonly answer: unknown }
 
 // The worker's side --------------------------------------------------------------------------------
@@ -110,7 +112,8 @@ export async function runWorker(file: ConfigFile, bundle: ConfigBundle): Promise
       drawnSecret: takeSecret(),
       siblings: siblingsOf(workerNumber() ?? 0, tellHealth(send)),
       rollouts: new RolloutKeeper(await savedRollouts(bundle), (rollout) => send({ rollout })),
-      onRevoked: (change) => send({ revoked: [change] }),
+      tellAlert: (alert) => send({ alert }),
+      onRevoked: (revoked) => send({ revoked }),
     })
   } catch (error) {
     // The primary says it; this process has nothing to add.
@@ -188,24 +191,25 @@ function tellPurges(instance: Instance, tell: (notes: readonly PurgeNote[]) => v
 
 async function answer(instance: Instance, file: ConfigFile, question: Question): Promise<unknown> {
   if (isAboutRollouts(question)) return answerAboutRollouts(instance, question)
-  if (isAboutRevocations(question)) return answerAboutRevocations(instance, question)
   if (isControlQuestion(question)) return answerControl(instance, file, question)
   switch (question.ask) {
     case 'metrics':
       return instance.telemetry.metrics.snapshot()
+    case 'mirror-status':
+      return mirrorStatus(instance)
     case 'status':
       return statusOf(instance, 1)
     case 'live':
       return takeLive(instance)
+    case 'threats':
+      return threatReport(instance.gateway.services, instance.snapshot, question.limit) ?? null
+    case 'alert':
+      instance.alerts.deliver(question.notice)
+      return true
     case 'events':
       return instance.telemetry.events.since(question.since, question.limit, question.kind)
     case 'explain':
       return explainExchange(instance, question.query)
-    case 'control-state':
-      return runtimeState(instance)
-    case 'control-adopt':
-      adoptState(instance, question.state)
-      return true
     default:
       return answerAboutCache(instance, question)
   }
@@ -219,7 +223,6 @@ class Workers {
   /** The same for workers that are started later. */
   readonly #drawnSecret = encodeHex(nodeRandom.bytes(32))
   readonly #ready = new Set<Worker>()
-  readonly revocations = new FleetRevocations((question) => this.askAll(question))
   /** Purges that a worker has missed, by its number, while there was none. */
   readonly #missed = new Map<number, CacheQuestion[]>()
   #nextId = 1
@@ -268,7 +271,6 @@ class Workers {
           isReady = true
           const [sibling] = this.live
           this.#ready.add(worker)
-          void this.ask(worker, this.revocations.all())
           if (!isFirst) void this.#inTurn(() => this.#join(worker, sibling))
           if (this.ports.length === 0) this.ports = message.ready
           for (const question of this.#missed.get(number) ?? []) void this.ask(worker, question)
@@ -281,10 +283,12 @@ class Workers {
         } else if ('rollout' in message) {
           this.#rolloutChanged(worker, message.rollout)
         } else if ('revoked' in message) {
-          const change = this.revocations.heard(message.revoked)
-          for (const other of this.live) if (other !== worker) void this.ask(other, change)
+          const question = { ask: 'defence-revoke', revocation: message.revoked, by: '' } as const
+          for (const other of this.live) if (other !== worker) void this.ask(other, question)
         } else if ('purged' in message) {
           void this.purge({ ask: 'cache-adopt', notes: message.purged }, undefined, worker)
+        } else if ('alert' in message) {
+          void this.#alert(message.alert)
         } else {
           this.#pending.get(message.id)?.(message.answer)
         }
@@ -335,13 +339,23 @@ class Workers {
 
   /** A worker that takes another's place is put where the others are, not where they once began. */
   async #join(worker: Worker, sibling: Worker | undefined): Promise<void> {
-    if (this.#state !== undefined && worker.isConnected()) {
-      await this.ask(worker, { ask: 'control-adopt', state: this.#state })
-    }
-    if (sibling === undefined) return
-    const all = await this.ask(sibling, { ask: 'rollout-status' })
-    if (!Array.isArray(all) || all.length === 0 || !worker.isConnected()) return
-    await this.ask(worker, { ask: 'rollout-adopt', all: all as RolloutStatus[] })
+    const fresh = sibling === undefined ? undefined : await this.ask(sibling, { ask: 'state-take' })
+    // Rollouts have moved on since the last order; where they are is kept elsewhere.
+    const last = this.#state === undefined ? undefined : { ...this.#state, rollouts: [] }
+    const state = (fresh as RuntimeState | undefined) ?? last
+    if (state === undefined || !worker.isConnected()) return
+    await this.ask(worker, { ask: 'state-restore', state })
+  }
+
+  /** One worker delivers what all see, so that nothing is told once by each. */
+  async #alert(notice: AlertNotice): Promise<void> {
+    const [first] = this.live
+    const taken = first === undefined ? undefined : await this.ask(first, { ask: 'alert', notice })
+    if (taken === true) return
+    operationsLog.error('an alert was not delivered: no worker takes it', {
+      alert: notice.alert,
+      summary: notice.summary,
+    })
   }
 
   ask(worker: Worker, question: Question): Promise<unknown> {
@@ -382,7 +396,7 @@ class Workers {
           ),
         ),
       )
-      this.#state = (await this.first({ ask: 'control-state' })) as RuntimeState
+      this.#state = (await this.first({ ask: 'state-take' })) as RuntimeState
       return answers.filter((one) => one !== undefined)
     })
   }
@@ -548,13 +562,15 @@ function primaryView(workers: Workers): AdminView {
       question.ask === 'cache-purge' ? workers.purge(question, audit) : workers.askAll(question),
     ),
     rollouts: rolloutView((question, by) => workers.orderRollout(question, by)),
-    revocations: workers.revocations,
-    regions: regionsView(asker),
-    configs: configView(asker),
-    rules: rulesView(asker),
+    mirrors: mirrorView((question) => workers.askAll(question)),
+    ...askingViews(asker),
     live: workersLiveView(() => workers.askAll({ ask: 'live' }), counts),
     page: dashboardFiles(),
-    now: () => Date.now(),
+    threats: async (limit) => {
+      const reports = await workers.askAll({ ask: 'threats', limit })
+      const known = reports.filter((one): one is ThreatReport => one !== null)
+      return known.length === 0 ? undefined : mergeThreats(known, limit)
+    },
     onFailed: (error, path) =>
       operationsLog.error('the control port failed', { path, error: error.message }),
   }

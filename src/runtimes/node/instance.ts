@@ -10,14 +10,16 @@ import { Gateway } from '../../gateway.ts'
 import { GeoSlots } from '../../geo/place.ts'
 import { MmdbGeoSource } from '../../geo/source.ts'
 import type { HealthEvent } from '../../health/board.ts'
-import type { RevocationChange } from '../../iam/revocation.ts'
+import type { Revocation } from '../../iam/revocation.ts'
 import type { Logger, Platform } from '../../ports.ts'
 import type { Snapshot } from '../../snapshot.ts'
 import { isInMask } from '../../steering/regions.ts'
+import type { AlertNotice } from '../../telemetry/alerts/notice.ts'
 import { OtlpExport } from '../../telemetry/otlp/otlp-export.ts'
 import { RequestRecorder } from '../../telemetry/recorder.ts'
 import { Telemetry, type TelemetrySecrets } from '../../telemetry/telemetry.ts'
 import { openId } from '../web/openid.ts'
+import { Alerts } from './alerts.ts'
 import { type Analytics, openAnalytics } from './analytics/analytics.ts'
 import { type CacheTiers, openCacheTiers } from './cache-tiers.ts'
 import { nodeClock, nodeRandom } from './clock.ts'
@@ -29,6 +31,7 @@ import { HealthShare } from './health-share.ts'
 import { type HealthNote, type Siblings, tellEjection } from './health-siblings.ts'
 import { nodeKeySource } from './key-source.ts'
 import { LogFile } from './log-file.ts'
+import { LogRotation } from './log-rotation.ts'
 import { operationsLog } from './operations-log.ts'
 import { nodeProber } from './prober.ts'
 import { processFacts } from './process-facts.ts'
@@ -53,8 +56,10 @@ export interface InstanceOptions {
   readonly siblings?: Siblings | undefined
   /** Where rollouts were before the restart, and who is told of changes; without it, they begin anew. */
   readonly rollouts?: RolloutKeeper | undefined
-  /** Hears what is revoked here by a logout; whoever listens also tells what is on the list already. */
-  readonly onRevoked?: ((change: RevocationChange) => void) | undefined
+  /** Hears what is revoked here without an order, by a logout. */
+  readonly onRevoked?: ((revocation: Revocation) => void) | undefined
+  /** Takes what this process would alert of; left out, it delivers that itself. */
+  readonly tellAlert?: ((notice: AlertNotice) => void) | undefined
   /** What all workers sign with when the config names no secret. */
   readonly drawnSecret?: Uint8Array | undefined
 }
@@ -72,9 +77,11 @@ export class Instance {
   readonly #server: NodeServer
   readonly #upstream: UndiciUpstream
   readonly #resolver: Resolver
+  readonly alerts: Alerts
   readonly #access: LogFile
   readonly #analytics: Analytics | undefined
   readonly #otlp: OtlpExport
+  readonly #rotation: LogRotation | undefined
   readonly #geoWatcher: GeoFileWatcher
   readonly #compile: Compile
   /** Reloads one after another: two at once would each take the place of the same snapshot. */
@@ -99,8 +106,10 @@ export class Instance {
     upstream: UndiciUpstream
     resolver: Resolver
     access: LogFile
+    alerts: Alerts
     analytics: Analytics | undefined
     otlp: OtlpExport
+    rotation: LogRotation | undefined
     geoWatcher: GeoFileWatcher
     compile: Compile
     rollouts: RolloutKeeper | undefined
@@ -118,8 +127,10 @@ export class Instance {
     this.#upstream = parts.upstream
     this.#resolver = parts.resolver
     this.#access = parts.access
+    this.alerts = parts.alerts
     this.#analytics = parts.analytics
     this.#otlp = parts.otlp
+    this.#rotation = parts.rotation
     this.#geoWatcher = parts.geoWatcher
     this.#compile = parts.compile
     this.#rollouts = parts.rollouts
@@ -201,6 +212,7 @@ export class Instance {
     const redis = await openRedis(bundle, telemetry, log)
     const fleet = redis === undefined ? undefined : new RedisLimits(bundle, redis, nodeClock, log)
     metrics = telemetry.metrics
+    const alerts = new Alerts(telemetry, log, options.tellAlert)
     const compile = (next: ConfigBundle, previous?: Snapshot): Promise<Snapshot> =>
       compileSnapshot(next, {
         platform,
@@ -212,6 +224,10 @@ export class Instance {
             ? undefined
             : { bytes: options.drawnSecret, isAnnounced: options.worker === 0 },
         builtInRuleset,
+        threats: {
+          show: (ip) => telemetry.mask.ip(ip),
+          onChange: (change) => telemetry.noteAnomaly(change),
+        },
         probe: nodeProber(upstream),
         probePatience: options.siblings?.patience,
         onProbe: (id, result) => {
@@ -221,6 +237,7 @@ export class Instance {
         onHealthEvent: (event) => {
           noteHealth(telemetry, log, event)
           share?.changed(event.origin)
+          if (current !== undefined) alerts.look(() => (current as Gateway).snapshot)
           const board = current?.snapshot.health
           if (board !== undefined && options.siblings !== undefined)
             tellEjection(options.siblings, board, event)
@@ -283,8 +300,10 @@ export class Instance {
       upstream,
       resolver,
       access,
+      alerts,
       analytics,
       otlp,
+      rotation: rotationOf(config.telemetry, options.worker, log, access),
       geoWatcher,
       compile,
       rollouts: options.rollouts,
@@ -292,9 +311,6 @@ export class Instance {
       tiers,
       bundle,
     })
-    const revocations = snapshot.identity?.revocations
-    // Those who share the list have not told yet what is on it: until then no token can be judged.
-    if (revocations !== undefined && options.onRevoked !== undefined) revocations.isKnown = false
     instance.#shareRevocations(snapshot)
     snapshot.start()
     if (redis !== undefined && config.healthSharing.enabled) {
@@ -310,6 +326,7 @@ export class Instance {
       share.start()
       instance.#share = share
     }
+    alerts.configure(snapshot)
     instance.#watchGauges()
     analytics?.watch(telemetry.metrics)
     return instance
@@ -391,7 +408,7 @@ export class Instance {
   }
 
   #shareRevocations({ identity }: Snapshot): void {
-    if (this.#onRevoked !== undefined) identity?.revocations.onChange(this.#onRevoked)
+    if (this.#onRevoked !== undefined) identity?.revocations.onAnnounced(this.#onRevoked)
   }
 
   async #reload(bundle: ConfigBundle): Promise<boolean> {
@@ -408,6 +425,7 @@ export class Instance {
       this.telemetry.configure(bundle.config.telemetry, telemetrySecrets(bundle))
       this.#analytics?.configure(bundle)
       this.#otlp.configure(bundle.config.telemetry, (ref) => bundle.secrets.get(ref))
+      this.alerts.configure(next)
       this.#upstream.retain(
         [...next.pools.values()].flatMap((pool) => pool.origins.map((origin) => origin.address)),
       )
@@ -468,16 +486,32 @@ export class Instance {
     const cut = await this.#server.stop(shutdown.drain)
     this.#geoWatcher.stop()
     this.#share?.stop()
+    this.alerts.stop()
     this.snapshot.stop()
     await this.#upstream.close()
     await this.fleet?.close()
     await this.#tiers.close()
     this.redis?.close()
     await this.#otlp.stop()
+    await this.#rotation?.stop()
     await this.#access.close()
     await this.#analytics?.close()
     return cut
   }
+}
+
+/** One of the processes rotates for all. */
+function rotationOf(
+  { access: { output } }: TelemetryConfig,
+  worker: number | undefined,
+  log: Logger,
+  file: LogFile,
+): LogRotation | undefined {
+  if (typeof output === 'string' || (worker ?? 0) > 0) return undefined
+  if (output.rotate === undefined && output.maxSize === undefined) return undefined
+  const rotation = new LogRotation(output, nodeClock, log, () => file.reopen())
+  rotation.start()
+  return rotation
 }
 
 function telemetrySecrets(bundle: ConfigBundle): TelemetrySecrets {
