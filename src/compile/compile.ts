@@ -63,6 +63,8 @@ export interface CompileOptions {
   readonly drawnSecret?: DrawnSecret | undefined
   /** Counts limits together with other gateways. */
   readonly fleet?: Fleet | undefined
+  /** For explanations, which count nothing: there is something to count in. */
+  readonly canShare?: boolean | undefined
   /** Text of a ruleset that comes with the gateway; undefined when there is none of that name. */
   readonly builtInRuleset?: ((name: string) => string | undefined) | undefined
   /** Checks one origin; without it there are no active checks. */
@@ -113,7 +115,7 @@ export async function compileSnapshot(
     report,
     expressions,
     fleet: options.fleet,
-    canShare: canShare(loaded, options.fleet, report),
+    canShare: options.canShare === true || canShare(loaded, options.fleet, report),
     previous: previous?.limits,
   })
   const placesByRegion = regionPlaces(regions, config.regions, pools)

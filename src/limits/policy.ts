@@ -222,6 +222,8 @@ function compileCounter(
     compileAlgorithm({ ...config, limit, burst }, path, { ...context, startedAt }) ?? template
   const fleet = compileFleet(config, path, template, smaller, report)
   if (fleet === undefined) return nothing
+  const refusal = context.fleet?.refuses(config.id, fleet)
+  if (refusal !== undefined) report(`${path}.shared`, refusal)
   return { algorithm: new FleetCounter(config.id, fleet, template, context.fleet), fleet }
 }
 
