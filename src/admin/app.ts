@@ -19,6 +19,7 @@ import { openApi } from './openapi.ts'
 import { isPagePath, pageRoutes } from './page.ts'
 import { adminProblem } from './problem.ts'
 import { REGION_ROUTES } from './regions.ts'
+import { REVOCATION_ROUTES } from './revocations.ts'
 import { ROLLOUT_ROUTES } from './rollouts.ts'
 import {
   type AdminContext,
@@ -41,6 +42,7 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...REGION_ROUTES,
   ...ROLLOUT_ROUTES,
   ...CACHE_ROUTES,
+  ...REVOCATION_ROUTES,
   ...AUDIT_ROUTES,
   ...LIVE_ROUTES,
   defineRoute({
@@ -155,10 +157,13 @@ export function createAdminApp(
     app.on(
       route.method.toUpperCase(),
       honoPath(route.path),
-      bodyLimit({
-        maxSize: route.maxBody ?? MAX_BODY_BYTES,
-        onError: (c) => adminProblem(c, 413, 'The body is too large.'),
-      }),
+      // Where no body is read there is nothing to limit, and a DELETE need not say that it has none.
+      route.body === undefined
+        ? (_c, next) => next()
+        : bodyLimit({
+            maxSize: route.maxBody ?? MAX_BODY_BYTES,
+            onError: (c) => adminProblem(c, 413, 'The body is too large.'),
+          }),
       async (c) => {
         try {
           const response = await serve(c, route, world)

@@ -67,6 +67,11 @@ const EVERYTHING: Partial<AdminView> = {
     ],
     command: async () => 1,
   },
+  revocations: {
+    list: async () => ({ revocations: [], fleet: 'none' }),
+    revoke: async () => ({ workers: 1, of: 1, isTold: null }),
+    restore: async () => ({ workers: 1, of: 1, isTold: true }),
+  },
   live: {
     take: async () => [],
     clock: { now: () => 0, monotonic: () => 0, after: () => () => {} },
@@ -98,6 +103,8 @@ const SAMPLES: Readonly<
   'post /rollouts': { body: { rollout: 'shop', command: 'freeze' } },
   'post /cache/purge': { body: { urls: [URL_] } },
   'post /cache/warm': { body: { urls: [URL_] } },
+  'post /revocations': { body: { kind: 'sub', value: 'mallory', expiresAt: 1 } },
+  'delete /revocations': { path: '/revocations?kind=sub&value=mallory' },
   'get /cache/entry': { path: `/cache/entry?url=${URL_}` },
 }
 

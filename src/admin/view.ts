@@ -9,6 +9,7 @@ import type { LiveView } from './live-view.ts'
 import type { PageFiles } from './page.ts'
 import type { ConfigView, RulesView } from './publish-view.ts'
 import type { RegionsView } from './regions-view.ts'
+import type { RevocationsView } from './revocations-view.ts'
 import type { RolloutView } from './rollout-view.ts'
 
 export interface OriginStatus {
@@ -121,6 +122,8 @@ export interface AdminView {
   ): readonly GatewayEvent[] | Promise<readonly GatewayEvent[]>
   /** Undefined where nothing is stored. */
   readonly cache?: CacheView | undefined
+  /** Undefined where no token can be revoked. */
+  readonly revocations?: RevocationsView | undefined
   /** Undefined where none can be moved. */
   readonly rollouts?: RolloutView | undefined
   readonly regions?: RegionsView | undefined

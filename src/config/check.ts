@@ -20,10 +20,20 @@ export function checkConfig(config: MeridianConfig, report: CheckReport): void {
   checkIds(config, report)
   checkLists(config, report)
   checkTelemetry(config, report)
+  checkRevocations(config, report)
 }
 
 /** Fields that usually hold a credential. */
 const CREDENTIAL_FIELD = /auth|token|secret|cookie|key/i
+
+function checkRevocations({ iam, redis }: MeridianConfig, report: CheckReport): void {
+  if (iam?.revocations?.shared !== true || redis !== undefined) return
+  report(
+    ['iam', 'revocations', 'shared'],
+    'there is no server to share revocations in',
+    'describe one in the section "redis", or say "shared": false',
+  )
+}
 
 function checkTelemetry({ telemetry }: MeridianConfig, report: CheckReport): void {
   const { access, otlp } = telemetry

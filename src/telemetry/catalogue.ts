@@ -348,6 +348,12 @@ export const CATALOGUE = {
     'max',
     'Gateway processes that count limits together, as last known.',
   ),
+  revocations: gauge('meridian_revocations', 'max', 'Revocations that are known.'),
+  revocationsAge: gauge(
+    'meridian_revocations_age_seconds',
+    'max',
+    'Since the revocations of the fleet were read from the shared server.',
+  ),
   redisUp: gauge('meridian_redis_up', 'min', '1 while the shared Redis server answers, else 0.'),
   redisCommands: counter(
     'meridian_redis_commands_total',

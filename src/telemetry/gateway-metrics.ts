@@ -106,6 +106,8 @@ export class GatewayMetrics {
   readonly limitReturned
   readonly limitUntold
   readonly limitGateways
+  readonly revocations
+  readonly revocationsAge
   readonly redisUp
   readonly redisCommands
   readonly redisDuration
@@ -205,6 +207,8 @@ export class GatewayMetrics {
     this.limitReturned = registry.scalar(CATALOGUE.limitReturned)
     this.limitUntold = registry.scalar(CATALOGUE.limitUntold)
     this.limitGateways = registry.scalar(CATALOGUE.limitGateways)
+    this.revocations = registry.scalar(CATALOGUE.revocations)
+    this.revocationsAge = registry.scalar(CATALOGUE.revocationsAge)
     this.redisUp = registry.scalar(CATALOGUE.redisUp)
     this.redisCommands = registry.scalar(CATALOGUE.redisCommands)
     this.redisDuration = registry.histogram(CATALOGUE.redisDuration)

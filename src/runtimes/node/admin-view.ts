@@ -15,6 +15,7 @@ import type { ConfigFile } from './config-file.ts'
 import { askInstance } from './control.ts'
 import { configView } from './control-config.ts'
 import { regionsView } from './control-regions.ts'
+import { revocationsView } from './control-revocations.ts'
 import { rulesView } from './control-rules.ts'
 import { dashboardFiles } from './dashboard-files.ts'
 import { explainExchange } from './explain.ts'
@@ -45,6 +46,7 @@ export function instanceView(instance: Instance, file: ConfigFile): AdminView {
     regions: regionsView(asker),
     configs: configView(asker),
     rules: rulesView(asker),
+    revocations: revocationsView(asker),
     live: instanceLiveView(instance),
     page: dashboardFiles(),
     now: () => Date.now(),

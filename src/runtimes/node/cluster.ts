@@ -28,6 +28,7 @@ import type { ConfigBundle, ConfigFile } from './config-file.ts'
 import { type Asker, answerControl, type ControlQuestion, isControlQuestion } from './control.ts'
 import { configView } from './control-config.ts'
 import { regionsView } from './control-regions.ts'
+import { revocationsView } from './control-revocations.ts'
 import { rulesView } from './control-rules.ts'
 import { dashboardFiles } from './dashboard-files.ts'
 import { explainExchange } from './explain.ts'
@@ -535,6 +536,7 @@ function primaryView(workers: Workers): AdminView {
     regions: regionsView(asker),
     configs: configView(asker),
     rules: rulesView(asker),
+    revocations: revocationsView(asker),
     live: workersLiveView(() => workers.askAll({ ask: 'live' }), counts),
     page: dashboardFiles(),
     now: () => Date.now(),

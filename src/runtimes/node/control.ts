@@ -5,11 +5,17 @@
 import type { ConfigFile } from './config-file.ts'
 import { answerAboutConfig, type ConfigQuestion } from './control-config.ts'
 import { answerAboutRegions, type RegionQuestion } from './control-regions.ts'
+import { answerAboutRevocations, type RevocationQuestion } from './control-revocations.ts'
 import { answerAboutRules, type RulesQuestion } from './control-rules.ts'
 import type { Instance } from './instance.ts'
 import { answerAboutPublishing, type PublishQuestion } from './publishing.ts'
 
-export type ControlQuestion = RegionQuestion | ConfigQuestion | RulesQuestion | PublishQuestion
+export type ControlQuestion =
+  | RegionQuestion
+  | ConfigQuestion
+  | RulesQuestion
+  | PublishQuestion
+  | RevocationQuestion
 
 /** The processes behind a control port. */
 export interface Asker {
@@ -23,7 +29,7 @@ export interface Asker {
   size(): number
 }
 
-const FAMILIES = ['regions', 'config', 'rules', 'publish'] as const
+const FAMILIES = ['regions', 'config', 'rules', 'publish', 'revocations'] as const
 type Family = (typeof FAMILIES)[number]
 
 function familyOf({ ask }: { readonly ask: string }): string {
@@ -49,6 +55,8 @@ export async function answerControl(
       return answerAboutConfig(instance, file, question as ConfigQuestion)
     case 'rules':
       return answerAboutRules(instance, file, question as RulesQuestion)
+    case 'revocations':
+      return answerAboutRevocations(instance, question as RevocationQuestion)
     case 'publish':
       return answerAboutPublishing(instance, file, question as PublishQuestion)
   }

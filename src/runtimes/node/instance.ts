@@ -33,6 +33,7 @@ import { processFacts } from './process-facts.ts'
 import { openRedis, type RedisConnection } from './redis.ts'
 import { RedisLimits } from './redis-limits.ts'
 import { nameService, Resolver } from './resolver.ts'
+import { RevocationShare } from './revocation-share.ts'
 import type { RolloutKeeper } from './rollout-keeper.ts'
 import { builtInRuleset } from './rulesets.ts'
 import { NodeServer } from './server.ts'
@@ -77,6 +78,7 @@ export class Instance {
   #reloading: Promise<unknown> = Promise.resolve()
   readonly #rollouts: RolloutKeeper | undefined
   #share: HealthShare | undefined
+  readonly #revocations: RevocationShare | undefined
   #bundle: ConfigBundle
   #loadedAt = Date.now()
   #lastError: string | null = null
@@ -89,6 +91,7 @@ export class Instance {
     geo: MmdbGeoSource
     redis: RedisConnection | undefined
     fleet: RedisLimits | undefined
+    revocations: RevocationShare | undefined
     server: NodeServer
     upstream: UndiciUpstream
     resolver: Resolver
@@ -107,6 +110,7 @@ export class Instance {
     this.geo = parts.geo
     this.redis = parts.redis
     this.fleet = parts.fleet
+    this.#revocations = parts.revocations
     this.#server = parts.server
     this.#upstream = parts.upstream
     this.#resolver = parts.resolver
@@ -244,11 +248,17 @@ export class Instance {
     const services = { platform, telemetry, cache, recorder, shared: fleet?.limits }
     const gateway = new Gateway(services, snapshot)
     current = gateway
+    const revocations =
+      redis === undefined
+        ? undefined
+        : new RevocationShare({ redis, clock: nodeClock, random: nodeRandom, log })
+    await revocations?.use(snapshot)
     server = new NodeServer(gateway, config.listen, dirname(bundle.path), log)
     try {
       await server.start()
     } catch (error) {
       geoWatcher.stop()
+      revocations?.stop()
       redis?.close()
       await access.close()
       await analytics?.close()
@@ -270,6 +280,7 @@ export class Instance {
       geo,
       redis,
       fleet,
+      revocations,
       server,
       upstream,
       resolver,
@@ -309,6 +320,10 @@ export class Instance {
       metrics.geoAge.set([], Math.max(0, (Date.now() - oldest(this.geo.databases)) / 1000))
       metrics.logDropped.setTotal([], this.#access.dropped)
       this.fleet?.observe(metrics)
+      const known = this.snapshot.identity?.revocations.size
+      if (known !== undefined) metrics.revocations.set([], known)
+      const age = this.revocations?.age
+      if (age !== undefined) metrics.revocationsAge.set([], age / 1000)
       if (this.redis !== undefined) metrics.redisUp.set([], this.redis.state === 'up' ? 1 : 0)
       const { health, regions, drains } = this.snapshot
       drains.advance(nodeClock.now())
@@ -379,6 +394,8 @@ export class Instance {
       before.stop()
       this.#resolver.use(nameService(bundle.config.resolver))
       next.start()
+      // Before a request can ask: a list that was not read yet refuses.
+      void this.#revocations?.use(next)
       this.gateway.swap(next)
       this.#rollouts?.follow(next)
       this.telemetry.configure(bundle.config.telemetry, telemetrySecrets(bundle))
@@ -401,6 +418,11 @@ export class Instance {
       this.reloadFailed(error)
       return false
     }
+  }
+
+  /** Revocations of the fleet; undefined where nothing is shared. */
+  get revocations(): RevocationShare | undefined {
+    return this.#revocations?.isFollowing === true ? this.#revocations : undefined
   }
 
   /** The new config does not read or compile: the old one goes on. */
@@ -444,6 +466,7 @@ export class Instance {
     const cut = await this.#server.stop(shutdown.drain)
     this.#geoWatcher.stop()
     this.#share?.stop()
+    this.#revocations?.stop()
     this.snapshot.stop()
     await this.#upstream.close()
     await this.#disk?.close()
