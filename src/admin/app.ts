@@ -15,6 +15,7 @@ import { CONFIG_ROUTES } from './config-routes.ts'
 import { CORE_ROUTES } from './core-routes.ts'
 import { type AdminAccess, asksForToken, guard } from './guard.ts'
 import { LIVE_ROUTES } from './live.ts'
+import { MIRROR_ROUTES } from './mirrors.ts'
 import { openApi } from './openapi.ts'
 import { isPagePath, pageRoutes } from './page.ts'
 import { adminProblem } from './problem.ts'
@@ -30,6 +31,7 @@ import {
   honoPath,
 } from './route.ts'
 import { RULES_ROUTES } from './rules-routes.ts'
+import { THREAT_ROUTES } from './threats.ts'
 import type { AdminView } from './view.ts'
 
 const MAX_BODY_BYTES = 64 * 1024
@@ -41,6 +43,8 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...RULES_ROUTES,
   ...REGION_ROUTES,
   ...ROLLOUT_ROUTES,
+  ...THREAT_ROUTES,
+  ...MIRROR_ROUTES,
   ...CACHE_ROUTES,
   ...REVOCATION_ROUTES,
   ...AUDIT_ROUTES,

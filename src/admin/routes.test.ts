@@ -46,6 +46,7 @@ const EVERYTHING: Partial<AdminView> = {
     recorded: async () => ({ size: 1, capacity: 10, requests: [] }),
   },
   explain: () => explain(exchangeOf(), { status: 200 }, mask),
+  threats: () => ({ attackers: [], anomalies: [], watched: 0 }),
   rollouts: {
     status: async () => [
       {
@@ -72,6 +73,7 @@ const EVERYTHING: Partial<AdminView> = {
     revoke: async () => ({ workers: 1, of: 1, isTold: null }),
     restore: async () => ({ workers: 1, of: 1, isTold: true }),
   },
+  mirrors: { status: async () => [] },
   live: {
     take: async () => [],
     clock: { now: () => 0, monotonic: () => 0, after: () => () => {} },

@@ -3,9 +3,11 @@ import type { Millis } from '../exchange.ts'
 import type { EventKind, GatewayEvent } from '../telemetry/events.ts'
 import type { Explanation } from '../telemetry/explain.ts'
 import type { MetricsSnapshot } from '../telemetry/metrics.ts'
+import type { ThreatReport } from '../telemetry/threats/threats.ts'
 import type { AuditView } from './audit-view.ts'
 import type { CacheView } from './cache-view.ts'
 import type { LiveView } from './live-view.ts'
+import type { MirrorView } from './mirror-view.ts'
 import type { PageFiles } from './page.ts'
 import type { ConfigView, RulesView } from './publish-view.ts'
 import type { RegionsView } from './regions-view.ts'
@@ -120,12 +122,16 @@ export interface AdminView {
     limit: number,
     kind: EventKind | undefined,
   ): readonly GatewayEvent[] | Promise<readonly GatewayEvent[]>
+  /** Undefined where nothing is watched; the report is undefined when the config does not. */
+  threats?(limit: number): ThreatReport | undefined | Promise<ThreatReport | undefined>
   /** Undefined where nothing is stored. */
   readonly cache?: CacheView | undefined
   /** Undefined where no token can be revoked. */
   readonly revocations?: RevocationsView | undefined
   /** Undefined where none can be moved. */
   readonly rollouts?: RolloutView | undefined
+  /** Undefined where none is counted. */
+  readonly mirrors?: MirrorView | undefined
   readonly regions?: RegionsView | undefined
   readonly configs?: ConfigView | undefined
   readonly rules?: RulesView | undefined

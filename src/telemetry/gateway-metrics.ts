@@ -15,6 +15,8 @@ export interface ProcessFacts {
   readonly startedAt: number
   /** 99th percentile since the last call, seconds. */
   readonly loopDelaySeconds: number
+  /** Share of time that the event loop was busy, 0 to 1. */
+  readonly loadRatio: number
   readonly openConnections: number
 }
 
@@ -29,7 +31,7 @@ export interface TierFacts {
 /** What the cache counts itself; read at each scrape. */
 export interface CacheFacts {
   readonly memory: TierFacts
-  readonly lower: TierFacts | undefined
+  readonly lower: readonly (TierFacts & { readonly name: string })[]
   readonly collapsed: number
   readonly fills: number
   readonly fillsFailed: number
@@ -84,6 +86,8 @@ export class GatewayMetrics {
   readonly penaltyEvents
   readonly penaltyTerms
   readonly penaltyClients
+  readonly threatAnomalies
+  readonly threatsNow
   readonly concurrencyLimit
   readonly concurrencyInFlight
   readonly concurrencyShed
@@ -108,6 +112,11 @@ export class GatewayMetrics {
   readonly limitGateways
   readonly revocations
   readonly revocationsAge
+  readonly cacheShield
+  readonly cacheRedisLookups
+  readonly cacheRedisRejected
+  readonly cacheFleetPurges
+  readonly cacheFleetWaiting
   readonly redisUp
   readonly redisCommands
   readonly redisDuration
@@ -118,6 +127,7 @@ export class GatewayMetrics {
   readonly logLines
   readonly logSampledOut
   readonly logDropped
+  readonly alerts
   readonly analyticsRecords
   readonly analyticsDropped
   readonly otlpSent
@@ -174,6 +184,8 @@ export class GatewayMetrics {
     this.penaltyEvents = registry.scalar(CATALOGUE.penaltyEvents)
     this.penaltyTerms = registry.scalar(CATALOGUE.penaltyTerms)
     this.penaltyClients = registry.scalar(CATALOGUE.penaltyClients)
+    this.threatAnomalies = registry.scalar(CATALOGUE.threatAnomalies)
+    this.threatsNow = registry.scalar(CATALOGUE.threatsNow)
     this.concurrencyLimit = registry.scalar(CATALOGUE.concurrencyLimit)
     this.concurrencyInFlight = registry.scalar(CATALOGUE.concurrencyInFlight)
     this.concurrencyShed = registry.scalar(CATALOGUE.concurrencyShed)
@@ -209,6 +221,11 @@ export class GatewayMetrics {
     this.limitGateways = registry.scalar(CATALOGUE.limitGateways)
     this.revocations = registry.scalar(CATALOGUE.revocations)
     this.revocationsAge = registry.scalar(CATALOGUE.revocationsAge)
+    this.cacheShield = registry.scalar(CATALOGUE.cacheShield)
+    this.cacheRedisLookups = registry.scalar(CATALOGUE.cacheRedisLookups)
+    this.cacheRedisRejected = registry.scalar(CATALOGUE.cacheRedisRejected)
+    this.cacheFleetPurges = registry.scalar(CATALOGUE.cacheFleetPurges)
+    this.cacheFleetWaiting = registry.scalar(CATALOGUE.cacheFleetWaiting)
     this.redisUp = registry.scalar(CATALOGUE.redisUp)
     this.redisCommands = registry.scalar(CATALOGUE.redisCommands)
     this.redisDuration = registry.histogram(CATALOGUE.redisDuration)
@@ -219,6 +236,7 @@ export class GatewayMetrics {
     this.logLines = registry.scalar(CATALOGUE.logLines)
     this.logSampledOut = registry.scalar(CATALOGUE.logSampledOut)
     this.logDropped = registry.scalar(CATALOGUE.logDropped)
+    this.alerts = registry.scalar(CATALOGUE.alerts)
     this.analyticsRecords = registry.scalar(CATALOGUE.analyticsRecords)
     this.analyticsDropped = registry.scalar(CATALOGUE.analyticsDropped)
     this.otlpSent = registry.scalar(CATALOGUE.otlpSent)
@@ -264,6 +282,7 @@ export class GatewayMetrics {
     const heap = registry.scalar(CATALOGUE.processHeap)
     const start = registry.scalar(CATALOGUE.processStart)
     const delay = registry.scalar(CATALOGUE.loopDelay)
+    const load = registry.scalar(CATALOGUE.load)
     const connections = registry.scalar(CATALOGUE.connections)
     registry.onCollect(() => {
       const facts = read()
@@ -272,6 +291,7 @@ export class GatewayMetrics {
       heap.set([], facts.heapUsedBytes)
       start.set([], facts.startedAt)
       delay.set([], facts.loopDelaySeconds)
+      load.set([], facts.loadRatio)
       connections.set([], facts.openConnections)
     })
   }
@@ -356,7 +376,7 @@ export class GatewayMetrics {
   observeCache(facts: CacheFacts): void {
     const { filling, epochs } = this.#cache
     this.#observeTier('memory', facts.memory)
-    if (facts.lower !== undefined) this.#observeTier('disk', facts.lower)
+    for (const tier of facts.lower) this.#observeTier(tier.name, tier)
     this.#cache.collapsed.setTotal([], facts.collapsed)
     this.#cache.fills.setTotal([], facts.fills)
     this.#cache.fillsFailed.setTotal([], facts.fillsFailed)

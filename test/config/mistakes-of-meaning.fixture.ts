@@ -123,6 +123,14 @@ export const references: Case[] = [
     message: 'given together',
   },
   {
+    name: 'a steering rule behind one that takes everything',
+    text: withRest(
+      '"regions": [{"id": "eu-central-1", "pools": ["app"]}], "steering": {"rules": [{"when": "true"}, {"when": "ip.src.country eq \\"DE\\""}]}',
+    ),
+    path: 'steering.rules[1]',
+    message: 'this rule can never hold: steering.rules[0] takes its requests first',
+  },
+  {
     name: 'a steering rule to an unknown region',
     text: withRest(
       '"regions": [{"id": "eu-central-1", "pools": ["app"]}], "steering": {"rules": [{"when": "true", "order": ["eu-centarl-1"]}]}',
@@ -273,5 +281,35 @@ export const references: Case[] = [
     ),
     path: 'telemetry.analytics.upload.endpoint',
     message: /without a path/,
+  },
+  {
+    name: 'a ban without a penalty box',
+    text: withRest('"threats": {"action": "ban"}'),
+    path: 'threats.action',
+    message: /needs a "penaltyBox"/,
+  },
+  {
+    name: 'an alert about nothing',
+    text: withRest(
+      '"alerts": [{"name": "a", "when": {"over": "1m"}, "url": "https://a.example", "secret": {"env": "A"}}]',
+    ),
+    path: 'alerts[0].when',
+    message: /a condition is expected/,
+  },
+  {
+    name: 'an alert about anomalies that nobody looks for',
+    text: withRest(
+      '"alerts": [{"name": "a", "when": {"anomaly": 90}, "url": "https://a.example", "secret": {"env": "A"}}]',
+    ),
+    path: 'alerts[0].when.anomaly',
+    message: /nothing finds anomalies/,
+  },
+  {
+    name: 'an alert about a region that is not there',
+    text: withRest(
+      '"alerts": [{"name": "a", "when": {"regionDown": ["eu"]}, "url": "https://a.example", "secret": {"env": "A"}}]',
+    ),
+    path: 'alerts[0].when.regionDown[0]',
+    message: /no region "eu"/,
   },
 ]

@@ -8,6 +8,7 @@ import {
 } from '../../admin/view.ts'
 import type { OriginHealth } from '../../health/board.ts'
 import { isInMask } from '../../steering/regions.ts'
+import { threatReport } from '../../steps/threats.ts'
 import type { Explanation } from '../../telemetry/explain.ts'
 import { exposition, mergeSnapshots } from '../../telemetry/exposition.ts'
 import { instanceCacheView } from './cache-control.ts'
@@ -22,6 +23,7 @@ import { explainExchange } from './explain.ts'
 import { oldest } from './geo-file.ts'
 import type { Instance } from './instance.ts'
 import { instanceLiveView } from './live-control.ts'
+import { instanceMirrorView } from './mirror-control.ts'
 import { instanceRolloutView } from './rollout-control.ts'
 import { VERSION } from './version.ts'
 
@@ -41,8 +43,10 @@ export function instanceView(instance: Instance, file: ConfigFile): AdminView {
       return result
     },
     events: (since, limit, kind) => instance.telemetry.events.since(since, limit, kind),
+    threats: (limit) => threatReport(instance.gateway.services, instance.snapshot, limit),
     cache: instanceCacheView(instance),
     rollouts: instanceRolloutView(instance),
+    mirrors: instanceMirrorView(instance),
     regions: regionsView(asker),
     configs: configView(asker),
     rules: rulesView(asker),
