@@ -65,7 +65,7 @@ export interface CompileOptions {
   readonly drawnSecret?: DrawnSecret | undefined
   /** Counts limits together with other gateways. */
   readonly fleet?: Fleet | undefined
-  /** For explanations, which count nothing: there is something to count in. */
+  /** Whether this process has a server that it shares; left out, whether the config names one. */
   readonly canShare?: boolean | undefined
   /** Text of a ruleset that comes with the gateway; undefined when there is none of that name. */
   readonly builtInRuleset?: ((name: string) => string | undefined) | undefined
@@ -119,7 +119,7 @@ export async function compileSnapshot(
     report,
     expressions,
     fleet: options.fleet,
-    canShare: options.canShare === true || canShare(loaded, options.fleet, report),
+    canShare: canShare(loaded, options, report),
     previous: previous?.limits,
   })
   const placesByRegion = regionPlaces(regions, config.regions, pools)

@@ -213,7 +213,7 @@ function compileCounter(
     report(
       `${path}.shared`,
       'there is no server to count in together',
-      'describe one in the section "redis", or leave this out',
+      'describe one in the section "redis" and restart, or leave this out',
     )
   }
   const template = compileAlgorithm({ ...config, slots: 1 }, path, context)

@@ -115,6 +115,19 @@ describe.skipIf(!hasRedis)('a limit in the whole fleet', () => {
     expect((await ask(`${gateways[1].url}/other`)).status).toBe(401)
   })
 
+  it('a server that only a reload names is refused, where a limit relies on it', async () => {
+    const w = world()
+    const { redis, limits, ...alone } = config('redis://127.0.0.1:1', { shared: {} })
+    const gateway = await w.gateway(alone)
+    gateway.write({ ...alone, ...(redis && { redis }), ...(limits && { limits }) })
+    const refused = await until('the reload is refused', async () => {
+      const { lastError } = (await gateway.status()).config
+      return lastError ?? undefined
+    })
+    expect(refused).toContain('limits[0].shared: there is no server to count in together')
+    expect(refused).toContain('restart')
+  })
+
   it('async: nobody waits, and each gateway hears of the others within an interval', async () => {
     const w = world()
     const redis = await RedisServer.start()

@@ -215,6 +215,7 @@ export class Instance {
         slots,
         previous,
         fleet: fleet?.limits,
+        canShare: fleet !== undefined,
         drawnSecret:
           options.drawnSecret === undefined
             ? undefined
