@@ -66,6 +66,8 @@ export interface CompileOptions {
   readonly drawnSecret?: DrawnSecret | undefined
   /** Counts limits together with other gateways. */
   readonly fleet?: Fleet | undefined
+  /** Whether this process has a server that it shares; left out, whether the config names one. */
+  readonly canShare?: boolean | undefined
   /** Text of a ruleset that comes with the gateway; undefined when there is none of that name. */
   readonly builtInRuleset?: ((name: string) => string | undefined) | undefined
   /** Without it nothing is watched for threats: in rehearsals. */
@@ -118,7 +120,7 @@ export async function compileSnapshot(
     report,
     expressions,
     fleet: options.fleet,
-    canShare: canShare(loaded, options.fleet, report),
+    canShare: canShare(loaded, options, report),
     previous: previous?.limits,
   })
   const placesByRegion = regionPlaces(regions, config.regions, pools)
