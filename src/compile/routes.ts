@@ -38,7 +38,7 @@ export interface RouteContext {
   readonly waf: Waf | undefined
   readonly bodyLimit: number
   /** Whether a residency rule binds every route. */
-  readonly hasGeneralResidency: boolean
+  readonly hasResidency: boolean
   readonly cache: CacheConfig
   /** Content codings that the runtime can make. */
   readonly codings: readonly ContentCoding[]
@@ -206,7 +206,7 @@ function fixedPlaces(
   const order = [...new Set(places.map((place) => place.region))]
   return {
     places,
-    isBound: hasResidency || context.hasGeneralResidency,
+    isBound: hasResidency || context.hasResidency,
     decision: {
       region: order[0] ?? '',
       order,

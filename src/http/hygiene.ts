@@ -32,6 +32,7 @@ const REQUEST_KINDS: ReadonlyMap<string, number> = new Map([
   ['host', OWNED],
   ['content-length', OWNED],
   ['x-request-id', OWNED],
+  ['x-meridian-residency', OWNED],
   ['traceparent', TRACE],
   ['tracestate', TRACE],
   ['forwarded', FORWARDING],

@@ -10,11 +10,13 @@ import type { Services } from '../gateway.ts'
 import { requestFields, responseFields } from '../http/hygiene.ts'
 import type { Passage } from '../passage.ts'
 import type { UpstreamReply } from '../ports.ts'
+import { RESIDENCY_FIELD } from '../steering/residency.ts'
 import { traceparent } from '../telemetry/trace-context.ts'
 import { Attempts, AttemptsFailed, type OutgoingTrace } from '../upstream/attempt.ts'
 import type { Comparison } from '../upstream/mirror.ts'
 import { admitToOrigin } from './admission.ts'
 import { beginMirror, leaveRollout } from './arms.ts'
+import { announcedResidency } from './steering-request.ts'
 
 /** What the cache asks of the origin, when it is the cache that asks. */
 export interface OriginRequest {
@@ -160,6 +162,8 @@ function outgoingFields(
     },
     host ?? asked?.authority ?? x.authority,
   )
+  const residency = announcedResidency(x)
+  if (residency !== '') fields.push(RESIDENCY_FIELD, residency)
   x.plan?.requestFields?.(x, fields)
   return fields
 }
