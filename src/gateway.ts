@@ -40,6 +40,7 @@ import { watchRollouts } from './steps/rollout-control.ts'
 import { route } from './steps/route.ts'
 import { conclude, settle } from './steps/settle.ts'
 import { steer, unavailable } from './steps/steer.ts'
+import { watchThreats } from './steps/threats.ts'
 import type { RequestRecorder } from './telemetry/recorder.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
 import { AttemptsFailed } from './upstream/attempt.ts'
@@ -257,17 +258,19 @@ export class Gateway {
     if (logShare !== undefined && reply !== undefined) {
       x.subject.response ??= { status: reply.status, headers: new HeaderList(reply.headers) }
     }
-    telemetry.settle(
+    const now = this.#platform.clock.monotonic()
+    const record = telemetry.settle(
       x,
       {
         status: reply?.status ?? 0,
         bytesIn: delivery.bytesIn,
         bytesOut: delivery.bytesOut,
-        durationMs: this.#platform.clock.monotonic() - x.monotonicStart,
+        durationMs: now - x.monotonicStart,
         monotonicStart: x.monotonicStart,
       },
       logShare,
     )
+    if (x.snapshot.threats !== undefined) watchThreats(x, record, this.services, now)
   }
 }
 

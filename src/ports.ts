@@ -188,6 +188,12 @@ export interface Uplink {
   /** Lets go of connections. */
   close?(): Promise<void>
 }
+/**
+ * Posts a message: alerts. Redirects are not followed.
+ * @param headers flat name, value list
+ * @returns the status; rejects when there is no answer in time
+ */
+export type Poster = (url: string, headers: readonly string[], body: string) => Promise<number>
 
 /** Operational messages for people (start, reload, health changes); not one per request. */
 export interface Logger {

@@ -25,9 +25,11 @@ import type { DrainBoard } from './steering/drains.ts'
 import type { RegionTable } from './steering/regions.ts'
 import type { Rollout, Rollouts } from './steering/rollouts.ts'
 import type { StickyTokens } from './steering/sticky.ts'
+import type { ReadyAlert } from './telemetry/alerts/courier.ts'
 import type { DebugGate } from './telemetry/debug-headers.ts'
 import type { LogShare } from './telemetry/log-sampling.ts'
 import type { ServerTiming } from './telemetry/server-timing.ts'
+import type { Threats } from './telemetry/threats/threats.ts'
 import type { Place, RetryPolicy, RouteTimeouts } from './upstream/attempt.ts'
 import type { Hold } from './upstream/hold.ts'
 import type { Mirror } from './upstream/mirror.ts'
@@ -94,8 +96,18 @@ export interface CompiledMirror {
 
 export interface CompiledCache {
   readonly route: RouteCache
+  /** Asked before the origins. */
+  readonly shield: CompiledShield | undefined
   /** Conditions of the route's cache rules, in order. */
   readonly rules: readonly ((x: Passage) => boolean)[]
+}
+
+export interface CompiledShield {
+  /** Gateways, not origins. */
+  readonly places: readonly Place[]
+  /** Whether a residency rule says which of them a request may see. */
+  readonly isBound: boolean
+  readonly retry: RetryPolicy
 }
 
 /** How many requests may be under way towards each pool. */
@@ -125,6 +137,8 @@ export interface Snapshot {
   readonly front: FrontLimits
   /** What the gateway calls itself in Via and CDN-Loop. */
   readonly pseudonym: string
+  /** Of this process, in CDN-Loop towards a shield: what comes back with it goes round. */
+  readonly shieldMark: string
   readonly via: string
   readonly trusted: CidrSet
   readonly router: Router<Passage>
@@ -154,6 +168,9 @@ export interface Snapshot {
   /** Undefined when it is off. */
   readonly concurrency: CompiledConcurrency | undefined
   readonly rooms: readonly CompiledRoom[]
+  /** Undefined when the config has no `threats`. */
+  readonly threats: Threats | undefined
+  readonly alerts: readonly ReadyAlert[]
   /** Undefined when no rule asks for challenges. */
   readonly challenge: Challenge | undefined
   /** Undefined when the config has no `iam`. */

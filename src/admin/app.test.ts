@@ -61,6 +61,7 @@ function world(access: Partial<AdminAccess> = {}, view: Partial<AdminView> = {})
         }),
       },
       rollouts: { status: async () => [], command: async () => 1 },
+      threats: (limit) => (limit > 0 ? { attackers: [], anomalies: [], watched: 0 } : undefined),
       onRefused: (reason, peer) => refused.push(`${peer}: ${reason}`),
       ...view,
     },

@@ -30,6 +30,7 @@ import {
   honoPath,
 } from './route.ts'
 import { RULES_ROUTES } from './rules-routes.ts'
+import { THREAT_ROUTES } from './threats.ts'
 import type { AdminView } from './view.ts'
 
 const MAX_BODY_BYTES = 64 * 1024
@@ -41,6 +42,7 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...RULES_ROUTES,
   ...REGION_ROUTES,
   ...ROLLOUT_ROUTES,
+  ...THREAT_ROUTES,
   ...MIRROR_ROUTES,
   ...CACHE_ROUTES,
   ...AUDIT_ROUTES,

@@ -46,6 +46,7 @@ const EVERYTHING: Partial<AdminView> = {
     recorded: async () => ({ size: 1, capacity: 10, requests: [] }),
   },
   explain: () => explain(exchangeOf(), { status: 200 }, mask),
+  threats: () => ({ attackers: [], anomalies: [], watched: 0 }),
   rollouts: {
     status: async () => [
       {

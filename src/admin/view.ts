@@ -3,6 +3,7 @@ import type { Millis } from '../exchange.ts'
 import type { EventKind, GatewayEvent } from '../telemetry/events.ts'
 import type { Explanation } from '../telemetry/explain.ts'
 import type { MetricsSnapshot } from '../telemetry/metrics.ts'
+import type { ThreatReport } from '../telemetry/threats/threats.ts'
 import type { AuditView } from './audit-view.ts'
 import type { CacheView } from './cache-view.ts'
 import type { LiveView } from './live-view.ts'
@@ -120,6 +121,8 @@ export interface AdminView {
     limit: number,
     kind: EventKind | undefined,
   ): readonly GatewayEvent[] | Promise<readonly GatewayEvent[]>
+  /** Undefined where nothing is watched; the report is undefined when the config does not. */
+  threats?(limit: number): ThreatReport | undefined | Promise<ThreatReport | undefined>
   /** Undefined where nothing is stored. */
   readonly cache?: CacheView | undefined
   /** Undefined where none can be moved. */

@@ -9,6 +9,7 @@ export const ANALYTICS_EXAMPLES = [
   'analytics geo --limit 50',
   'analytics blocked --by rule,client --json',
   'analytics cost --since 7d --config meridian.json',
+  "analytics sql 'SELECT country, count(*) FROM requests GROUP BY ALL'",
   'analytics tend --config meridian.json',
   'analytics top --dir /var/lib/meridian/analytics',
 ]
@@ -39,6 +40,23 @@ export function addAnalytics(
       .option('--since <time>', 'ended at this time or later: 30m, 24h, 7d, or ISO 8601', '24h')
       .option('--until <time>', 'ended before it', 'now')
       .option('--json', 'print JSON')
+
+  verb('sql <query>', 'a question in SQL over the table `requests`; needs DuckDB')
+    .option('--json', 'print JSON')
+    .action(async (query, options) => {
+      const { sql } = await import('./analytics/sql.ts')
+      done(await sql(query, options, terminal))
+    })
+
+  analytics
+    .command('views')
+    .description('print views in SQL, for DuckDB without the gateway')
+    .helpOption('-h, --help', 'print this help')
+    .option('--dir <place>', 'folder or bucket of the files', '/var/lib/meridian/analytics')
+    .action(async (options) => {
+      const { views } = await import('./analytics/sql.ts')
+      done(views(options, terminal))
+    })
 
   analytics
     .command('tend')

@@ -170,6 +170,33 @@ function buildProgram(terminal: Terminal, done: (code: ExitCode) => void): Comma
     done(await cacheGet(url, options, terminal))
   })
 
+  verb('erase [file...]', "take a person's lines out of access logs", [
+    'erase --subject alice',
+    'erase --subject alice --dry-run',
+    'erase --hash 5f1c8a0e9b2d4c37 access.log.20261101T000000Z.gz',
+  ])
+    .option(CONFIG_FLAG, CONFIG_HELP, CONFIG_DEFAULT)
+    .option('--subject <subject>', 'whose lines: the subject of her credentials')
+    .option('--hash <hash>', 'the same as it stands in the log')
+    .option('--dry-run', 'only count what would go')
+    .option('--json', 'print JSON')
+    .action(async (files, options) => {
+      const { erase } = await import('./erase.ts')
+      done(await erase(files, options, terminal))
+    })
+
+  controlled(
+    verb('threats', 'who is refused most now, and which networks are unlike what is usual', [
+      'threats',
+      'threats --limit 5 --json',
+    ]),
+  )
+    .option('--limit <count>', 'most of each', '20')
+    .action(async (options) => {
+      const { threats } = await import('./threats.ts')
+      done(await threats(options, terminal))
+    })
+
   const rollout = verb('rollout', 'rollouts by hand: status, advance, rollback, freeze, resume', [
     'rollout status',
     'rollout advance shop',

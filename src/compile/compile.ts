@@ -11,6 +11,7 @@ import type { HealthBoard, HealthEvent } from '../health/board.ts'
 import type { Prober } from '../health/probe.ts'
 import { CidrSet } from '../http/cidr.ts'
 import { frontMethods } from '../http/front.ts'
+import { encodeHex } from '../iam/encoding.ts'
 import { Identity } from '../iam/identity.ts'
 import type { Fleet } from '../limits/fleet/fleet-counter.ts'
 import { Limits } from '../limits/limits.ts'
@@ -44,6 +45,7 @@ import { allMembers, type Members } from './members.ts'
 import { type AddressChange, type NamedPool, OriginNames } from './names.ts'
 import { compilePools, originMaker } from './pools.ts'
 import { compileMatch, compileRoute, type RouteContext } from './routes.ts'
+import { compileAlerts, compileThreats, type ThreatSurroundings } from './threats.ts'
 
 export interface CompileOptions {
   readonly platform: Platform
@@ -65,6 +67,8 @@ export interface CompileOptions {
   readonly fleet?: Fleet | undefined
   /** Text of a ruleset that comes with the gateway; undefined when there is none of that name. */
   readonly builtInRuleset?: ((name: string) => string | undefined) | undefined
+  /** Without it nothing is watched for threats: in rehearsals. */
+  readonly threats?: ThreatSurroundings | undefined
   /** Checks one origin; without it there are no active checks. */
   readonly probe?: Prober | undefined
   /** After each check that was made here. */
@@ -205,6 +209,7 @@ export async function compileSnapshot(
       methods: frontMethods(config.listen.methods),
     },
     pseudonym: config.name,
+    shieldMark: previous?.shieldMark ?? encodeHex(platform.random.bytes(8)),
     via: `1.1 ${config.name}`,
     trusted,
     router: new Router(
@@ -228,6 +233,12 @@ export async function compileSnapshot(
     penaltyBox: compilePenaltyBox(config.penaltyBox, trusted, options),
     concurrency: compileConcurrency(config, expressions, previous?.concurrency, report),
     rooms: compileRooms(loaded, expressions, options, report),
+    threats: compileThreats(
+      config.threats,
+      options.rehearsal === undefined ? options.threats : undefined,
+      previous?.threats,
+    ),
+    alerts: compileAlerts(loaded, report),
     challenge,
     identity,
     debug,

@@ -20,6 +20,28 @@ export function checkConfig(config: MeridianConfig, report: CheckReport): void {
   checkIds(config, report)
   checkLists(config, report)
   checkTelemetry(config, report)
+  checkCache(config, report)
+  checkThreats(config, report)
+  checkAlerts(config, report)
+}
+
+function checkThreats({ threats, penaltyBox }: MeridianConfig, report: CheckReport): void {
+  if (threats?.action === 'ban' && penaltyBox === undefined) {
+    report(
+      ['threats', 'action'],
+      '"ban" needs a "penaltyBox", which holds the banned',
+      'add "penaltyBox": {}, or leave the action at "log"',
+    )
+  }
+}
+
+function checkCache({ cache, redis }: MeridianConfig, report: CheckReport): void {
+  if (cache.redis === undefined || redis !== undefined) return
+  report(
+    ['cache', 'redis'],
+    'there is no Redis server to share responses through',
+    'name it in "redis", or take this out',
+  )
 }
 
 /** Fields that usually hold a credential. */
@@ -27,6 +49,16 @@ const CREDENTIAL_FIELD = /auth|token|secret|cookie|key/i
 
 function checkTelemetry({ telemetry }: MeridianConfig, report: CheckReport): void {
   const { access, otlp } = telemetry
+  const { output } = access
+  if (typeof output === 'object' && output.keep !== undefined) {
+    if (output.rotate === undefined && output.maxSize === undefined) {
+      report(
+        ['telemetry', 'access', 'output', 'keep'],
+        'nothing is ever old enough: only rotated files are deleted',
+        'add "rotate" or "maxSize"',
+      )
+    }
+  }
   for (const [name, value] of Object.entries(otlp?.headers ?? {})) {
     if (typeof value !== 'string' || !CREDENTIAL_FIELD.test(name)) continue
     report(
@@ -41,6 +73,32 @@ function checkTelemetry({ telemetry }: MeridianConfig, report: CheckReport): voi
     `fields are chosen for "json" lines only; "format" is "${access.format}"`,
     'take one of the two out',
   )
+}
+
+function checkAlerts({ alerts, threats, regions }: MeridianConfig, report: CheckReport): void {
+  checkRepeats(
+    alerts.map((alert) => alert.name),
+    ['alerts'],
+    'alert',
+    report,
+  )
+  const known = regions.map((region) => region.id)
+  alerts.forEach(({ when }, index) => {
+    const path: Segment[] = ['alerts', index, 'when']
+    if (when.regionDown !== undefined && when.regionDown !== true) {
+      checkNames(when.regionDown, known, 'region', [...path, 'regionDown'], report)
+    }
+    if (when.anomaly === undefined) return
+    if (threats === undefined) {
+      report([...path, 'anomaly'], 'nothing finds anomalies', 'add "threats": {}')
+    } else if (when.anomaly < threats.threshold) {
+      report(
+        [...path, 'anomaly'],
+        `"threats" tells of scores from ${threats.threshold} on only`,
+        'lower threats.threshold, or raise this',
+      )
+    }
+  })
 }
 
 function checkListen(config: MeridianConfig, report: CheckReport): void {
@@ -182,6 +240,10 @@ function checkRoutes(config: MeridianConfig, report: CheckReport): void {
     checkName(route.rollout?.from, pools, 'pool', [...path, 'rollout', 'from'], report)
     checkName(route.rollout?.to, pools, 'pool', [...path, 'rollout', 'to'], report)
     checkName(route.mirror?.pool, pools, 'pool', [...path, 'mirror', 'pool'], report)
+    if (route.cache !== false) {
+      const where: Segment[] = [...path, 'cache', 'shield', 'pool']
+      checkName(route.cache?.shield?.pool, pools, 'pool', where, report)
+    }
     checkNames(route.limits, limits, 'limit', [...path, 'limits'], report)
     checkAuth(config, index, report)
     const ends = route.redirect !== undefined || route.respond !== undefined

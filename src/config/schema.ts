@@ -4,6 +4,7 @@
  */
 import * as v from 'valibot'
 import { AdminSection } from './sections/admin.ts'
+import { AlertsSection } from './sections/alerts.ts'
 import { CacheSection } from './sections/cache.ts'
 import { GeoSection } from './sections/geo.ts'
 import { HealthSharingSection } from './sections/health-sharing.ts'
@@ -31,6 +32,7 @@ import { RoutesSection } from './sections/routes.ts'
 import { StateSection } from './sections/state.ts'
 import { SteeringSection } from './sections/steering.ts'
 import { TelemetrySection } from './sections/telemetry.ts'
+import { ThreatsSection } from './sections/threats.ts'
 import { WafSection } from './sections/waf.ts'
 
 function described<const S extends v.GenericSchema>(schema: S, text: string) {
@@ -96,6 +98,8 @@ export const ConfigSchema = v.pipe(
         'A Redis server that the gateways of a fleet share. Nothing of it is needed to serve: without it each gateway goes on by itself.',
       ),
     ),
+    threats: v.optional(ThreatsSection),
+    alerts: v.optional(AlertsSection, []),
     telemetry: v.optional(
       described(TelemetrySection, 'Access log, masking, debug headers, metrics and events.'),
       {},

@@ -111,12 +111,13 @@ export function watchAdmission(services: Services, snapshot: () => Snapshot): vo
   const { metrics } = services.telemetry
   const { clock } = services.platform
   metrics.registry.onCollect(() => {
-    const { limits, penaltyBox, concurrency, rooms } = snapshot()
+    const { limits, penaltyBox, threats, concurrency, rooms } = snapshot()
     for (const { id, used, displaced } of limits.usage()) {
       metrics.limitKeys.set([id], used)
       metrics.limitDisplaced.setTotal([id], displaced)
     }
     if (penaltyBox !== undefined) metrics.penaltyClients.set([], penaltyBox.size)
+    if (threats !== undefined) metrics.threatsNow.set([], threats.count(clock.monotonic()))
     for (const [pool, limit] of concurrency?.pools ?? []) {
       metrics.concurrencyLimit.set([pool], limit.limit)
       metrics.concurrencyInFlight.set([pool], limit.inFlight)

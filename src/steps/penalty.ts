@@ -23,6 +23,12 @@ export function penalize(x: Passage, status: number, services: Services): void {
   if (penaltyBox === undefined) return
   const offence = x.offence ?? offenceOf(x, status)
   if (offence === undefined || x.outcome === 'penalized') return
+  holdAgainst(x, offence, services)
+}
+
+export function holdAgainst(x: Passage, offence: PenaltyEvent, services: Services): void {
+  const { penaltyBox } = x.snapshot
+  if (penaltyBox === undefined) return
   const { metrics, mask } = services.telemetry
   metrics.penaltyEvents.add([offence])
   const { ip } = x.client

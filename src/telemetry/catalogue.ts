@@ -201,6 +201,16 @@ export const CATALOGUE = {
   ),
   penaltyTerms: counter('meridian_penalty_terms_total', 'Clients that were shut out.'),
   penaltyClients: gauge('meridian_penalty_clients', 'sum', 'Clients that are shut out now.'),
+  threatAnomalies: counter(
+    'meridian_threat_anomalies_total',
+    'Client networks that became anomalous.',
+    'route',
+  ),
+  threatsNow: gauge(
+    'meridian_threats',
+    'sum',
+    'Pairs of client network and route that are anomalous.',
+  ),
   concurrencyLimit: gauge(
     'meridian_concurrency_limit',
     'sum',
@@ -348,6 +358,30 @@ export const CATALOGUE = {
     'max',
     'Gateway processes that count limits together, as last known.',
   ),
+  cacheShield: counter(
+    'meridian_cache_shield_requests_total',
+    'Fetches for which the shield was to be asked: answered, refused, failed, down.',
+    'outcome',
+  ),
+  cacheRedisLookups: counter(
+    'meridian_cache_redis_lookups_total',
+    'Lookups in the tier that the fleet shares: found, nothing, purged, damaged, unavailable.',
+    'outcome',
+  ),
+  cacheRedisRejected: counter(
+    'meridian_cache_redis_rejections_total',
+    'Responses that could not be written to the tier that the fleet shares.',
+  ),
+  cacheFleetPurges: counter(
+    'meridian_cache_fleet_purges_total',
+    'Purged names told to the fleet, and heard of from it.',
+    'direction',
+  ),
+  cacheFleetWaiting: gauge(
+    'meridian_cache_fleet_waiting',
+    'sum',
+    'Purged names that the fleet could not be told yet.',
+  ),
   redisUp: gauge('meridian_redis_up', 'min', '1 while the shared Redis server answers, else 0.'),
   redisCommands: counter(
     'meridian_redis_commands_total',
@@ -386,6 +420,12 @@ export const CATALOGUE = {
   logDropped: counter(
     'meridian_access_log_dropped_total',
     'Access log lines dropped because the writer could not keep up or failed.',
+  ),
+  alerts: counter(
+    'meridian_alerts_total',
+    'Alerts `delivered`, `suppressed` because one like it was sent a moment ago, `dropped` because too many were waiting, `refused` by the receiver, or `failed`.',
+    'alert',
+    'outcome',
   ),
   analyticsRecords: counter(
     'meridian_analytics_records_total',
@@ -483,6 +523,11 @@ export const CATALOGUE = {
     'meridian_event_loop_delay_seconds',
     'max',
     '99th percentile of the event loop delay since the last scrape.',
+  ),
+  load: gauge(
+    'meridian_load_ratio',
+    'max',
+    'Share of the last seconds in which the event loop was busy, 0 to 1: what to scale by.',
   ),
   connections: gauge('meridian_open_connections', 'sum', 'Client connections.'),
 } as const satisfies Readonly<Record<string, MetricDefinition>>

@@ -15,6 +15,8 @@ export interface ProcessFacts {
   readonly startedAt: number
   /** 99th percentile since the last call, seconds. */
   readonly loopDelaySeconds: number
+  /** Share of time that the event loop was busy, 0 to 1. */
+  readonly loadRatio: number
   readonly openConnections: number
 }
 
@@ -29,7 +31,7 @@ export interface TierFacts {
 /** What the cache counts itself; read at each scrape. */
 export interface CacheFacts {
   readonly memory: TierFacts
-  readonly lower: TierFacts | undefined
+  readonly lower: readonly (TierFacts & { readonly name: string })[]
   readonly collapsed: number
   readonly fills: number
   readonly fillsFailed: number
@@ -84,6 +86,8 @@ export class GatewayMetrics {
   readonly penaltyEvents
   readonly penaltyTerms
   readonly penaltyClients
+  readonly threatAnomalies
+  readonly threatsNow
   readonly concurrencyLimit
   readonly concurrencyInFlight
   readonly concurrencyShed
@@ -106,6 +110,11 @@ export class GatewayMetrics {
   readonly limitReturned
   readonly limitUntold
   readonly limitGateways
+  readonly cacheShield
+  readonly cacheRedisLookups
+  readonly cacheRedisRejected
+  readonly cacheFleetPurges
+  readonly cacheFleetWaiting
   readonly redisUp
   readonly redisCommands
   readonly redisDuration
@@ -116,6 +125,7 @@ export class GatewayMetrics {
   readonly logLines
   readonly logSampledOut
   readonly logDropped
+  readonly alerts
   readonly analyticsRecords
   readonly analyticsDropped
   readonly otlpSent
@@ -172,6 +182,8 @@ export class GatewayMetrics {
     this.penaltyEvents = registry.scalar(CATALOGUE.penaltyEvents)
     this.penaltyTerms = registry.scalar(CATALOGUE.penaltyTerms)
     this.penaltyClients = registry.scalar(CATALOGUE.penaltyClients)
+    this.threatAnomalies = registry.scalar(CATALOGUE.threatAnomalies)
+    this.threatsNow = registry.scalar(CATALOGUE.threatsNow)
     this.concurrencyLimit = registry.scalar(CATALOGUE.concurrencyLimit)
     this.concurrencyInFlight = registry.scalar(CATALOGUE.concurrencyInFlight)
     this.concurrencyShed = registry.scalar(CATALOGUE.concurrencyShed)
@@ -205,6 +217,11 @@ export class GatewayMetrics {
     this.limitReturned = registry.scalar(CATALOGUE.limitReturned)
     this.limitUntold = registry.scalar(CATALOGUE.limitUntold)
     this.limitGateways = registry.scalar(CATALOGUE.limitGateways)
+    this.cacheShield = registry.scalar(CATALOGUE.cacheShield)
+    this.cacheRedisLookups = registry.scalar(CATALOGUE.cacheRedisLookups)
+    this.cacheRedisRejected = registry.scalar(CATALOGUE.cacheRedisRejected)
+    this.cacheFleetPurges = registry.scalar(CATALOGUE.cacheFleetPurges)
+    this.cacheFleetWaiting = registry.scalar(CATALOGUE.cacheFleetWaiting)
     this.redisUp = registry.scalar(CATALOGUE.redisUp)
     this.redisCommands = registry.scalar(CATALOGUE.redisCommands)
     this.redisDuration = registry.histogram(CATALOGUE.redisDuration)
@@ -215,6 +232,7 @@ export class GatewayMetrics {
     this.logLines = registry.scalar(CATALOGUE.logLines)
     this.logSampledOut = registry.scalar(CATALOGUE.logSampledOut)
     this.logDropped = registry.scalar(CATALOGUE.logDropped)
+    this.alerts = registry.scalar(CATALOGUE.alerts)
     this.analyticsRecords = registry.scalar(CATALOGUE.analyticsRecords)
     this.analyticsDropped = registry.scalar(CATALOGUE.analyticsDropped)
     this.otlpSent = registry.scalar(CATALOGUE.otlpSent)
@@ -260,6 +278,7 @@ export class GatewayMetrics {
     const heap = registry.scalar(CATALOGUE.processHeap)
     const start = registry.scalar(CATALOGUE.processStart)
     const delay = registry.scalar(CATALOGUE.loopDelay)
+    const load = registry.scalar(CATALOGUE.load)
     const connections = registry.scalar(CATALOGUE.connections)
     registry.onCollect(() => {
       const facts = read()
@@ -268,6 +287,7 @@ export class GatewayMetrics {
       heap.set([], facts.heapUsedBytes)
       start.set([], facts.startedAt)
       delay.set([], facts.loopDelaySeconds)
+      load.set([], facts.loadRatio)
       connections.set([], facts.openConnections)
     })
   }
@@ -352,7 +372,7 @@ export class GatewayMetrics {
   observeCache(facts: CacheFacts): void {
     const { filling, epochs } = this.#cache
     this.#observeTier('memory', facts.memory)
-    if (facts.lower !== undefined) this.#observeTier('disk', facts.lower)
+    for (const tier of facts.lower) this.#observeTier(tier.name, tier)
     this.#cache.collapsed.setTotal([], facts.collapsed)
     this.#cache.fills.setTotal([], facts.fills)
     this.#cache.fillsFailed.setTotal([], facts.fillsFailed)

@@ -22,6 +22,7 @@ import {
 } from './record.ts'
 import { SECURITY_OUTCOMES } from './refusals.ts'
 import { sipKey } from './siphash.ts'
+import type { AnomalyChange } from './threats/threats.ts'
 import { Tracer, type TracerConfig } from './trace-context.ts'
 
 export interface TelemetryPorts {
@@ -51,6 +52,8 @@ export class Telemetry {
   readonly events: EventRing
   readonly live: LiveWatch
   readonly tracer: Tracer
+  /** Sees each record at once, and keeps nothing of it. */
+  observer: ((record: Readonly<RequestRecord>) => void) | undefined
   readonly #ports: TelemetryPorts
   readonly #drawnKey: Uint8Array
   readonly #record: RequestRecord = emptyRecord()
@@ -129,6 +132,7 @@ export class Telemetry {
     if (record.outcome !== 'served' || record.attempts.length > 1 || record.verdicts.length > 0) {
       this.#noteRequest(record)
     }
+    this.observer?.(record)
     return record
   }
 
@@ -144,6 +148,12 @@ export class Telemetry {
   /** Adds an event that no request caused: health, config, system. */
   note(kind: EventKind, what: string, detail: Readonly<Record<string, EventValue>>): void {
     this.#note(kind, what, detail, undefined)
+  }
+
+  /** A client network became anomalous on a route, or is so no more. */
+  noteAnomaly({ isOver, network, route, score, why }: AnomalyChange): void {
+    if (!isOver) this.metrics.threatAnomalies.add([route === '' ? 'none' : route])
+    this.note('security', isOver ? 'anomaly-over' : 'anomaly', { network, route, score, why })
   }
 
   #note(

@@ -282,4 +282,34 @@ export const references: Case[] = [
     path: 'telemetry.analytics.upload.endpoint',
     message: /without a path/,
   },
+  {
+    name: 'a ban without a penalty box',
+    text: withRest('"threats": {"action": "ban"}'),
+    path: 'threats.action',
+    message: /needs a "penaltyBox"/,
+  },
+  {
+    name: 'an alert about nothing',
+    text: withRest(
+      '"alerts": [{"name": "a", "when": {"over": "1m"}, "url": "https://a.example", "secret": {"env": "A"}}]',
+    ),
+    path: 'alerts[0].when',
+    message: /a condition is expected/,
+  },
+  {
+    name: 'an alert about anomalies that nobody looks for',
+    text: withRest(
+      '"alerts": [{"name": "a", "when": {"anomaly": 90}, "url": "https://a.example", "secret": {"env": "A"}}]',
+    ),
+    path: 'alerts[0].when.anomaly',
+    message: /nothing finds anomalies/,
+  },
+  {
+    name: 'an alert about a region that is not there',
+    text: withRest(
+      '"alerts": [{"name": "a", "when": {"regionDown": ["eu"]}, "url": "https://a.example", "secret": {"env": "A"}}]',
+    ),
+    path: 'alerts[0].when.regionDown[0]',
+    message: /no region "eu"/,
+  },
 ]

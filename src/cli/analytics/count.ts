@@ -11,6 +11,7 @@ import {
   type SpanOptions,
   spanOf,
 } from './options.ts'
+import { printable } from './printable.ts'
 
 export interface CountOptions extends FolderOptions, SpanOptions {
   readonly by?: string | undefined
@@ -101,12 +102,6 @@ export async function count(
   if (groups.isFolded) terminal.err('there are too many groups: later ones are counted together\n')
   reportGaps(report, terminal)
   return EXIT.ok
-}
-
-/** A client chose the text; it must not steer the terminal. */
-function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not get out
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, '?')
 }
 
 function shown(measure: Measure, group: Group, all: number): string {

@@ -227,6 +227,12 @@ export const PenaltyBoxSection = v.pipe(
           auth: v.pipe(v.optional(weight, 2), v.description('Credentials that were refused.')),
           notFound: v.pipe(v.optional(weight, 1), v.description('An answer 404.')),
           limit: v.pipe(v.optional(weight, 1), v.description('A request over a limit.')),
+          anomaly: v.pipe(
+            v.optional(weight, 10),
+            v.description(
+              'A refused or faulty request of a network that `threats` finds anomalous, with its action `ban`.',
+            ),
+          ),
         }),
         {},
       ),

@@ -8,6 +8,7 @@ import {
 } from '../../admin/view.ts'
 import type { OriginHealth } from '../../health/board.ts'
 import { isInMask } from '../../steering/regions.ts'
+import { threatReport } from '../../steps/threats.ts'
 import type { Explanation } from '../../telemetry/explain.ts'
 import { exposition, mergeSnapshots } from '../../telemetry/exposition.ts'
 import { instanceCacheView } from './cache-control.ts'
@@ -41,6 +42,7 @@ export function instanceView(instance: Instance, file: ConfigFile): AdminView {
       return result
     },
     events: (since, limit, kind) => instance.telemetry.events.since(since, limit, kind),
+    threats: (limit) => threatReport(instance.gateway.services, instance.snapshot, limit),
     cache: instanceCacheView(instance),
     rollouts: instanceRolloutView(instance),
     mirrors: instanceMirrorView(instance),

@@ -9,11 +9,14 @@ import type { PurgeNote } from '../../cache/response-cache.ts'
 import { ConfigError } from '../../config/errors.ts'
 import { decodeHex, encodeHex } from '../../iam/encoding.ts'
 import type { RolloutStatus } from '../../steering/rollouts.ts'
+import { threatReport } from '../../steps/threats.ts'
+import type { AlertNotice } from '../../telemetry/alerts/notice.ts'
 import type { EventKind, GatewayEvent } from '../../telemetry/events.ts'
 import type { Explanation } from '../../telemetry/explain.ts'
 import { exposition, mergeSnapshots } from '../../telemetry/exposition.ts'
 import { Mask } from '../../telemetry/mask.ts'
 import type { MetricsSnapshot } from '../../telemetry/metrics.ts'
+import { mergeThreats, type ThreatReport } from '../../telemetry/threats/threats.ts'
 import { startAdmin } from './admin-server.ts'
 import { statusOf } from './admin-view.ts'
 import {
@@ -64,6 +67,8 @@ type Question =
   | { readonly ask: 'control-state' }
   | { readonly ask: 'control-adopt'; readonly state: RuntimeState }
   | { readonly ask: 'metrics' | 'status' | 'live' }
+  | { readonly ask: 'threats'; readonly limit: number }
+  | { readonly ask: 'alert'; readonly notice: AlertNotice }
   | { readonly ask: 'explain'; readonly query: ExplainQuery }
   | {
       readonly ask: 'events'
@@ -89,6 +94,7 @@ type FromWorker =
   | { readonly purged: readonly PurgeNote[] }
   | { readonly rollout: RolloutStatus }
   | { readonly health: readonly HealthNote[] }
+  | { readonly alert: AlertNotice }
   | { readonly id: number; readonly answer: unknown }
 
 // The worker's side --------------------------------------------------------------------------------
@@ -103,6 +109,7 @@ export async function runWorker(file: ConfigFile, bundle: ConfigBundle): Promise
       drawnSecret: takeSecret(),
       siblings: siblingsOf(workerNumber() ?? 0, tellHealth(send)),
       rollouts: new RolloutKeeper(await savedRollouts(bundle), (rollout) => send({ rollout })),
+      tellAlert: (alert) => send({ alert }),
     })
   } catch (error) {
     // The primary says it; this process has nothing to add.
@@ -190,6 +197,11 @@ async function answer(instance: Instance, file: ConfigFile, question: Question):
       return statusOf(instance, 1)
     case 'live':
       return takeLive(instance)
+    case 'threats':
+      return threatReport(instance.gateway.services, instance.snapshot, question.limit) ?? null
+    case 'alert':
+      instance.alerts.deliver(question.notice)
+      return true
     case 'events':
       return instance.telemetry.events.since(question.since, question.limit, question.kind)
     case 'explain':
@@ -273,6 +285,8 @@ class Workers {
           this.#rolloutChanged(worker, message.rollout)
         } else if ('purged' in message) {
           void this.purge({ ask: 'cache-adopt', notes: message.purged }, undefined, worker)
+        } else if ('alert' in message) {
+          void this.#alert(message.alert)
         } else {
           this.#pending.get(message.id)?.(message.answer)
         }
@@ -330,6 +344,17 @@ class Workers {
     const all = await this.ask(sibling, { ask: 'rollout-status' })
     if (!Array.isArray(all) || all.length === 0 || !worker.isConnected()) return
     await this.ask(worker, { ask: 'rollout-adopt', all: all as RolloutStatus[] })
+  }
+
+  /** One worker delivers what all see, so that nothing is told once by each. */
+  async #alert(notice: AlertNotice): Promise<void> {
+    const [first] = this.live
+    const taken = first === undefined ? undefined : await this.ask(first, { ask: 'alert', notice })
+    if (taken === true) return
+    operationsLog.error('an alert was not delivered: no worker takes it', {
+      alert: notice.alert,
+      summary: notice.summary,
+    })
   }
 
   ask(worker: Worker, question: Question): Promise<unknown> {
@@ -543,6 +568,11 @@ function primaryView(workers: Workers): AdminView {
     live: workersLiveView(() => workers.askAll({ ask: 'live' }), counts),
     page: dashboardFiles(),
     now: () => Date.now(),
+    threats: async (limit) => {
+      const reports = await workers.askAll({ ask: 'threats', limit })
+      const known = reports.filter((one): one is ThreatReport => one !== null)
+      return known.length === 0 ? undefined : mergeThreats(known, limit)
+    },
     onFailed: (error, path) =>
       operationsLog.error('the control port failed', { path, error: error.message }),
   }

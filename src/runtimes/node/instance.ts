@@ -13,11 +13,13 @@ import type { HealthEvent } from '../../health/board.ts'
 import type { Logger, Platform } from '../../ports.ts'
 import type { Snapshot } from '../../snapshot.ts'
 import { isInMask } from '../../steering/regions.ts'
+import type { AlertNotice } from '../../telemetry/alerts/notice.ts'
 import { OtlpExport } from '../../telemetry/otlp/otlp-export.ts'
 import { RequestRecorder } from '../../telemetry/recorder.ts'
 import { Telemetry, type TelemetrySecrets } from '../../telemetry/telemetry.ts'
+import { Alerts } from './alerts.ts'
 import { type Analytics, openAnalytics } from './analytics/analytics.ts'
-import { type DiskTier, openDiskTier } from './cache-tiers.ts'
+import { type CacheTiers, openCacheTiers } from './cache-tiers.ts'
 import { nodeClock, nodeRandom } from './clock.ts'
 import { nodeCompressor } from './compressor.ts'
 import type { ConfigBundle } from './config-file.ts'
@@ -27,9 +29,11 @@ import { HealthShare } from './health-share.ts'
 import { type HealthNote, type Siblings, tellEjection } from './health-siblings.ts'
 import { nodeKeySource } from './key-source.ts'
 import { LogFile } from './log-file.ts'
+import { LogRotation } from './log-rotation.ts'
 import { operationsLog } from './operations-log.ts'
 import { nodeProber } from './prober.ts'
 import { processFacts } from './process-facts.ts'
+import type { PurgeFleet } from './purge-fleet.ts'
 import { openRedis, type RedisConnection } from './redis.ts'
 import { RedisLimits } from './redis-limits.ts'
 import { nameService, Resolver } from './resolver.ts'
@@ -50,6 +54,8 @@ export interface InstanceOptions {
   readonly siblings?: Siblings | undefined
   /** Where rollouts were before the restart, and who is told of changes; without it, they begin anew. */
   readonly rollouts?: RolloutKeeper | undefined
+  /** Takes what this process would alert of; left out, it delivers that itself. */
+  readonly tellAlert?: ((notice: AlertNotice) => void) | undefined
   /** What all workers sign with when the config names no secret. */
   readonly drawnSecret?: Uint8Array | undefined
 }
@@ -67,16 +73,18 @@ export class Instance {
   readonly #server: NodeServer
   readonly #upstream: UndiciUpstream
   readonly #resolver: Resolver
+  readonly alerts: Alerts
   readonly #access: LogFile
   readonly #analytics: Analytics | undefined
   readonly #otlp: OtlpExport
+  readonly #rotation: LogRotation | undefined
   readonly #geoWatcher: GeoFileWatcher
   readonly #compile: Compile
-  readonly #disk: DiskTier | undefined
   /** Reloads one after another: two at once would each take the place of the same snapshot. */
   #reloading: Promise<unknown> = Promise.resolve()
   readonly #rollouts: RolloutKeeper | undefined
   #share: HealthShare | undefined
+  readonly #tiers: CacheTiers
   #bundle: ConfigBundle
   #loadedAt = Date.now()
   #lastError: string | null = null
@@ -93,12 +101,14 @@ export class Instance {
     upstream: UndiciUpstream
     resolver: Resolver
     access: LogFile
+    alerts: Alerts
     analytics: Analytics | undefined
     otlp: OtlpExport
+    rotation: LogRotation | undefined
     geoWatcher: GeoFileWatcher
     compile: Compile
-    disk: DiskTier | undefined
     rollouts: RolloutKeeper | undefined
+    tiers: CacheTiers
     bundle: ConfigBundle
   }) {
     this.gateway = parts.gateway
@@ -111,12 +121,14 @@ export class Instance {
     this.#upstream = parts.upstream
     this.#resolver = parts.resolver
     this.#access = parts.access
+    this.alerts = parts.alerts
     this.#analytics = parts.analytics
     this.#otlp = parts.otlp
+    this.#rotation = parts.rotation
     this.#geoWatcher = parts.geoWatcher
     this.#compile = parts.compile
-    this.#disk = parts.disk
     this.#rollouts = parts.rollouts
+    this.#tiers = parts.tiers
     this.#bundle = parts.bundle
   }
 
@@ -192,6 +204,7 @@ export class Instance {
     const redis = await openRedis(bundle, telemetry, log)
     const fleet = redis === undefined ? undefined : new RedisLimits(bundle, redis, nodeClock, log)
     metrics = telemetry.metrics
+    const alerts = new Alerts(telemetry, log, options.tellAlert)
     const compile = (next: ConfigBundle, previous?: Snapshot): Promise<Snapshot> =>
       compileSnapshot(next, {
         platform,
@@ -203,6 +216,10 @@ export class Instance {
             ? undefined
             : { bytes: options.drawnSecret, isAnnounced: options.worker === 0 },
         builtInRuleset,
+        threats: {
+          show: (ip) => telemetry.mask.ip(ip),
+          onChange: (change) => telemetry.noteAnomaly(change),
+        },
         probe: nodeProber(upstream),
         probePatience: options.siblings?.patience,
         onProbe: (id, result) => {
@@ -212,6 +229,7 @@ export class Instance {
         onHealthEvent: (event) => {
           noteHealth(telemetry, log, event)
           share?.changed(event.origin)
+          if (current !== undefined) alerts.look(() => (current as Gateway).snapshot)
           const board = current?.snapshot.health
           if (board !== undefined && options.siblings !== undefined)
             tellEjection(options.siblings, board, event)
@@ -225,7 +243,7 @@ export class Instance {
       })
     const snapshot = await compile(bundle)
     options.rollouts?.restore(snapshot, log)
-    const disk = await openDiskTier(bundle, options.worker, log)
+    const tiers = await openCacheTiers(bundle, options.worker, redis, telemetry.metrics, log)
     const cache = new ResponseCache({
       clock: nodeClock,
       random: nodeRandom,
@@ -235,14 +253,14 @@ export class Instance {
       admission: config.cache.admission,
       maxMemoryObject: config.cache.maxMemoryObject,
       fillMemory: config.cache.fillMemory,
-      lower: disk?.store,
+      lower: tiers.lower,
     })
-    await disk?.attach(cache)
     const { admin } = config
     const recorder =
       admin.enabled && admin.recorded > 0 ? new RequestRecorder(admin.recorded) : undefined
     const services = { platform, telemetry, cache, recorder, shared: fleet?.limits }
     const gateway = new Gateway(services, snapshot)
+    await tiers.attach(cache)
     current = gateway
     server = new NodeServer(gateway, config.listen, dirname(bundle.path), log)
     try {
@@ -274,12 +292,14 @@ export class Instance {
       upstream,
       resolver,
       access,
+      alerts,
       analytics,
       otlp,
+      rotation: rotationOf(config.telemetry, options.worker, log, access),
       geoWatcher,
       compile,
-      disk,
       rollouts: options.rollouts,
+      tiers,
       bundle,
     })
     snapshot.start()
@@ -296,6 +316,7 @@ export class Instance {
       share.start()
       instance.#share = share
     }
+    alerts.configure(snapshot)
     instance.#watchGauges()
     analytics?.watch(telemetry.metrics)
     return instance
@@ -329,6 +350,11 @@ export class Instance {
         metrics.observeCache(this.gateway.services.cache.stats())
       }
     })
+  }
+
+  /** The other gateways that are told of purges; undefined without Redis. */
+  get purgeFleet(): PurgeFleet | undefined {
+    return this.#tiers.fleet
   }
 
   get ports(): readonly number[] {
@@ -384,6 +410,7 @@ export class Instance {
       this.telemetry.configure(bundle.config.telemetry, telemetrySecrets(bundle))
       this.#analytics?.configure(bundle)
       this.#otlp.configure(bundle.config.telemetry, (ref) => bundle.secrets.get(ref))
+      this.alerts.configure(next)
       this.#upstream.retain(
         [...next.pools.values()].flatMap((pool) => pool.origins.map((origin) => origin.address)),
       )
@@ -444,16 +471,32 @@ export class Instance {
     const cut = await this.#server.stop(shutdown.drain)
     this.#geoWatcher.stop()
     this.#share?.stop()
+    this.alerts.stop()
     this.snapshot.stop()
     await this.#upstream.close()
-    await this.#disk?.close()
     await this.fleet?.close()
+    await this.#tiers.close()
     this.redis?.close()
     await this.#otlp.stop()
+    await this.#rotation?.stop()
     await this.#access.close()
     await this.#analytics?.close()
     return cut
   }
+}
+
+/** One of the processes rotates for all. */
+function rotationOf(
+  { access: { output } }: TelemetryConfig,
+  worker: number | undefined,
+  log: Logger,
+  file: LogFile,
+): LogRotation | undefined {
+  if (typeof output === 'string' || (worker ?? 0) > 0) return undefined
+  if (output.rotate === undefined && output.maxSize === undefined) return undefined
+  const rotation = new LogRotation(output, nodeClock, log, () => file.reopen())
+  rotation.start()
+  return rotation
 }
 
 function telemetrySecrets(bundle: ConfigBundle): TelemetrySecrets {

@@ -60,6 +60,20 @@ export function checkCapabilities(
       'leave it out; Cloudflare compresses towards clients by itself',
     )
   })
+  config.alerts.forEach((_, index) => {
+    report(
+      `alerts[${index}]`,
+      `alerts are sent on Node only, not on ${can.platform}`,
+      'leave them out; the events are in the records',
+    )
+  })
+  if (config.telemetry.analytics !== undefined) {
+    report(
+      'telemetry.analytics',
+      `requests are kept in files on Node only, not on ${can.platform}`,
+      'leave it out; records go to a queue or to Analytics Engine',
+    )
+  }
   if (config.geo.database !== undefined && !can.files) {
     report('geo.database', `${can.platform} has no files`, 'the place comes from the platform')
   }

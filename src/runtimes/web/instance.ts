@@ -228,6 +228,10 @@ export function compileOptions(
       typeof rulesets === 'function'
         ? rulesets
         : (name) => (Object.hasOwn(rulesets, name) ? rulesets[name] : undefined),
+    threats: {
+      show: (ip) => telemetry.mask.ip(ip),
+      onChange: (change) => telemetry.noteAnomaly(change),
+    },
     onHealthEvent: (event) => {
       telemetry.metrics.healthTransitions.add([event.origin, event.from, event.to])
       telemetry.note('health', `${event.from} to ${event.to}`, {

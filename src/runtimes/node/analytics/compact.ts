@@ -158,6 +158,10 @@ async function compactFiles(
   try {
     count = await writeRows(handle, path, inputs, seen)
     await handle.sync()
+  } catch (error) {
+    // A full disk needs the room at once.
+    await unlink(temporary)
+    throw error
   } finally {
     await handle.close()
   }

@@ -44,8 +44,9 @@ interface Current {
 
 /** A file becomes one part of a Parquet file; that of so much text stays below what one upload may carry. */
 const MAX_FILE_BYTES = 256 * 1024 ** 2
-/** How long a slow disk may take for the last lines of a file. */
+/** How long a slow disk may take for the last lines of a file, and when the process is about to end. */
 const CLOSE_MS = 60_000
+const STOP_MS = 5000
 /** After a file could not be opened. */
 const RETRY_AFTER_MS = 1000
 /** So long after the end of an hour its file is closed, although no line came. */
@@ -152,7 +153,7 @@ export class PartitionWriter implements RecordSink {
   async #finish({ base, file }: Current): Promise<void> {
     const path = `${base}${OPEN}`
     try {
-      await file.close(CLOSE_MS)
+      await file.close(this.#isClosed ? STOP_MS : CLOSE_MS)
       if ((await stat(path)).size === 0) {
         await unlink(path)
         return
