@@ -5,6 +5,7 @@
 import type { PoolConfig } from '../config/sections/pools.ts'
 import type { HealthBoard } from '../health/board.ts'
 import type { Platform } from '../ports.ts'
+import { MOST_ADDRESSES } from '../upstream/endpoints.ts'
 import type { Origin, Pool } from '../upstream/pool.ts'
 import { type Member, membersOf, nameOf } from './members.ts'
 import { fillPool, type OriginMaker } from './pools.ts'
@@ -16,6 +17,8 @@ export interface AddressChange {
   readonly pool: string
   readonly added: readonly string[]
   readonly removed: readonly string[]
+  /** Addresses beyond the most that count. */
+  readonly leftOut: number
 }
 
 export interface NamedPool {
@@ -105,7 +108,18 @@ export class OriginNames {
       pool: pool.id,
       added: added.map(({ endpoint }) => endpoint.id),
       removed: removed.map(({ endpoint }) => endpoint.id),
+      leftOut: this.#leftOut(config),
     })
+  }
+
+  #leftOut(config: PoolConfig): number {
+    if (!config.dns.perAddress) return 0
+    let count = 0
+    for (const name of new Set(config.origins.map(nameOf))) {
+      const found = name === undefined ? 0 : (this.#platform.names?.addresses(name)?.length ?? 0)
+      count += Math.max(0, found - MOST_ADDRESSES)
+    }
+    return count
   }
 
   #sweep(): void {

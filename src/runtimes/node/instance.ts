@@ -234,12 +234,15 @@ export class Instance {
           if (board !== undefined && options.siblings !== undefined)
             tellEjection(options.siblings, board, event)
         },
-        onAddresses: ({ pool, added, removed }) =>
+        onAddresses: ({ pool, added, removed, leftOut }) => {
           telemetry.note('health', 'addresses-changed', {
             pool,
             added: added.join(' '),
             removed: removed.join(' '),
-          }),
+          })
+          if (leftOut > 0)
+            log.warn('names of origins have more addresses than are used', { pool, leftOut })
+        },
       })
     const snapshot = await compile(bundle)
     options.rollouts?.restore(snapshot, log)
