@@ -525,7 +525,7 @@ function openAccessLog(config: TelemetryConfig): LogFile {
 function noteHealth(telemetry: Telemetry, log: Logger, event: HealthEvent): void {
   const { origin, from, to, cause } = event
   // By the origin of the config: addresses would make series without end.
-  telemetry.metrics.healthTransitions.add([origin.replace(/@[\da-f.:]+$/i, ''), from, to])
+  telemetry.metrics.healthTransitions.add([origin.replace(/@[\da-f.:[\]]+$/i, ''), from, to])
   telemetry.note('health', `${from} to ${to}`, { origin, cause })
   const message = `origin ${origin} is ${to}`
   if (to === 'up') log.info(message, { from, cause })
