@@ -104,6 +104,9 @@ export interface UpstreamCall {
 export interface ResolvedAddress {
   readonly address: string
   readonly family: 4 | 6
+  /** Of a service record (RFC 2782) alone, which says them as well. */
+  readonly port?: number | undefined
+  readonly weight?: number | undefined
 }
 
 /** Keeps names of origins resolved. */

@@ -241,12 +241,15 @@ export class Instance {
           if (board !== undefined && options.siblings !== undefined)
             tellEjection(options.siblings, board, event)
         },
-        onAddresses: ({ pool, added, removed }) =>
+        onAddresses: ({ pool, added, removed, leftOut }) => {
           telemetry.note('health', 'addresses-changed', {
             pool,
             added: added.join(' '),
             removed: removed.join(' '),
-          }),
+          })
+          if (leftOut > 0)
+            log.warn('names of origins have more addresses than are used', { pool, leftOut })
+        },
       })
     const snapshot = await compile(bundle)
     options.rollouts?.restore(snapshot, log)
@@ -548,7 +551,7 @@ function openAccessLog(config: TelemetryConfig): LogFile {
 function noteHealth(telemetry: Telemetry, log: Logger, event: HealthEvent): void {
   const { origin, from, to, cause } = event
   // By the origin of the config: addresses would make series without end.
-  telemetry.metrics.healthTransitions.add([origin.replace(/@[\da-f.:]+$/i, ''), from, to])
+  telemetry.metrics.healthTransitions.add([origin.replace(/@[\da-f.:[\]]+$/i, ''), from, to])
   telemetry.note('health', `${from} to ${to}`, { origin, cause })
   const message = `origin ${origin} is ${to}`
   if (to === 'up') log.info(message, { from, cause })
