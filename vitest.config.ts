@@ -24,6 +24,7 @@ export default defineConfig({
               durableObjects: {
                 COUNTERS: { className: 'CounterShard', useSQLite: true },
                 PROBER: { className: 'HealthProber', useSQLite: true },
+                NOTICES: { className: 'NoticeBoard', useSQLite: true },
               },
               kvNamespaces: ['CONFIG'],
               ratelimits: { FLOOD: { simple: { limit: 5, period: 60 } } },

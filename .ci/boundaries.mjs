@@ -38,6 +38,7 @@ const MAY = {
   index: [...CORE, 'admin', 'runtimes'],
   runtimes: [...CORE, 'admin'],
   cli: [...CORE, 'admin', 'runtimes'],
+  dashboard: ['exchange', 'telemetry', 'admin'],
 }
 
 /** Packages that touch the platform, and packages that only some layers need. */
@@ -50,6 +51,7 @@ const PACKAGES = [
   { pattern: /^jose(\/|$)/, layers: ['iam', 'runtimes'] },
   { pattern: /^lru-cache$/, layers: ['cache', 'iam', 'limits', 'runtimes'] },
   { pattern: /^(commander|yaml)$/, layers: ['cli'] },
+  { pattern: /^(preact|uplot|d3-geo|topojson-client)(\/|$)/, layers: ['dashboard'] },
 ]
 
 const IMPORT =
@@ -59,14 +61,14 @@ function* sources(folder) {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name)
     if (entry.isDirectory()) yield* sources(path)
-    else if (/\.ts$/.test(entry.name) && !/\.(test|fixture)\.ts$/.test(entry.name)) yield path
+    else if (/\.tsx?$/.test(entry.name) && !/\.(test|fixture)\.ts$/.test(entry.name)) yield path
   }
 }
 
 /** `src/http/ip.ts` is in layer `http`, `src/ports.ts` in layer `ports`. */
 function layerOf(path) {
   const [first] = relative(root, path).split('/')
-  return first.replace(/\.ts$/, '')
+  return first.replace(/\.tsx?$/, '')
 }
 
 const problems = []
@@ -89,6 +91,10 @@ for (const file of sources(root)) {
       const other = layerOf(target)
       if (other !== layer && !allowed.includes(other)) {
         problems.push(`${file}: ${layer} may not import ${other} (${specifier})`)
+      }
+      // What runs in a browser shares shapes with the gateway, never code.
+      if (layer === 'dashboard' && other !== layer && !/^\s*import type\s/.test(match[0])) {
+        problems.push(`${file}: dashboard may import only types of ${other} (${specifier})`)
       }
       const [runtime, otherRuntime] = [file, target].map(
         (path) => relative(root, path).split('/')[1],

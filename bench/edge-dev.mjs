@@ -59,7 +59,7 @@ const bundled = await build({
   stdin: {
     contents: `
       import { createWorker } from './src/runtimes/workers/worker.ts'
-      export { CounterShard, HealthProber } from './src/runtimes/workers/worker.ts'
+      export { CounterShard, HealthProber, NoticeBoard } from './src/runtimes/workers/worker.ts'
       export default createWorker(${JSON.stringify({
         config: JSON.stringify(config),
         rulesets: { managed: readFileSync(`${root}rules/managed.json`, 'utf8') },
@@ -84,6 +84,7 @@ const worker = new Miniflare({
   durableObjects: {
     COUNTERS: { className: 'CounterShard', useSQLite: true },
     PROBER: { className: 'HealthProber', useSQLite: true },
+    NOTICES: { className: 'NoticeBoard', useSQLite: true },
   },
   kvNamespaces: ['CONFIG'],
   cf: false,

@@ -275,6 +275,18 @@ export interface SteeringDecision {
   readonly reason: string
 }
 
+/** Where a request stands in a distributed trace (W3C Trace Context). Ids are lower-case hex. */
+export interface TraceSpan {
+  readonly traceId: string
+  /** The caller's span; empty when the trace begins here. */
+  readonly parentId: string
+  /** The gateway's own span; empty when the trace only passes through. */
+  readonly spanId: string
+  readonly isSampled: boolean
+  /** `tracestate` as it came. */
+  readonly state: string
+}
+
 /** One try at one origin. */
 export interface Attempt {
   readonly region: string
@@ -284,6 +296,13 @@ export interface Attempt {
   readonly outcome: string
   readonly status: number | null
   readonly durationMs: Millis
+  /** Monotonic. */
+  readonly startedAt?: Millis
+  /** Its span, in a trace. */
+  readonly spanId?: string | undefined
+  /** Where it went. */
+  readonly host?: string
+  readonly port?: number
 }
 
 /** RFC 9211 in parts; the text form is made by the cache. */
@@ -292,6 +311,8 @@ export interface CacheStatus {
   /** Why, from the cache's own list. */
   readonly reason: string
   readonly header: string
+  /** The content coding that was made here. */
+  readonly coding?: string
 }
 
 /** The route that matched: its id for people, its index into the snapshot's tables. */
@@ -339,10 +360,13 @@ export class Exchange {
   geo: Geo = UNKNOWN_GEO
   route: RouteRef | undefined
   principal: Principal | undefined
+  trace: TraceSpan | undefined
   /** Empty and shared until a rule matches; replace it, never push into it. */
   verdicts: readonly Verdict[] = NO_VERDICTS
   decision: SteeringDecision | undefined
   cacheStatus: CacheStatus | undefined
+  /** The stored response whose body the reply has. */
+  served: CodableBody | undefined
   /** Empty and shared until the first attempt; replace it, never push into it. */
   attempts: readonly Attempt[] = NO_ATTEMPTS
   /** Why the reply is what it is: a problem code, or `served`. */
@@ -392,6 +416,13 @@ export interface Cancellable {
 /** Takes 102 and 103 responses on to the client. */
 export interface InterimSink {
   interim(status: number, headers: string[]): void
+}
+
+/** A body that is served again and again, and keeps what it is in a content coding. */
+export interface CodableBody {
+  readonly body: Uint8Array | null
+  /** What is kept comes at once; `make` is asked once for all who want the variant. */
+  coded(variant: string, make: () => Promise<Uint8Array>): Uint8Array | Promise<Uint8Array>
 }
 
 /** What goes back. Headers are a flat list in wire order: name, value, name, value. */

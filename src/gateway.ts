@@ -41,6 +41,7 @@ import { route } from './steps/route.ts'
 import { conclude, settle } from './steps/settle.ts'
 import { steer, unavailable } from './steps/steer.ts'
 import { watchThreats } from './steps/threats.ts'
+import type { RequestRecorder } from './telemetry/recorder.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
 import { AttemptsFailed } from './upstream/attempt.ts'
 import { takeClearance } from './waf/challenge/clearance-cookie.ts'
@@ -55,6 +56,8 @@ export interface Services {
   readonly cache: ResponseCache | undefined
   /** Counters beyond this process. */
   readonly shared?: SharedLimits<Passage> | undefined
+  /** Keeps the last requests; undefined where nobody asked for it. */
+  readonly recorder?: RequestRecorder | undefined
 }
 
 export type GatewayStep = (x: Passage, services: Services) => StepResult
@@ -103,6 +106,8 @@ export class Gateway {
 
   /** Requests that begin from now on use `next`; those under way finish with theirs. */
   swap(next: Snapshot): void {
+    // Again, for what was ordered while the next snapshot was being compiled.
+    next.drains.adopt(this.#snapshot.drains)
     this.#snapshot = next
     this.services.telemetry.metrics.price(next.config.regions)
   }
@@ -131,7 +136,7 @@ export class Gateway {
       (raw.secure ? 'https' : 'http')
     const taken =
       snapshot.challenge === undefined ? undefined : takeClearance(vetted.headers, scheme)
-    return new Passage({
+    const x = new Passage({
       id: this.#nextId(now),
       startedAt: now,
       method: raw.method,
@@ -150,6 +155,8 @@ export class Gateway {
       answerLocally: vetted.answerLocally,
       clearance: taken?.clearance,
     })
+    x.trace = this.services.telemetry.tracer.begin(client.viaTrustedProxy ? x.headers : undefined)
+    return x
   }
 
   /** An exchange and its answer for what never became a request (the parser refused it). */
@@ -164,9 +171,7 @@ export class Gateway {
   #refused(code: ProblemCode, raw: RawRequest, peer: Peer, snapshot: Snapshot): Passage {
     const now = this.#platform.clock.now()
     const headers = new HeaderList(raw.headers)
-    const path = raw.target.slice(0, 256)
-    const target: Target = { raw: path, path, query: '', pathAndQuery: path }
-    return new Passage({
+    const x = new Passage({
       id: this.#nextId(now),
       startedAt: now,
       method: raw.method.slice(0, 32),
@@ -174,7 +179,7 @@ export class Gateway {
       httpVersion: raw.version,
       authority: '',
       host: '',
-      target,
+      target: refusedTarget(raw.target),
       headers,
       client: clientOf(peer, headers, snapshot),
       body: null,
@@ -186,6 +191,8 @@ export class Gateway {
       answerLocally: false,
       clearance: undefined,
     })
+    x.trace = this.services.telemetry.tracer.begin(undefined)
+    return x
   }
 
   /** Answers a request. Never rejects: a failure is an answer too. Synchronous whenever nothing waits. */
@@ -241,11 +248,12 @@ export class Gateway {
    * @param reply undefined when the client left before there was one
    */
   finish(x: Passage, reply: Reply | undefined, delivery: Delivery): void {
-    const { telemetry } = this.services
+    const { telemetry, recorder } = this.services
     telemetry.metrics.inFlight.addAt(0, -1)
     if (reply === undefined) x.outcome = 'client-closed'
     if (x.waf !== undefined) x.verdicts = x.waf.finish()
     if (x.limitResults !== undefined) x.snapshot.limits.release(x.limitResults)
+    if (recorder !== undefined) recorder.record(x, reply?.status ?? 0, telemetry.mask)
     const { logShare } = x.snapshot
     if (logShare !== undefined && reply !== undefined) {
       x.subject.response ??= { status: reply.status, headers: new HeaderList(reply.headers) }
@@ -258,11 +266,21 @@ export class Gateway {
         bytesIn: delivery.bytesIn,
         bytesOut: delivery.bytesOut,
         durationMs: now - x.monotonicStart,
+        monotonicStart: x.monotonicStart,
       },
       logShare,
     )
     if (x.snapshot.threats !== undefined) watchThreats(x, record, this.services, now)
   }
+}
+
+/** The beginning of a target that was never read: what looks like its query is masked as one. */
+function refusedTarget(raw: string): Target {
+  const pathAndQuery = raw.slice(0, 256)
+  const mark = pathAndQuery.indexOf('?')
+  if (mark < 0) return { raw: pathAndQuery, path: pathAndQuery, query: '', pathAndQuery }
+  const path = pathAndQuery.slice(0, mark)
+  return { raw: pathAndQuery, path, query: pathAndQuery.slice(mark + 1), pathAndQuery }
 }
 
 /** What was wrong with the client's body, when that is why the attempts failed. */

@@ -161,6 +161,7 @@ export class Passage extends Exchange {
     copy.route = this.route
     copy.plan = this.plan
     copy.principal = this.principal
+    copy.trace = this.trace
     return copy
   }
 

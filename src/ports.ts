@@ -100,10 +100,37 @@ export interface UpstreamCall {
   cancel(): void
 }
 
+/** What a name resolves to. */
+export interface ResolvedAddress {
+  readonly address: string
+  readonly family: 4 | 6
+}
+
+/** Keeps names of origins resolved. */
+export interface NameSource {
+  /** The last good answer, in the resolver's order; undefined before the first one. */
+  addresses(name: string): readonly ResolvedAddress[] | undefined
+  /**
+   * Asks for a name again whenever its time to live, kept between the limits, is over.
+   * @param onChange after each answer with other addresses than before
+   * @returns ends it
+   */
+  watch(name: string, limits: LifetimeLimits, onChange: () => void): () => void
+}
+
+export interface LifetimeLimits {
+  readonly leastMs: Millis
+  readonly mostMs: Millis
+}
+
 /** Where an origin listens, and how to talk to it. */
 export interface OriginAddress {
   /** Stable over reloads: names the connection pool and the health record. */
   readonly id: string
+  /** Id in the config of the origin that this is one address of; undefined when it is all of it. */
+  readonly partOf?: string | undefined
+  /** Connect to these alone; undefined: whatever the name resolves to. TLS and Host keep to the name. */
+  readonly addresses?: readonly ResolvedAddress[] | undefined
   readonly scheme: 'http' | 'https'
   readonly hostname: string
   readonly port: number
@@ -144,12 +171,23 @@ export interface RecordSink {
   line(text: string): void
 }
 
-/**
- * Posts a message: alerts. Redirects are not followed.
- * @param headers flat name, value list
- * @returns the status; rejects when there is no answer in time
- */
-export type Poster = (url: string, headers: readonly string[], body: string) => Promise<number>
+/** Posts JSON: what was gathered to a collector of telemetry, alerts to whoever wants them. No redirects. */
+export interface Uplink {
+  /** @throws when there is no answer within the time */
+  post(
+    url: string,
+    headers: Readonly<Record<string, string>>,
+    body: string,
+    timeoutMs: Millis,
+  ): Promise<{
+    readonly status: number
+    readonly retryAfter: string | undefined
+    /** The beginning of it. */
+    readonly body: string
+  }>
+  /** Lets go of connections. */
+  close?(): Promise<void>
+}
 
 /** Operational messages for people (start, reload, health changes); not one per request. */
 export interface Logger {
@@ -193,6 +231,8 @@ export interface Platform {
   readonly clock: Clock
   readonly random: Random
   readonly upstream: Upstream
+  /** Without it, names are resolved by the upstream alone. */
+  readonly names?: NameSource | undefined
   readonly geo: GeoSource
   readonly keys: KeySource
   readonly access: RecordSink

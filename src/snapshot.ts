@@ -8,6 +8,7 @@ import type { MeridianConfig } from './config/schema.ts'
 import type { SteeringConfig } from './config/sections/steering.ts'
 import type { CandidateVerdict, Reply, RouteRef, SteeringDecision } from './exchange.ts'
 import type { GeoLocator } from './geo/locate.ts'
+import type { ProbeResult } from './health/active.ts'
 import type { HealthBoard } from './health/board.ts'
 import type { CidrSet } from './http/cidr.ts'
 import type { FrontLimits } from './http/front.ts'
@@ -20,12 +21,14 @@ import type { WaitingRoom } from './limits/waiting-room.ts'
 import type { Passage } from './passage.ts'
 import type { Router } from './routing/router.ts'
 import type { SteeringTable } from './steering/compile.ts'
+import type { DrainBoard } from './steering/drains.ts'
 import type { RegionTable } from './steering/regions.ts'
 import type { Rollout, Rollouts } from './steering/rollouts.ts'
 import type { StickyTokens } from './steering/sticky.ts'
 import type { ReadyAlert } from './telemetry/alerts/courier.ts'
 import type { DebugGate } from './telemetry/debug-headers.ts'
 import type { LogShare } from './telemetry/log-sampling.ts'
+import type { ServerTiming } from './telemetry/server-timing.ts'
 import type { Threats } from './telemetry/threats/threats.ts'
 import type { Place, RetryPolicy, RouteTimeouts } from './upstream/attempt.ts'
 import type { Hold } from './upstream/hold.ts'
@@ -136,9 +139,11 @@ export interface Snapshot {
   readonly regions: RegionTable
   /** Pools of each region, by its index, in order of preference. */
   readonly placesByRegion: readonly (readonly Place[])[]
-  /** Index of an origin's region, by the origin's id. */
+  /** Index of an origin's region, by the id that the config gives the origin. */
   readonly regionOfOrigin: ReadonlyMap<string, number>
   readonly steering: SteeringTable<Passage>
+  /** Regions that operators have drained. */
+  readonly drains: DrainBoard
   readonly sticky: ReadonlyMap<SteeringConfig, StickyTokens>
   readonly limits: Limits
   /** Undefined when the config has no `penaltyBox`. */
@@ -154,10 +159,14 @@ export interface Snapshot {
   /** Undefined when the config has no `iam`. */
   readonly identity: Identity | undefined
   readonly debug: DebugGate
+  /** Undefined when it is off. */
+  readonly serverTiming: ServerTiming | undefined
   /** Which served requests are logged; undefined when `telemetry.access.sample` says it for all. */
   readonly logShare: LogShare | undefined
   /** Every candidate region of a request and why it was chosen or not. */
   readonly explainSteering?: (x: Passage) => readonly CandidateVerdict[]
+  /** Takes over what another process's check of an origin said. */
+  readonly heardProbe: (id: string, result: ProbeResult) => void
   /** Begins what runs in the background (health checks); once it is in use. */
   readonly start: () => void
   readonly stop: () => void

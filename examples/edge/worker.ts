@@ -3,10 +3,15 @@
  * beside this file, or point the import at it.
  */
 import managed from '../../rules/managed.json'
-import { CounterShard, createWorker, HealthProber } from '../../src/runtimes/workers/worker.ts'
+import {
+  CounterShard,
+  createWorker,
+  HealthProber,
+  NoticeBoard,
+} from '../../src/runtimes/workers/worker.ts'
 import config from './meridian.json'
 
-export { CounterShard, HealthProber }
+export { CounterShard, HealthProber, NoticeBoard }
 
 // wrangler.toml imports both as Text, which is what they are here.
 export default createWorker({

@@ -1,159 +1,186 @@
 /**
  * The control port: health for orchestrators, metrics for scrapers, status, events and explanations for
- * people. A Hono app over an `AdminView`; it never touches the data path.
+ * people, and orders. A Hono app over an `AdminView`, made of the table of routes; it never touches the data
+ * path.
  */
-import { type Context, Hono } from 'hono'
+import { Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import * as v from 'valibot'
-import type { EventKind } from '../telemetry/events.ts'
-import { EXPOSITION_CONTENT_TYPE } from '../telemetry/exposition.ts'
 import type { Mask } from '../telemetry/mask.ts'
-import { firstIssue } from './body.ts'
-import { CACHE_PATHS, cacheRoutes } from './cache.ts'
-import { type AdminAccess, guard } from './guard.ts'
+import { AUDIT_ROUTES } from './audit-routes.ts'
+import { firstIssue, jsonBody } from './body.ts'
+import { CACHE_ROUTES } from './cache.ts'
+import { mayDo } from './caller.ts'
+import { CONFIG_ROUTES } from './config-routes.ts'
+import { CORE_ROUTES } from './core-routes.ts'
+import { type AdminAccess, asksForToken, guard } from './guard.ts'
+import { LIVE_ROUTES } from './live.ts'
+import { openApi } from './openapi.ts'
+import { isPagePath, pageRoutes } from './page.ts'
 import { adminProblem } from './problem.ts'
-import { redacted } from './redact.ts'
-import { ROLLOUT_PATHS, rolloutRoutes } from './rollouts.ts'
-import { THREAT_PATHS, threatRoutes } from './threats.ts'
-import { type AdminView, ExplainError, type ExplainQuery } from './view.ts'
+import { REGION_ROUTES } from './regions.ts'
+import { ROLLOUT_ROUTES } from './rollouts.ts'
+import {
+  type AdminContext,
+  type AdminEnv,
+  type AdminRoute,
+  type AdminWorld,
+  defineRoute,
+  honoPath,
+} from './route.ts'
+import { RULES_ROUTES } from './rules-routes.ts'
+import { THREAT_ROUTES } from './threats.ts'
+import type { AdminView } from './view.ts'
 
 const MAX_BODY_BYTES = 64 * 1024
-const MAX_EVENTS = 1000
 
-const KINDS = ['security', 'steering', 'health', 'config', 'system'] as const satisfies EventKind[]
+/** Every route, in the order of the documentation. */
+export const ADMIN_ROUTES: readonly AdminRoute[] = [
+  ...CORE_ROUTES,
+  ...CONFIG_ROUTES,
+  ...RULES_ROUTES,
+  ...REGION_ROUTES,
+  ...ROLLOUT_ROUTES,
+  ...CACHE_ROUTES,
+  ...THREAT_ROUTES,
+  ...AUDIT_ROUTES,
+  ...LIVE_ROUTES,
+  defineRoute({
+    method: 'get',
+    path: '/openapi.json',
+    summary: 'This list with all that can be sent and answered, as OpenAPI 3.1.',
+    level: 'read',
+    answer: { description: 'The description.' },
+    handle: async (c, _, { view }) =>
+      c.json(openApi(ADMIN_ROUTES, (await view.status()).version) as object),
+  }),
+]
 
-const method = v.pipe(v.string(), v.regex(/^[A-Z]{1,32}$/, 'an upper-case method is expected'))
-const url = v.pipe(v.string(), v.minLength(1), v.maxLength(8192))
-const header = v.tuple([
-  v.pipe(v.string(), v.regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, 'a header name is expected')),
-  v.pipe(v.string(), v.maxLength(8192)),
-])
-const ExplainRequest = v.strictObject({
-  method: v.optional(method, 'GET'),
-  url,
-  ip: v.optional(v.string()),
-  headers: v.optional(v.pipe(v.array(header), v.maxLength(100)), []),
-})
+/** By path, what `GET /` lists. */
+export const ADMIN_PATHS: Readonly<Record<string, string>> = summaries()
 
-const EventsQuery = v.object({
-  since: v.optional(v.pipe(v.string(), v.digits(), v.transform(Number)), '0'),
-  limit: v.optional(
-    v.pipe(v.string(), v.digits(), v.transform(Number), v.minValue(1), v.maxValue(MAX_EVENTS)),
-    '100',
-  ),
-  kind: v.optional(v.picklist(KINDS)),
-})
-
-/** What each path is for; the answer to `GET /`, and what the tests compare the routes with. */
-export const ADMIN_PATHS = {
-  '/healthz': 'Whether the process lives.',
-  '/readyz': 'Whether traffic may be sent here; 503 with the reasons when not.',
-  '/metrics': 'Prometheus metrics.',
-  '/status': 'Version, configuration, regions and origins with their health and why.',
-  '/config': 'The configuration in use, redacted.',
-  '/events': 'Recent events: ?since=SEQUENCE&limit=N&kind=KIND.',
-  '/explain':
-    'What each step decides about a request: ?url=…&method=…&ip=…&header=name:value, or POST.',
-  ...THREAT_PATHS,
-  ...ROLLOUT_PATHS,
-  ...CACHE_PATHS,
-} as const
-
-async function answerExplanation(c: Context, view: AdminView, input: unknown): Promise<Response> {
-  const parsed = v.safeParse(ExplainRequest, input)
-  if (!parsed.success) return adminProblem(c, 400, firstIssue(parsed.issues))
-  const query: ExplainQuery = parsed.output
-  try {
-    return c.json(await view.explain(query))
-  } catch (error) {
-    if (error instanceof ExplainError) return adminProblem(c, 400, error.message)
-    throw error
+function summaries(): Record<string, string> {
+  const paths: Record<string, string> = {}
+  for (const { method, path, summary } of ADMIN_ROUTES) {
+    const before = paths[path]
+    const text = method === 'get' ? summary : `${method.toUpperCase()}: ${summary}`
+    paths[path] = before === undefined ? text : `${before} ${text}`
   }
+  return paths
 }
 
 function allowed(path: string): string {
-  if (path === '/explain' || path === '/rollouts') return 'GET, HEAD, POST'
-  return path === '/cache/purge' || path === '/cache/warm' ? 'POST' : 'GET, HEAD'
+  const methods = ADMIN_ROUTES.filter((route) => route.path === path).flatMap(({ method }) =>
+    method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()],
+  )
+  return methods.join(', ')
 }
 
-/** `name: value` as on a command line. */
-function headerPair(text: string): [string, string] {
-  const colon = text.indexOf(':')
-  return colon < 0 ? [text, ''] : [text.slice(0, colon).trim(), text.slice(colon + 1).trim()]
+/** What a change came to, for the audit log. */
+function noteChange(c: AdminContext, route: AdminRoute, world: AdminWorld, response: Response) {
+  const note = c.get('note')
+  const isRefused = note.isRefused === true
+  if ((route.action === undefined && !isRefused) || note.isNothing === true) return
+  const { status } = response
+  world.view.audit?.record({
+    principal: c.get('caller').principal,
+    peer: world.peer(c),
+    action: route.action ?? 'request',
+    target: note.target ?? (Object.values(c.req.param()).join(' ') || c.req.path),
+    outcome: isRefused ? 'refused' : status < 400 ? 'done' : 'failed',
+    status,
+    detail: note.detail,
+  })
 }
 
-/**
- * @param mask hides credentials in the configuration; asked for at each request, since a reload swaps it
- */
-export function createAdminApp(view: AdminView, access: AdminAccess, mask: () => Mask): Hono {
-  const app = new Hono()
+/** Level, then query and body by their schemas, then the handler. */
+async function serve(c: AdminContext, route: AdminRoute, world: AdminWorld): Promise<Response> {
+  const caller = c.get('caller')
+  if (route.level !== 'open' && !mayDo(caller, route.level)) {
+    const title =
+      caller.level === 'read'
+        ? 'This token may only look.'
+        : 'This needs "admin.token", "admin.jwt" or "admin.socket": without them any program of this machine could do it.'
+    c.get('note').isRefused = true
+    return adminProblem(c, 403, title)
+  }
+  const missing = route.missing?.(world.view)
+  if (missing !== undefined) return adminProblem(c, 404, missing)
+  let query: unknown
+  if (route.query !== undefined) {
+    const parsed = v.safeParse(route.query, c.req.query())
+    if (!parsed.success) return adminProblem(c, 400, firstIssue(parsed.issues))
+    query = parsed.output
+  }
+  let body: unknown
+  if (route.body === 'text') body = await c.req.text()
+  else if (route.body !== undefined) {
+    const sent = await jsonBody(c)
+    if (sent === undefined) return adminProblem(c, 400, 'The body is not valid JSON.')
+    const parsed = v.safeParse(route.body, sent)
+    if (!parsed.success) return adminProblem(c, 400, firstIssue(parsed.issues))
+    body = parsed.output
+  }
+  return route.handle(c, { body, query }, world)
+}
+
+/** @param mask hides credentials in the configuration; asked for at each request, since a reload swaps it */
+export function createAdminApp(
+  view: AdminView,
+  access: AdminAccess,
+  mask: () => Mask,
+): Hono<AdminEnv> {
+  const app = new Hono<AdminEnv>()
+  const world: AdminWorld = {
+    view,
+    mask,
+    monotonic: access.monotonic,
+    peer: (c) => access.peer?.(c.env) ?? 'unknown',
+    purges: new Map(),
+  }
 
   app.use(async (c, next) => {
     await next()
-    c.header('cache-control', 'no-store')
     c.header('x-content-type-options', 'nosniff')
-    c.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'")
+    // The page's files say themselves how long they may be kept and what they may load.
+    if (!isPagePath(c.req.path) || c.res.status >= 400) {
+      c.header('cache-control', 'no-store')
+      c.header('content-security-policy', "default-src 'none'; frame-ancestors 'none'")
+    }
     c.header('referrer-policy', 'no-referrer')
     c.header('cross-origin-resource-policy', 'same-origin')
   })
   app.use(guard(access, view))
-  app.use(
-    bodyLimit({
-      maxSize: MAX_BODY_BYTES,
-      onError: (c) => adminProblem(c, 413, 'The body is too large.'),
-    }),
-  )
 
   app.get('/', (c) => c.json({ name: 'meridian', paths: ADMIN_PATHS }))
-  app.get('/healthz', (c) => c.json({ status: 'alive' }))
-  app.get('/readyz', (c) => {
-    const { ready, reasons } = view.readiness()
-    return c.json({ status: ready ? 'ready' : 'not ready', reasons }, ready ? 200 : 503)
-  })
-  app.get('/metrics', async (c) =>
-    c.body(await view.metrics(), 200, { 'content-type': EXPOSITION_CONTENT_TYPE }),
-  )
-  app.get('/status', async (c) => c.json(await view.status()))
-  app.get('/config', (c) => c.json(redacted(view.config(), mask())))
-  app.get('/events', async (c) => {
-    const parsed = v.safeParse(EventsQuery, c.req.query())
-    if (!parsed.success) return adminProblem(c, 400, firstIssue(parsed.issues))
-    const { since, limit, kind } = parsed.output
-    return c.json({ events: await view.events(since, limit, kind) })
-  })
-  app.get('/explain', (c) => {
-    const { method, url, ip } = c.req.query()
-    const headers = (c.req.queries('header') ?? []).map(headerPair)
-    return answerExplanation(c, view, {
-      url,
-      headers,
-      ...(method === undefined ? {} : { method }),
-      ...(ip === undefined ? {} : { ip }),
-    })
-  })
-  app.post('/explain', async (c) => {
-    let input: unknown
-    try {
-      input = await c.req.json()
-    } catch {
-      return adminProblem(c, 400, 'The body is not valid JSON.')
-    }
-    return answerExplanation(c, view, input)
-  })
-
-  threatRoutes(app, view)
-
-  const peer = (c: Context) => access.peer?.(c.env) ?? 'unknown'
-  rolloutRoutes(app, view.rollouts, { peer })
-  cacheRoutes(app, view.cache, { monotonic: access.monotonic, peer })
-
-  for (const path of ['/', ...Object.keys(ADMIN_PATHS)]) {
-    app.all(path, (c) =>
+  for (const route of ADMIN_ROUTES) {
+    app.on(
+      route.method.toUpperCase(),
+      honoPath(route.path),
+      bodyLimit({
+        maxSize: route.maxBody ?? MAX_BODY_BYTES,
+        onError: (c) => adminProblem(c, 413, 'The body is too large.'),
+      }),
+      async (c) => {
+        try {
+          const response = await serve(c, route, world)
+          noteChange(c, route, world, response)
+          return response
+        } catch (error) {
+          noteChange(c, route, world, new Response(null, { status: 500 }))
+          throw error
+        }
+      },
+    )
+  }
+  for (const path of new Set(['/', ...Object.keys(ADMIN_PATHS)])) {
+    app.all(honoPath(path), (c) =>
       adminProblem(c, 405, 'This method is not allowed here.', {
-        allow: allowed(path),
+        allow: path === '/' ? 'GET, HEAD' : allowed(path),
       }),
     )
   }
+  pageRoutes(app, view.page, asksForToken(access))
   app.notFound((c) => adminProblem(c, 404, 'Nothing is here.'))
   // The cause goes to the gateway's log, never to the caller.
   app.onError((error, c) => {

@@ -1,11 +1,11 @@
 /** The control port's paths of the cache: purge, warm, look. */
-import type { Context, Hono } from 'hono'
 import * as v from 'valibot'
 import { canBePurged, type PurgeRequest } from '../cache/purge/purge-request.ts'
 import type { Millis } from '../exchange.ts'
-import { firstIssue, jsonBody } from './body.ts'
 import type { CacheView } from './cache-view.ts'
 import { adminProblem } from './problem.ts'
+import { type AdminContext, type AdminRoute, type AdminWorld, defineRoute } from './route.ts'
+import type { AdminView } from './view.ts'
 
 /** Most names in one order; more is what prefixes, tags and hosts are for. */
 const MAX_NAMES = 1000
@@ -28,7 +28,8 @@ function names(kind: 'url' | 'prefix' | 'host') {
 // Tags are separated by spaces and commas where they are set.
 const tag = v.pipe(text, v.regex(/^[^\s,]{1,1024}$/, 'a tag without spaces and commas is expected'))
 
-const PurgeOrder = v.pipe(
+/** What a purge is asked for with. */
+export const PurgeOrder = v.pipe(
   v.strictObject({
     mode: v.optional(v.picklist(['hard', 'soft']), 'hard'),
     urls: names('url'),
@@ -66,96 +67,135 @@ const WarmRequest = v.strictObject({
   concurrency: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(32)), 4),
 })
 
-export const CACHE_PATHS = {
-  '/cache/purge': 'POST: what is purged, hard or soft; `dryRun` only counts.',
-  '/cache/warm': 'POST: URLs to fetch, so that they are stored.',
-  '/cache/entry': 'What is stored for a URL: ?url=…',
-  '/cache/stats': 'Tiers, counters, hit ratio by route.',
-} as const
+const missing = ({ cache }: AdminView) =>
+  cache === undefined ? 'There is no cache here.' : undefined
 
-interface Remembered {
-  readonly order: string
-  readonly answer: Promise<object>
-  readonly until: Millis
+/** For handlers, which are called only where there is one. */
+function cacheOf({ cache }: AdminView): CacheView {
+  if (cache === undefined) throw new Error('there is no cache')
+  return cache
 }
 
-export interface CacheRouteOptions {
-  readonly monotonic: () => Millis
-  readonly peer: (c: Context) => string
+/** What an order names, for the audit log. */
+function targetOf({ urls = [], prefixes = [], hosts = [], tags = [], everything }: PurgeRequest) {
+  if (everything === true) return 'everything'
+  const names = [...urls, ...prefixes, ...hosts, ...tags]
+  return names.length > 3
+    ? `${names.slice(0, 3).join(' ')} and ${names.length - 3} more`
+    : names.join(' ')
 }
 
-/** @param cache undefined where there is none: every path then says so */
-export function cacheRoutes(
-  app: Hono,
-  cache: CacheView | undefined,
-  options: CacheRouteOptions,
-): void {
-  if (cache === undefined) {
-    app.on(['GET', 'POST'], '/cache/*', (c) => adminProblem(c, 404, 'There is no cache here.'))
-    return
+/** An order that is sent again is answered with what the first one did. */
+async function once(
+  c: AdminContext,
+  key: string,
+  order: PurgeRequest,
+  world: AdminWorld,
+): Promise<Response> {
+  const { purges } = world
+  const now = world.monotonic()
+  for (const [old, { until }] of purges) {
+    if (until > now && purges.size < MAX_REMEMBERED) break
+    purges.delete(old)
   }
-  const remembered = new Map<string, Remembered>()
-
-  app.post('/cache/purge', async (c) => {
-    const input = await jsonBody(c)
-    const parsed = v.safeParse(PurgeOrder, input)
-    if (!parsed.success) return adminProblem(c, 400, firstIssue(parsed.issues))
-    const { dryRun, ...order } = parsed.output
-    if (dryRun) return c.json({ dryRun, matched: await cache.match(order) })
-    const key = c.req.header('idempotency-key')
-    if (key === undefined) return c.json(await cache.purge(order, undefined, options.peer(c)))
-    if (!/^[\x21-\x7e]{1,200}$/.test(key)) {
-      return adminProblem(c, 400, 'An idempotency key has 1 to 200 visible characters.')
-    }
-    return once(c, key, order)
-  })
-
-  /** An order that is sent again is answered with what the first one did. */
-  async function once(c: Context, key: string, order: PurgeRequest): Promise<Response> {
-    const now = options.monotonic()
-    for (const [old, { until }] of remembered) {
-      if (until > now && remembered.size < MAX_REMEMBERED) break
-      remembered.delete(old)
-    }
-    const written = JSON.stringify(order)
-    let known = remembered.get(key)
-    if (known === undefined) {
-      const answer = Promise.resolve(cache?.purge(order, key, options.peer(c)) ?? {})
-      known = { order: written, answer, until: now + REMEMBERED_MS }
-      remembered.set(key, known)
-      // What failed may be tried again under the same key.
-      answer.catch(() => remembered.delete(key))
-    }
-    if (known.order !== written) {
-      return adminProblem(c, 422, 'This idempotency key was used for another order.')
-    }
-    return c.json(await known.answer)
+  const written = JSON.stringify(order)
+  let known = purges.get(key)
+  if (known === undefined) {
+    const answer = Promise.resolve(cacheOf(world.view).purge(order, key, world.peer(c)))
+    known = { order: written, answer, until: now + REMEMBERED_MS }
+    purges.set(key, known)
+    // What failed may be tried again under the same key.
+    answer.catch(() => purges.delete(key))
+  } else {
+    c.get('note').isNothing = known.order === written
   }
-
-  app.post('/cache/warm', async (c) => {
-    const parsed = v.safeParse(WarmRequest, await jsonBody(c))
-    if (!parsed.success) return adminProblem(c, 400, firstIssue(parsed.issues))
-    return c.json({ results: await cache.warm(parsed.output) })
-  })
-
-  app.get('/cache/entry', async (c) => {
-    const url = c.req.query('url') ?? ''
-    if (!canBePurged('url', url)) return adminProblem(c, 400, 'url: an absolute URL is expected')
-    return c.json({ entries: await cache.entries(url) })
-  })
-
-  app.get('/cache/stats', async (c) => {
-    const { routes, ...report } = await cache.stats()
-    return c.json({
-      ...report,
-      routes: routes.map((route) => ({
-        ...route,
-        hitRatio: ratio(route.hits, route.requests),
-        byteHitRatio: ratio(route.hitBytes, route.bytes),
-      })),
-    })
-  })
+  if (known.order !== written) {
+    return adminProblem(c, 422, 'This idempotency key was used for another order.')
+  }
+  return c.json(await known.answer)
 }
+
+export const CACHE_ROUTES: readonly AdminRoute[] = [
+  defineRoute({
+    method: 'post',
+    path: '/cache/purge',
+    summary: 'What is purged, hard or soft; `dryRun` only counts.',
+    level: 'operate',
+    action: 'cache.purge',
+    body: PurgeOrder,
+    headers: { 'idempotency-key': 'The same order under the same key is carried out once.' },
+    answer: { description: 'The order’s id and in how many processes it is done; or the count.' },
+    problems: { 422: 'The idempotency key was used for another order.' },
+    missing,
+    handle: async (c, { body }, world) => {
+      const { dryRun, ...order } = body
+      const cache = cacheOf(world.view)
+      const note = c.get('note')
+      note.target = world.mask().url(targetOf(order))
+      note.detail = { mode: order.mode }
+      if (dryRun) {
+        note.isNothing = true
+        return c.json({ dryRun, matched: await cache.match(order) })
+      }
+      const key = c.req.header('idempotency-key')
+      if (key === undefined) return c.json(await cache.purge(order, undefined, world.peer(c)))
+      if (!/^[\x21-\x7e]{1,200}$/.test(key)) {
+        return adminProblem(c, 400, 'An idempotency key has 1 to 200 visible characters.')
+      }
+      return once(c, key, order, world)
+    },
+  }),
+  defineRoute({
+    method: 'post',
+    path: '/cache/warm',
+    summary: 'URLs to fetch, so that they are stored.',
+    level: 'operate',
+    action: 'cache.warm',
+    body: WarmRequest,
+    answer: { description: 'What came of each URL.' },
+    missing,
+    handle: async (c, { body }, { view, mask }) => {
+      const note = c.get('note')
+      note.target = mask().url(targetOf({ mode: 'hard', urls: body.urls }))
+      return c.json({ results: await cacheOf(view).warm(body) })
+    },
+  }),
+  defineRoute({
+    method: 'get',
+    path: '/cache/entry',
+    summary: 'What is stored for a URL.',
+    level: 'read',
+    query: v.object({
+      url: v.pipe(
+        v.optional(v.string(), ''),
+        v.check((url) => canBePurged('url', url), 'an absolute URL is expected'),
+      ),
+    }),
+    answer: { description: 'The stored responses of the URL.' },
+    missing,
+    handle: async (c, { query }, { view }) =>
+      c.json({ entries: await cacheOf(view).entries(query.url) }),
+  }),
+  defineRoute({
+    method: 'get',
+    path: '/cache/stats',
+    summary: 'Tiers, counters, hit ratio by route.',
+    level: 'read',
+    answer: { description: 'The cache in figures, all processes together.' },
+    missing,
+    handle: async (c, _, { view }) => {
+      const { routes, ...report } = await cacheOf(view).stats()
+      return c.json({
+        ...report,
+        routes: routes.map((route) => ({
+          ...route,
+          hitRatio: ratio(route.hits, route.requests),
+          byteHitRatio: ratio(route.hitBytes, route.bytes),
+        })),
+      })
+    },
+  }),
+]
 
 function ratio(part: number, whole: number): number | null {
   return whole === 0 ? null : Math.round((part / whole) * 10_000) / 10_000

@@ -3,16 +3,23 @@
  * Origin and media type checks requests forged by a page in somebody's browser, the token everybody
  * else, the count of failures those who guess it.
  */
-import type { Context, MiddlewareHandler } from 'hono'
+import type { MiddlewareHandler } from 'hono'
 import type { Millis } from '../exchange.ts'
 import { parseIp } from '../http/ip.ts'
 import { secretEquals } from '../telemetry/constant-time.ts'
+import { type Caller, LOCAL, NOBODY, READ_TOKEN, SOCKET, TOKEN } from './caller.ts'
+import { isPagePath } from './page.ts'
 import { adminProblem } from './problem.ts'
+import type { AdminContext, AdminEnv } from './route.ts'
 import type { AdminView } from './view.ts'
 
 export interface AdminAccess {
   /** Already read; `undefined` on loopback or a socket without one. */
   readonly token: string | undefined
+  /** A second one, which may only look. */
+  readonly readToken?: string | undefined
+  /** Whose a JSON Web Token is and what it permits; a text says why it is refused. */
+  readonly authenticate?: ((token: string) => Promise<Caller | string>) | undefined
   /** Host names besides localhost and IP addresses. */
   readonly hosts: readonly string[]
   /** A browser cannot reach a Unix socket, so Host says nothing there. */
@@ -24,6 +31,20 @@ export interface AdminAccess {
 
 const SAFE_METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD'])
 const OPEN_PATHS: ReadonlySet<string> = new Set(['/healthz', '/readyz'])
+/** Paths that need no token. */
+function isOpen(path: string): boolean {
+  return OPEN_PATHS.has(path) || isPagePath(path)
+}
+
+/** Whether callers must show who they are. */
+export function asksForToken(access: AdminAccess): boolean {
+  return (
+    access.token !== undefined ||
+    access.readToken !== undefined ||
+    access.authenticate !== undefined
+  )
+}
+
 /** Query keys under which people send tokens; they would end up in histories and logs. */
 const TOKEN_KEYS = ['token', 'access_token', 'api_key']
 const FAILURES_ALLOWED = 10
@@ -82,7 +103,7 @@ class FailureCount {
 }
 
 /** The middleware in front of every path. */
-export function guard(access: AdminAccess, view: AdminView): MiddlewareHandler {
+export function guard(access: AdminAccess, view: AdminView): MiddlewareHandler<AdminEnv> {
   const hosts = new Set(['localhost', ...access.hosts.map((host) => host.toLowerCase())])
   const failures = new FailureCount(access.monotonic)
 
@@ -94,7 +115,17 @@ export function guard(access: AdminAccess, view: AdminView): MiddlewareHandler {
     return hosts.has(host) || parseIp(host) !== undefined
   }
 
-  function isForged(c: Context): boolean {
+  /** The caller, or why the credentials do not hold. */
+  async function callerOf(given: string): Promise<Caller | string> {
+    if (access.token !== undefined && secretEquals(given, access.token)) return TOKEN
+    if (access.readToken !== undefined && secretEquals(given, access.readToken)) return READ_TOKEN
+    if (access.authenticate === undefined || given.split('.').length !== 3) return 'wrong token'
+    return access.authenticate(given)
+  }
+
+  function isForged(c: AdminContext): boolean {
+    // A link to the dashboard may stand anywhere: its files change nothing and show nothing.
+    if (SAFE_METHODS.has(c.req.method) && isPagePath(c.req.path)) return false
     const site = c.req.header('sec-fetch-site')
     if (site === 'cross-site' || site === 'same-site') return true
     if (SAFE_METHODS.has(c.req.method)) return false
@@ -110,27 +141,45 @@ export function guard(access: AdminAccess, view: AdminView): MiddlewareHandler {
       status: 400 | 401 | 403 | 415 | 421 | 429,
       reason: string,
       headers: Record<string, string> = {},
+      why = reason,
     ) => {
-      view.onRefused?.(reason, peer, c.req.path)
+      view.onRefused?.(why, peer, c.req.path)
+      view.audit?.record({
+        principal: (c.get('caller') ?? NOBODY).principal,
+        peer,
+        action: 'request',
+        target: `${c.req.method} ${c.req.path}`,
+        outcome: 'refused',
+        status,
+        reason: why,
+      })
       return adminProblem(c, status, reason, headers)
     }
+    c.set('caller', NOBODY)
+    c.set('note', {})
     if (!isKnownHost(c.req.header('host'))) return refuse(421, 'This host is not served here.')
     if (isForged(c)) return refuse(403, 'Requests from other sites are refused.')
     if (TOKEN_KEYS.some((key) => c.req.query(key) !== undefined)) {
       return refuse(400, 'Send the token in the Authorization header, never in the URL.')
     }
-    if (access.token !== undefined && !OPEN_PATHS.has(c.req.path)) {
+    if (!asksForToken(access)) c.set('caller', access.isUnixSocket ? SOCKET : LOCAL)
+    else if (!isOpen(c.req.path)) {
       const wait = failures.waitSeconds(peer)
       if (wait > 0) {
         return refuse(429, 'Too many wrong tokens.', { 'retry-after': String(wait) })
       }
       const given = /^bearer +(\S+)$/i.exec(c.req.header('authorization') ?? '')?.[1]
-      if (given === undefined || !secretEquals(given, access.token)) {
+      const caller = given === undefined ? 'no token' : await callerOf(given)
+      if (typeof caller === 'string') {
         if (given !== undefined) failures.add(peer)
-        return refuse(401, 'A valid bearer token is required.', {
-          'www-authenticate': 'Bearer realm="meridian"',
-        })
+        return refuse(
+          401,
+          'A valid bearer token is required.',
+          { 'www-authenticate': 'Bearer realm="meridian"' },
+          caller,
+        )
       }
+      c.set('caller', caller)
     }
     const type = c.req.header('content-type') ?? ''
     if (!SAFE_METHODS.has(c.req.method) && !/^application\/json *(;|$)/i.test(type)) {

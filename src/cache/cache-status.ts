@@ -1,5 +1,6 @@
 /** Cache-Status (RFC 9211) for everything but plain hits, and the fields that carry it. */
 import type { CacheStatus, Reply } from '../exchange.ts'
+import type { ContentCoding } from '../ports.ts'
 import type { StatusFormat } from './policy/stored-response.ts'
 
 /** Why a request went to the origin (RFC 9211 §2.2). */
@@ -51,4 +52,21 @@ export function staleStatus(
 export function withStatus(reply: Reply, status: CacheStatus, format: StatusFormat): Reply {
   if (format.header) reply.headers.push('Cache-Status', status.header)
   return reply
+}
+
+/** The reply went out in a coding that was made here: the same status with its name, there and in the fields. */
+export function codedStatus(
+  headers: string[],
+  status: CacheStatus,
+  coding: ContentCoding,
+): CacheStatus {
+  const mark = status.header.includes('; detail=') ? '/' : '; detail='
+  const header = `${status.header}${mark}${coding}`
+  for (let i = headers.length - 1; i > 0; i -= 2) {
+    if (headers[i] === status.header && headers[i - 1] === 'Cache-Status') {
+      headers[i] = header
+      break
+    }
+  }
+  return { ...status, header, coding }
 }

@@ -5,11 +5,11 @@
  */
 import { HeaderList, type Reply } from '../exchange.ts'
 import { UpstreamError } from '../ports.ts'
-import { type CacheCore, isLive, type Pending, selectWhole } from './core.ts'
+import { type CacheCore, isLive, isYoungEnough, type Pending, selectWhole } from './core.ts'
 import type { Fill, FillOutcome } from './fill/fill-table.ts'
 import { isStrongTag } from './http/entity-tag.ts'
 import { selectingSignature } from './http/vary.ts'
-import type { OriginExchange } from './origin-exchange.ts'
+import { type OriginExchange, OriginFailure } from './origin-exchange.ts'
 import { fieldOf } from './policy/serve.ts'
 import type { StoredResponse } from './policy/stored-response.ts'
 import { isClientCurrent, replyFrom, statusOf } from './replies.ts'
@@ -83,17 +83,20 @@ export class Coalescer {
           return fill
         }
       } else if (outcome.kind === 'shared' && outcome.body?.canJoin === true) {
-        if (this.#matches(p, outcome.response)) return fill
+        // The origin has spoken already: for no-cache that was too early.
+        if (!p.directives.noCache && this.#matches(p, outcome.response)) return fill
       }
     }
     return undefined
   }
 
   #matches(p: Pending, response: StoredResponse): boolean {
+    const now = this.#core.clock.monotonic()
     return (
       isLive(this.#core, response) &&
       !response.isSoftPurged &&
-      this.#core.clock.monotonic() < response.freshUntil &&
+      now < response.freshUntil &&
+      isYoungEnough(response, now, p.directives) &&
       selectingSignature(p.request.headers, response.vary, p.policy.vary) === response.signature
     )
   }
@@ -104,6 +107,8 @@ export class Coalescer {
     if (outcome.kind === 'failed') {
       const { error } = outcome
       if (error instanceof UpstreamError && error.kind === 'cancelled') return undefined
+      // The leader hid it behind what this request may not have: it gets the origin's own answer.
+      if (error instanceof OriginFailure && !this.#exchange.canHideError(p)) return undefined
       return this.#exchange.afterError(p, error)
     }
     if (outcome.kind !== 'shared' || !this.#matches(p, outcome.response)) return undefined

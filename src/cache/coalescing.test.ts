@@ -49,6 +49,38 @@ describe('joining', () => {
     expect(world.asked).toHaveLength(1)
   })
 
+  it("a failure that stale content hides from one is the origin's own answer for who may not have it", async () => {
+    const world = new World({ profile: 'rfc9111' })
+    world.origin = () => reply(200, { 'Cache-Control': 'max-age=1, stale-if-error=60' }, 'old')
+    await world.ask('/')
+    world.clock.advance(2000)
+    const waiting = held(world)
+    const hidden = world.ask('/')
+    const strict = world.ask('/', { headers: { 'Cache-Control': 'no-cache' } })
+    await settle()
+    expect(waiting).toHaveLength(1)
+    waiting[0]!.resolve(reply(503, {}, 'out'))
+    await settle()
+    waiting[1]!.resolve(reply(503, {}, 'out'))
+    expect(await hidden).toMatchObject({ status: 200, text: 'old', outcome: 'stale' })
+    expect(await strict).toMatchObject({ status: 503, text: 'out' })
+  })
+
+  it('does not join a body whose header came before it asked for a validated or a younger one', async () => {
+    const world = new World({ profile: 'rfc9111' })
+    world.origin = () => reply(200, FRESH, new FedStream(10))
+    await world.ask('/')
+    world.clock.advance(3000)
+    for (const [directives, isJoined] of [
+      ['max-age=5', true],
+      ['no-cache', false],
+    ] as const) {
+      const before = world.asked.length
+      await world.ask('/', { headers: { 'Cache-Control': directives } })
+      expect(world.asked.length - before, directives).toBe(isJoined ? 0 : 1)
+    }
+  })
+
   it('a joiner gets its first byte while the fill is going on, and all bytes', async () => {
     const world = new World()
     const stream = new FedStream(10)

@@ -2,7 +2,6 @@
  * Which responses get a content coding, and which one (RFC 9110 §8.4, §12.5.3). Values only: the bytes are
  * encoded by the runtime's `Compressor`.
  */
-import { LRUCache } from 'lru-cache'
 import type { CompressionConfig } from '../config/sections/compression.ts'
 import { HeaderList, type Reply } from '../exchange.ts'
 import type { ContentCoding } from '../ports.ts'
@@ -161,52 +160,4 @@ export function describeCoding(headers: string[], coding: ContentCoding): void {
   }
   headers.length = to
   headers.push('Content-Encoding', coding)
-}
-
-/**
- * Encoded bodies of stored responses, each made once. They belong to the stored bytes: what is purged,
- * replaced or pushed out is never asked for again, what a 304 freshened keeps its codings.
- */
-export class CodedBodies {
-  readonly #ids = new WeakMap<Uint8Array, number>()
-  readonly #kept: LRUCache<string, Uint8Array>
-  readonly #underWay = new Map<string, Promise<Uint8Array>>()
-  #next = 1
-
-  constructor(capacityBytes: number) {
-    this.#kept = new LRUCache({
-      maxSize: Math.max(1, Math.floor(capacityBytes)),
-      sizeCalculation: (bytes) => bytes.byteLength + 256,
-    })
-  }
-
-  get bytes(): number {
-    return this.#kept.calculatedSize
-  }
-
-  /** @returns at once what is kept; a promise for what `make` makes, one for all who ask meanwhile */
-  of(
-    body: Uint8Array,
-    variant: string,
-    make: () => Promise<Uint8Array>,
-  ): Uint8Array | Promise<Uint8Array> {
-    let id = this.#ids.get(body)
-    if (id === undefined) {
-      id = this.#next++
-      this.#ids.set(body, id)
-    }
-    const key = `${id} ${variant}`
-    const kept = this.#kept.get(key)
-    if (kept !== undefined) return kept
-    const other = this.#underWay.get(key)
-    if (other !== undefined) return other
-    const made = make()
-      .then((bytes) => {
-        this.#kept.set(key, bytes)
-        return bytes
-      })
-      .finally(() => this.#underWay.delete(key))
-    this.#underWay.set(key, made)
-    return made
-  }
 }

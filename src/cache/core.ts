@@ -164,6 +164,16 @@ export function selectPartial(
 
 export type Use = 'fresh' | 'max-stale' | 'while-revalidate' | 'validate'
 
+/** Whether it is as young, and fresh for as long, as the client wants (RFC 9111 §5.2.1.1, §5.2.1.3). */
+export function isYoungEnough(
+  stored: StoredResponse,
+  now: Millis,
+  { maxAge, minFresh }: CacheControl,
+): boolean {
+  if (maxAge >= 0 && stored.age(now) > maxAge) return false
+  return minFresh < 0 || -stored.staleness(now) >= minFresh * 1000
+}
+
 /** How a stored response may be used now. */
 export function useOf(
   stored: StoredResponse,
@@ -173,8 +183,7 @@ export function useOf(
 ): Use {
   if (directives.noCache || stored.control.noCache) return 'validate'
   const staleness = stored.staleness(now)
-  if (directives.maxAge >= 0 && stored.age(now) > directives.maxAge) return 'validate'
-  if (directives.minFresh >= 0 && -staleness < directives.minFresh * 1000) return 'validate'
+  if (!isYoungEnough(stored, now, directives)) return 'validate'
   if (now < stored.freshUntil && !stored.isSoftPurged) return 'fresh'
   if (directives.maxStale >= 0 && !stored.isSoftPurged && stored.mayBeStale) {
     if (staleness <= directives.maxStale * 1000) return 'max-stale'

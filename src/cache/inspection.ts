@@ -22,6 +22,8 @@ export interface EntryReport {
   readonly lastModified: string | null
   readonly contentType: string | null
   readonly contentEncoding: string | null
+  /** Bytes of the codings that were made of it and are kept, by name and level. */
+  readonly codings: Readonly<Record<string, number>>
   readonly tags: readonly string[]
   /** Milliseconds since the epoch. */
   readonly receivedAt: Millis
@@ -97,6 +99,7 @@ function reportOf(core: CacheCore, tier: string, stored: StoredResponse): EntryR
     lastModified: stored.lastModified ?? null,
     contentType: field('content-type'),
     contentEncoding: field('content-encoding'),
+    codings: stored.codings?.sizes() ?? {},
     tags: stored.epochNames.filter((name) => name.startsWith('tag:')).map((name) => name.slice(4)),
     receivedAt: stored.receivedWall,
     range: stored.range ?? null,

@@ -46,7 +46,7 @@ const ORIGIN_FAILURES: ReadonlySet<number> = new Set([500, 502, 503, 504])
 const NO_RESPONSES: readonly StoredResponse[] = []
 
 /** The origin answered, but with a failure that stale content hides. */
-class OriginFailure extends Error {
+export class OriginFailure extends Error {
   override readonly name = 'OriginFailure'
 }
 
@@ -212,6 +212,11 @@ export class OriginExchange {
     this.#core.fills.remove(lead.fill)
     lead.fill.settle({ kind: 'failed', error })
     return this.afterError(p, error)
+  }
+
+  /** Whether stale content may stand in for an error. */
+  canHideError(p: Pending): boolean {
+    return p.stored !== undefined && this.#mayHideError(p, p.stored)
   }
 
   /** Stale content in place of an error, or the error. */

@@ -57,6 +57,7 @@ export function replyFrom(
       if (reply !== undefined) return withStatus(reply, status, core.format)
     }
   }
+  p.request.served = stored
   const whole = {
     status: stored.status,
     headers,

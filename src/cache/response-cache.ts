@@ -149,6 +149,7 @@ export class ResponseCache {
           if (now < stored.freshUntil && !stored.isSoftPurged) {
             this.#counters.hits++
             request.cacheStatus = stored.hitStatus(now, this.#format)
+            request.served = stored
             const reply = stored.hit(
               now,
               this.#format,
@@ -297,8 +298,9 @@ export class ResponseCache {
   async #fromLower(p: Pending): Promise<Reply> {
     const core = this.#core
     const found = await core.lower?.lookup(p.key.key)
-    // Oldest first: the newest must end on top.
-    for (const response of found === undefined ? [] : [...found.responses].reverse()) {
+    // What memory has got meanwhile is newer. Oldest first: the newest must end on top.
+    const isNews = core.memory.peek(p.key.key) === undefined
+    for (const response of found === undefined || !isNews ? [] : [...found.responses].reverse()) {
       if (core.epochs.verdict(response.epochNames, response.stamp) !== 'hard') {
         core.memory.put(response, p.policy.vary.maxVariants)
       }

@@ -2,7 +2,7 @@
 import { HeaderList, type Millis, type Reply } from '../exchange.ts'
 import type { CacheCore, Pending } from './core.ts'
 import { formatHttpDate } from './http/date.ts'
-import { storableFields, updatedFields } from './http/fields.ts'
+import { storableFields, updatedFields, withoutFields } from './http/fields.ts'
 import { parseContentRange } from './http/range.ts'
 import { parseStringList } from './http/structured.ts'
 import { selectingSignature } from './http/vary.ts'
@@ -172,11 +172,13 @@ export function freshened(
   // The tag names the stored bytes: a 304 does not change it (RFC 9111 §4.3.4).
   drop.push('etag')
   const fresh = storableFields(sent, drop)
-  // Without a Date of its own the answer was made now (RFC 9110 §6.6.1).
-  if (!sent.has('date')) fresh.push('Date', formatHttpDate(wall))
-  const fields = updatedFields(stored.fields, fresh)
+  const told = updatedFields(stored.fields, fresh)
   const age = sent.joined('age')
-  const read = new HeaderList(age === undefined ? fields : [...fields, 'Age', age])
+  const isDated = sent.has('date')
+  // Without a Date of its own the answer was made now (RFC 9110 §6.6.1): to the millisecond for its age.
+  const dated = isDated ? told : withoutFields(new HeaderList(told), (name) => name === 'date')
+  const read = new HeaderList(age === undefined ? dated : [...dated, 'Age', age])
+  const fields = isDated ? told : updatedFields(told, ['Date', formatHttpDate(wall)])
   const facts = readFacts(stored.status, read, timing, p.policy)
   const decision = decide(core, p, facts, stored.bodyLength)
   const vary = facts.vary ?? []

@@ -71,6 +71,7 @@ export function detachedRequest(request: CacheRequest): CacheRequest {
     principal,
     body: null,
     cacheStatus: undefined,
+    served: undefined,
     aborted: false,
     onAbort: undefined,
   }

@@ -235,6 +235,7 @@ export class World {
       principal: options.principal === undefined ? undefined : { kind: options.principal },
       body: options.body ?? null,
       cacheStatus: undefined,
+      served: undefined,
       aborted: false,
       onAbort: undefined,
     }

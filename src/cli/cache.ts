@@ -82,6 +82,8 @@ function describe(entry: EntryReport): string {
       `${entry.bodyBytes} bytes${entry.contentEncoding === null ? '' : `, ${entry.contentEncoding}`}`,
     ],
   ]
+  const codings = Object.entries(entry.codings).map(([name, bytes]) => `${name}: ${bytes} bytes`)
+  if (codings.length > 0) rows.push(['also kept as', codings.join(', ')])
   if (range !== null) rows.push(['part', `${range.first}-${range.last} of ${range.total}`])
   if (etag !== null) rows.push(['etag', etag])
   if (vary.length > 0) rows.push(['varies by', vary.join(', ')])

@@ -66,9 +66,11 @@ function buildProgram(terminal: Terminal, done: (code: ExitCode) => void): Comma
   verb('demo', 'three regions and a gateway in front of them, on this machine', [
     'demo',
     'demo --port 18080 --admin-port 19090',
+    'demo --traffic 20',
   ])
     .option('-p, --port <port>', 'port of the gateway', '8080')
     .option('--admin-port <port>', 'port of the control interface', '9090')
+    .option('--traffic <rate>', 'made-up requests a second, for the dashboard', '0')
     .action(async (options) => {
       const { demo } = await import('./demo.ts')
       done(await demo(options))
@@ -204,6 +206,44 @@ function buildProgram(terminal: Terminal, done: (code: ExitCode) => void): Comma
       },
     )
   }
+
+  controlled(
+    verb('drain [region]', 'take a region out of service; without one, list the regions', [
+      'drain',
+      'drain eu-central-1 --for 30m --reason "disk is being replaced"',
+      'drain eu-central-1 --until 2026-11-24T18:00:00Z',
+    ]),
+  )
+    .option('--for <duration>', 'back by itself after this time, such as 30m')
+    .option('--until <time>', 'back by itself at this time (RFC 3339)')
+    .option('--reason <text>', 'for whoever looks later')
+    .option('--force', 'even when no other region is up')
+    .action(async (region, options) => {
+      const { drain } = await import('./drain.ts')
+      done(await drain(region, options, terminal))
+    })
+  controlled(
+    verb('enable <region>', 'put a drained region back into service', ['enable eu-central-1']),
+  ).action(async (region, options) => {
+    const { enable } = await import('./drain.ts')
+    done(await enable(region, options, terminal))
+  })
+
+  const audit = verb('audit', 'the audit log of the control port', [
+    'audit verify /var/log/meridian/audit.log',
+  ])
+  audit
+    .command('verify <file>')
+    .description(
+      'check the chain of hashes: ok, or the first line that does not hold (exit code 1)',
+    )
+    .helpOption('-h, --help', 'print this help')
+    .option('--head <hash>', 'hash of an entry that must be there, noted elsewhere')
+    .option('--json', 'print JSON')
+    .action(async (file, options) => {
+      const { auditVerify } = await import('./audit.ts')
+      done(await auditVerify(file, options, terminal))
+    })
 
   const key = verb('key', 'make API keys, and what the config holds of them', [
     'key create partner1',

@@ -1,15 +1,18 @@
 /** From a loaded config to a snapshot: every section compiled, every problem reported at once. */
 import type { Report } from '../config/errors.ts'
 import type { LoadedConfig } from '../config/load.ts'
+import type { PoolConfig } from '../config/sections/pools.ts'
 import type { SteeringConfig } from '../config/sections/steering.ts'
 import { createEnvironment, List, ListError } from '../expression/expression.ts'
 import { GeoLocator } from '../geo/locate.ts'
 import type { GeoSlots } from '../geo/place.ts'
+import type { ProbeResult } from '../health/active.ts'
 import type { HealthBoard, HealthEvent } from '../health/board.ts'
 import type { Prober } from '../health/probe.ts'
 import { CidrSet } from '../http/cidr.ts'
 import { frontMethods } from '../http/front.ts'
 import { Identity } from '../iam/identity.ts'
+import type { Fleet } from '../limits/fleet/fleet-counter.ts'
 import { Limits } from '../limits/limits.ts'
 import type { Penalties } from '../limits/penalty-box.ts'
 import type { Passage } from '../passage.ts'
@@ -17,6 +20,7 @@ import type { Platform } from '../ports.ts'
 import { Router } from '../routing/router.ts'
 import type { Snapshot } from '../snapshot.ts'
 import { compileSteering } from '../steering/compile.ts'
+import { DrainBoard } from '../steering/drains.ts'
 import { explain } from '../steering/explain.ts'
 import { compileRegions, type RegionTable } from '../steering/regions.ts'
 import { compileResidency } from '../steering/residency.ts'
@@ -24,6 +28,7 @@ import { type Rollout, Rollouts } from '../steering/rollouts.ts'
 import { StickyTokens } from '../steering/sticky.ts'
 import { steeringRequest } from '../steps/steering-request.ts'
 import { DebugGate } from '../telemetry/debug-headers.ts'
+import { ServerTiming } from '../telemetry/server-timing.ts'
 import type { Place } from '../upstream/attempt.ts'
 import { Hold } from '../upstream/hold.ts'
 import type { Pool } from '../upstream/pool.ts'
@@ -32,10 +37,12 @@ import { DETECTORS } from '../waf/detectors.ts'
 import { Waf } from '../waf/waf.ts'
 import { compileChallenge, type DrawnSecret } from './challenge.ts'
 import { Expressions } from './expressions.ts'
-import { compileHealth, compileProbes } from './health.ts'
-import { compileConcurrency, compilePenaltyBox, compileRooms } from './limits.ts'
+import { compileHealth, compileProbes, probeTargets } from './health.ts'
+import { canShare, compileConcurrency, compilePenaltyBox, compileRooms } from './limits.ts'
 import { compileLogShare } from './log-share.ts'
-import { compilePools } from './pools.ts'
+import { allMembers, type Members } from './members.ts'
+import { type AddressChange, type NamedPool, OriginNames } from './names.ts'
+import { compilePools, originMaker } from './pools.ts'
 import { compileMatch, compileRoute, type RouteContext } from './routes.ts'
 import { compileAlerts, compileThreats, type ThreatSurroundings } from './threats.ts'
 
@@ -48,19 +55,28 @@ export interface CompileOptions {
     | {
         readonly health: HealthBoard | undefined
         readonly penaltyBox?: Penalties | undefined
+        readonly drains?: DrainBoard | undefined
         /** Where they are is copied; the running ones are left alone. */
         readonly rollouts?: Rollouts | undefined
       }
     | undefined
   /** Signs challenges when the config names no secret; left out, each process draws its own. */
   readonly drawnSecret?: DrawnSecret | undefined
+  /** Counts limits together with other gateways. */
+  readonly fleet?: Fleet | undefined
   /** Text of a ruleset that comes with the gateway; undefined when there is none of that name. */
   readonly builtInRuleset?: ((name: string) => string | undefined) | undefined
   /** Without it nothing is watched for threats: in rehearsals. */
   readonly threats?: ThreatSurroundings | undefined
   /** Checks one origin; without it there are no active checks. */
   readonly probe?: Prober | undefined
+  /** After each check that was made here. */
+  readonly onProbe?: ((id: string, result: ProbeResult, durationMs: number) => void) | undefined
+  /** Intervals to wait for the checks of another process; left out: this one checks. */
+  readonly probePatience?: number | undefined
   readonly onHealthEvent?: ((event: HealthEvent) => void) | undefined
+  /** A name of an origin stands for other servers than before. */
+  readonly onAddresses?: ((change: AddressChange) => void) | undefined
   /** The snapshot that this one will replace: counts and state that may be kept are taken from it. */
   readonly previous?: Snapshot | undefined
 }
@@ -87,16 +103,20 @@ export async function compileSnapshot(
   const expressions = new Expressions(createEnvironment({ lists }))
   const regions = compileRegions(config.regions, report)
   let ejected: (origin: string) => void = () => {}
-  const board = compileHealth(loaded, regions, options, (event) => {
-    if (event.to === 'ejected') ejected(event.origin)
+  const members = allMembers(loaded, platform.names)
+  const board = compileHealth(loaded, members, regions, options, (event) => {
+    if (event.to === 'ejected' && event.cause !== 'told') ejected(event.origin)
     options.onHealthEvent?.(event)
   })
-  const pools = compilePools(loaded, previous?.pools, (id) => board.indexOf(id), report)
+  const indexOf = (id: string) => board.indexOf(id)
+  const pools = compilePools(loaded, members, previous?.pools, indexOf, report)
   const limits = Limits.compile(config.limits, {
     clock: platform.clock,
     seed: platform.random.bytes(16),
     report,
     expressions,
+    fleet: options.fleet,
+    canShare: canShare(loaded, options.fleet, report),
     previous: previous?.limits,
   })
   const placesByRegion = regionPlaces(regions, config.regions, pools)
@@ -105,6 +125,7 @@ export async function compileSnapshot(
     for (const pool of region.pools) regionByPool.set(pool, region.id)
   }
   const sticky = await stickyTokens(loaded, regions)
+  const drains = new DrainBoard(regions, previous?.drains ?? options.rehearsal?.drains)
   const residency = compileResidency(config.residency, regions, report)
   const steering = compileSteering<Passage>(
     {
@@ -120,6 +141,7 @@ export async function compileSnapshot(
       gateway: config.geo.gateway,
       predicate: (text, path) => expressions.condition(text, path, report),
       sticky,
+      drains,
     },
     report,
   )
@@ -158,9 +180,16 @@ export async function compileSnapshot(
     report,
   }
   const trusted = CidrSet.of(config.trustedProxies)
-  const debugToken = config.telemetry.debugHeaders.token
+  const { debugHeaders, serverTiming } = config.telemetry
+  const debug = new DebugGate(
+    debugHeaders,
+    debugHeaders.token === undefined ? undefined : loaded.secrets.get(debugHeaders.token),
+  )
   const scheduler = compileProbes(loaded, pools, board, options)
   ejected = (origin) => scheduler?.hurry(origin)
+  const names = originNames(loaded, members, pools, board, options, () =>
+    scheduler?.retarget(probeTargets(loaded, pools)),
+  )
   const snapshot: Snapshot = {
     config,
     front: {
@@ -190,6 +219,7 @@ export async function compileSnapshot(
     placesByRegion,
     regionOfOrigin: regionOfOrigin(placesByRegion),
     steering,
+    drains,
     sticky,
     limits,
     penaltyBox: compilePenaltyBox(config.penaltyBox, trusted, options),
@@ -203,22 +233,53 @@ export async function compileSnapshot(
     alerts: compileAlerts(loaded, report),
     challenge,
     identity,
-    debug: new DebugGate(
-      config.telemetry.debugHeaders,
-      debugToken === undefined ? undefined : loaded.secrets.get(debugToken),
-    ),
+    debug,
+    serverTiming: serverTiming === undefined ? undefined : new ServerTiming(serverTiming, debug),
     logShare: compileLogShare(config.telemetry.access, expressions, report),
     explainSteering: (x) => {
       if (x.plan === undefined || x.plan.fixed !== undefined) return []
       const plan = steering.plan(x.plan.ref.index, x)
       return explain(plan, x.geo, steeringRequest(x), board).candidates
     },
-    start: () => scheduler?.start(),
-    stop: () => scheduler?.stop(),
+    heardProbe: (id, result) => {
+      board.onProbe(id, result, platform.clock.monotonic())
+      scheduler?.heard(id)
+    },
+    start: () => {
+      names.start()
+      scheduler?.start()
+    },
+    stop: () => {
+      names.stop()
+      scheduler?.stop()
+    },
   }
   collector.throwIfAny()
   for (const warning of expressions.warnings) platform.log.warn(warning)
   return snapshot
+}
+
+/** Pools follow the addresses of their origins' names; connections to what is gone end. */
+function originNames(
+  loaded: LoadedConfig,
+  members: Members,
+  pools: ReadonlyMap<string, Pool>,
+  board: HealthBoard,
+  options: CompileOptions,
+  retarget: () => void,
+): OriginNames {
+  const { platform } = options
+  const named = [...pools.values()].map((pool): NamedPool => {
+    const config = loaded.config.pools[pool.id] as PoolConfig
+    const make = originMaker(pool.id, loaded)
+    return { pool, config, make, members: members.get(pool.id) ?? [] }
+  })
+  return new OriginNames(named, board, platform, (change) => {
+    retarget()
+    const origins = [...pools.values()].flatMap((pool) => pool.origins)
+    platform.upstream.retain?.(origins.map(({ address }) => address))
+    options.onAddresses?.(change)
+  })
 }
 
 /** Public names by region index. */
@@ -260,7 +321,9 @@ function regionPlaces(
 function regionOfOrigin(placesByRegion: readonly (readonly Place[])[]): Map<string, number> {
   const regions = new Map<string, number>()
   placesByRegion.forEach((places, index) => {
-    for (const { pool } of places) for (const origin of pool.origins) regions.set(origin.id, index)
+    for (const { pool } of places) {
+      for (const { id, address } of pool.origins) regions.set(address.partOf ?? id, index)
+    }
   })
   return regions
 }

@@ -7,11 +7,12 @@ import { activeRules, ProbeScheduler, type ProbeTarget } from '../health/probe.t
 import type { RegionTable } from '../steering/regions.ts'
 import type { Pool } from '../upstream/pool.ts'
 import type { CompileOptions } from './compile.ts'
-import { originId } from './pools.ts'
+import type { Members } from './members.ts'
 
 /** Origins that stay keep their state. An explanation reads the board of the running gateway. */
 export function compileHealth(
   loaded: LoadedConfig,
+  members: Members,
   regions: RegionTable,
   options: CompileOptions,
   onEvent: (event: HealthEvent) => void,
@@ -21,9 +22,9 @@ export function compileHealth(
     const pool = config.pools[id] as PoolConfig
     return {
       id,
-      origins: pool.origins.map((origin) => ({
-        id: originId(id, origin),
-        weight: origin.weight,
+      origins: (members.get(id) ?? []).map(({ endpoint, config }) => ({
+        id: endpoint.id,
+        weight: config.weight,
       })),
       active: pool.health === undefined ? undefined : activeRules(pool.health),
       outlier: outlierRules(pool.outlier),
@@ -51,11 +52,28 @@ export function compileProbes(
 ): ProbeScheduler | undefined {
   const { probe, platform } = options
   if (probe === undefined || options.rehearsal !== undefined) return undefined
+  const { clock, random } = platform
+  return new ProbeScheduler(
+    probeTargets(loaded, pools),
+    board,
+    probe,
+    clock,
+    random,
+    options.onProbe,
+    options.probePatience,
+  )
+}
+
+/** What is checked: every origin of the pools that have checks. */
+export function probeTargets(
+  loaded: LoadedConfig,
+  pools: ReadonlyMap<string, Pool>,
+): ProbeTarget[] {
   const targets: ProbeTarget[] = []
   for (const [id, pool] of pools) {
     const health = loaded.config.pools[id]?.health
     if (health === undefined) continue
     for (const origin of pool.origins) targets.push({ origin: origin.address, health })
   }
-  return new ProbeScheduler(targets, board, probe, platform.clock, platform.random)
+  return targets
 }

@@ -7,6 +7,7 @@ import { hmacSha256 } from '../expression/sha256.ts'
 import { CidrSet } from '../http/cidr.ts'
 import { encodeBase64Url, utf8 } from '../iam/encoding.ts'
 import { AdaptiveConcurrency } from '../limits/adaptive.ts'
+import type { Fleet } from '../limits/fleet/fleet-counter.ts'
 import { type Penalties, PenaltyBox } from '../limits/penalty-box.ts'
 import { WaitingRoom } from '../limits/waiting-room.ts'
 import type { Platform } from '../ports.ts'
@@ -14,11 +15,28 @@ import type { CompiledConcurrency, CompiledRoom, Snapshot } from '../snapshot.ts
 import type { Expressions } from './expressions.ts'
 
 const SECRET_BYTES = 32
+const KEY_SECRET_BYTES = 16
 
 interface Surroundings {
   readonly platform: Platform
   readonly previous?: Snapshot | undefined
   readonly rehearsal?: { readonly penaltyBox?: Penalties | undefined } | undefined
+}
+
+/** Whether there is something that limits can be counted in together with other gateways. */
+export function canShare(
+  { config, secrets }: LoadedConfig,
+  fleet: Fleet | undefined,
+  report: Report,
+): boolean {
+  const { redis } = config
+  if (redis?.keySecret !== undefined) {
+    const { length } = utf8(secrets.get(redis.keySecret))
+    if (length < KEY_SECRET_BYTES) {
+      report('redis.keySecret', `the secret has ${length} bytes; at least 16 are expected`)
+    }
+  }
+  return redis !== undefined || fleet !== undefined
 }
 
 /** Trusted proxies are nobody's client: shutting one out would shut out all behind it. */

@@ -9,15 +9,20 @@ import { LatencySketch } from '../upstream/latency.ts'
 import { PeakEwma } from '../upstream/peak-ewma.ts'
 import type { Origin, Pool } from '../upstream/pool.ts'
 import { HedgeBudget, RetryBudget } from '../upstream/retry-budget.ts'
+import { type Member, type Members, originId } from './members.ts'
 
 /** Retries as a share of a pool's requests when its routes say nothing else, per cent. */
 const DEFAULT_BUDGET = 20
+
+/** Makes a member of a pool into an origin. @param before the same one, or the one it was */
+export type OriginMaker = (member: Member, health: number, before: Origin | undefined) => Origin
 
 /**
  * @param previous  the pools before a reload: origins that stay keep their counts
  */
 export function compilePools(
   loaded: LoadedConfig,
+  members: Members,
   previous: ReadonlyMap<string, Pool> | undefined,
   healthIndex: (originId: string) => number,
   report: Report,
@@ -27,19 +32,14 @@ export function compilePools(
   for (const id of Object.keys(loaded.config.pools)) {
     const config = loaded.config.pools[id] as PoolConfig
     const before = previous?.get(id)
-    pools.set(id, {
+    config.origins.forEach(({ url }, index) => {
+      // The schema has checked it; a placeholder lets the compiler go on and find more problems.
+      if (parseOriginUrl(url) === undefined)
+        report(`pools.${id}.origins[${index}].url`, 'the origin URL cannot be read')
+    })
+    const pool: Pool = {
       id,
-      origins: config.origins.map((origin, index) =>
-        compileOrigin(
-          origin,
-          id,
-          `pools.${id}.origins[${index}]`,
-          loaded,
-          before,
-          healthIndex,
-          report,
-        ),
-      ),
+      origins: before?.origins ?? [],
       balance: config.balance,
       connectTimeoutMs: config.timeouts.connect,
       firstByteTimeoutMs: config.timeouts.firstByte,
@@ -52,12 +52,38 @@ export function compilePools(
       budget: new RetryBudget(budgets.get(id) ?? DEFAULT_BUDGET, before?.budget),
       hedges: before?.hedges ?? new HedgeBudget(),
       latency: before?.latency ?? new LatencySketch(),
-      shares: new Float64Array(config.origins.length),
-      table: config.balance === 'maglev' ? maglevTable(config.origins) : undefined,
+      shares: new Float64Array(0),
+      table: undefined,
       turn: before?.turn ?? 0,
-    })
+    }
+    fillPool(pool, members.get(id) ?? [], originMaker(id, loaded), healthIndex, true)
+    pools.set(id, pool)
   }
   return pools
+}
+
+/**
+ * Gives a pool its origins. Those that it has stay, unless `anew`: then they are made again from the config,
+ * and keep their counts.
+ * @returns those that are gone
+ */
+export function fillPool(
+  pool: Pool,
+  members: readonly Member[],
+  make: OriginMaker,
+  healthIndex: (originId: string) => number,
+  anew = false,
+): Origin[] {
+  const before = new Map(pool.origins.map((origin) => [origin.id, origin]))
+  pool.origins = members.map((member) => {
+    const { id } = member.endpoint
+    const known = before.get(id)
+    before.delete(id)
+    return known !== undefined && !anew ? known : make(member, healthIndex(id), known)
+  })
+  pool.shares = new Float64Array(pool.origins.length)
+  pool.table = pool.balance === 'maglev' ? maglevTable(pool.origins) : undefined
+  return [...before.values()]
 }
 
 /** A pool's budget is the smallest that a route naming it asks for. */
@@ -71,45 +97,33 @@ function budgetsByPool(loaded: LoadedConfig): ReadonlyMap<string, number> {
   return budgets
 }
 
-/** Names in health, metrics and connection pools: unique over all pools, stable over reloads. */
-export function originId(pool: string, config: OriginConfig): string {
-  return `${pool}/${config.id}`
-}
-
-function compileOrigin(
-  config: OriginConfig,
-  pool: string,
-  path: string,
-  loaded: LoadedConfig,
-  previous: Pool | undefined,
-  healthIndex: (originId: string) => number,
-  report: Report,
-): Origin {
-  const url = parseOriginUrl(config.url)
-  // The schema has checked it; a placeholder lets the compiler go on and find more problems.
-  if (url === undefined) report(`${path}.url`, 'the origin URL cannot be read')
-  const id = originId(pool, config)
-  const address: OriginAddress = {
-    id,
-    scheme: url?.scheme ?? 'http',
-    hostname: url?.hostname ?? 'invalid',
-    port: url?.port ?? 0,
-    socketPath: url?.socketPath,
-    tls: url?.scheme === 'https' ? originTls(config.tls, loaded) : undefined,
-    maxConnections: config.maxConnections,
-    keepAliveMs: loaded.config.pools[pool]?.keepAlive,
-    http2: config.http2,
-  }
-  const before = previous?.origins.find((origin) => origin.id === id)
-  return {
-    id,
-    health: healthIndex(id),
-    address,
-    weight: config.weight,
-    host: config.host,
-    inFlight: before?.inFlight ?? 0,
-    restUntil: before?.restUntil ?? 0,
-    latency: before?.latency ?? new PeakEwma(),
+export function originMaker(pool: string, loaded: LoadedConfig): OriginMaker {
+  return ({ config, endpoint }, health, before) => {
+    const url = parseOriginUrl(config.url)
+    const { id, addresses } = endpoint
+    const own = originId(pool, config)
+    const address: OriginAddress = {
+      id,
+      partOf: own === id ? undefined : own,
+      addresses,
+      scheme: url?.scheme ?? 'http',
+      hostname: url?.hostname ?? 'invalid',
+      port: url?.port ?? 0,
+      socketPath: url?.socketPath,
+      tls: url?.scheme === 'https' ? originTls(config.tls, loaded) : undefined,
+      maxConnections: config.maxConnections,
+      keepAliveMs: loaded.config.pools[pool]?.keepAlive,
+      http2: config.http2,
+    }
+    return {
+      id,
+      health,
+      address,
+      weight: config.weight,
+      host: config.host,
+      load: before?.load ?? { inFlight: 0, restUntil: 0 },
+      latency: before?.latency ?? new PeakEwma(),
+    }
   }
 }
 

@@ -34,7 +34,19 @@ function checkThreats({ threats, penaltyBox }: MeridianConfig, report: CheckRepo
   }
 }
 
-function checkTelemetry({ telemetry: { access } }: MeridianConfig, report: CheckReport): void {
+/** Fields that usually hold a credential. */
+const CREDENTIAL_FIELD = /auth|token|secret|cookie|key/i
+
+function checkTelemetry({ telemetry }: MeridianConfig, report: CheckReport): void {
+  const { access, otlp } = telemetry
+  for (const [name, value] of Object.entries(otlp?.headers ?? {})) {
+    if (typeof value !== 'string' || !CREDENTIAL_FIELD.test(name)) continue
+    report(
+      ['telemetry', 'otlp', 'headers', name],
+      'a credential is never in the config',
+      'name it: {"env": "NAME"} or {"file": "/path"}',
+    )
+  }
   if (access.fields === undefined || access.format === 'json') return
   report(
     ['telemetry', 'access', 'fields'],

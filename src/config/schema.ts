@@ -7,6 +7,7 @@ import { AdminSection } from './sections/admin.ts'
 import { AlertsSection } from './sections/alerts.ts'
 import { CacheSection } from './sections/cache.ts'
 import { GeoSection } from './sections/geo.ts'
+import { HealthSharingSection } from './sections/health-sharing.ts'
 import { IamSection } from './sections/iam.ts'
 import {
   ConcurrencySection,
@@ -22,9 +23,12 @@ import {
 } from './sections/listen.ts'
 import { ListsSection } from './sections/lists.ts'
 import { PoolsSection } from './sections/pools.ts'
+import { RedisSection } from './sections/redis.ts'
 import { RegionsSection } from './sections/regions.ts'
 import { ResidencySection } from './sections/residency.ts'
+import { ResolverSection } from './sections/resolver.ts'
 import { RoutesSection } from './sections/routes.ts'
+import { StateSection } from './sections/state.ts'
 import { SteeringSection } from './sections/steering.ts'
 import { TelemetrySection } from './sections/telemetry.ts'
 import { ThreatsSection } from './sections/threats.ts'
@@ -53,6 +57,10 @@ export const ConfigSchema = v.pipe(
     ),
     geo: v.optional(described(GeoSection, 'How clients are located.'), {}),
     pools: v.optional(PoolsSection, {}),
+    resolver: v.optional(
+      described(ResolverSection, 'Who resolves the names of origins (Node).'),
+      {},
+    ),
     regions: v.optional(RegionsSection, []),
     residency: v.optional(ResidencySection, []),
     steering: v.optional(
@@ -60,6 +68,17 @@ export const ConfigSchema = v.pipe(
       {},
     ),
     routes: RoutesSection,
+    healthSharing: v.optional(
+      described(
+        HealthSharingSection,
+        'With `redis`: gateways of a fleet tell each other which origins they cannot use (Node).',
+      ),
+      {},
+    ),
+    state: v.optional(
+      described(StateSection, 'What a gateway remembers over a restart (Node).'),
+      {},
+    ),
     lists: v.optional(ListsSection, {}),
     waf: v.optional(
       described(WafSection, 'The web application firewall; on unless `mode` says otherwise.'),
@@ -73,6 +92,12 @@ export const ConfigSchema = v.pipe(
     cache: v.optional(described(CacheSection, 'What the process keeps, for all routes.'), {}),
     threats: v.optional(ThreatsSection),
     alerts: v.optional(AlertsSection, []),
+    redis: v.optional(
+      described(
+        RedisSection,
+        'A Redis server that the gateways of a fleet share. Nothing of it is needed to serve: without it each gateway goes on by itself.',
+      ),
+    ),
     telemetry: v.optional(
       described(TelemetrySection, 'Access log, masking, debug headers, metrics and events.'),
       {},

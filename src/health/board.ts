@@ -67,6 +67,16 @@ export interface OriginHealth {
   /** When it came up last, monotonic; for slow start. Null at the start and while it is not up. */
   readonly upSince: Millis | null
   readonly lastProbe: string | null
+  /** Why the fleet counts it as down; null when it does not. */
+  readonly fleet: string | null
+}
+
+/** An origin that joins a pool. */
+export interface JoiningOrigin {
+  readonly id: string
+  readonly weight: number
+  /** Another id under which the same server was known: what is known of it is taken over. */
+  readonly knownAs?: string | undefined
 }
 
 interface OriginRecord {
@@ -81,12 +91,18 @@ interface OriginRecord {
   trialSince: Millis | undefined
   upSince: Millis | null
   lastProbe: string | null
+  /** Why other gateways count it as down. */
+  fleet: string | null
   tier: Tier
+  /** Its pool no longer has it; what is under way there ends. */
+  isLeaving: boolean
 }
 
 interface PoolRecord {
   readonly pool: HealthPool
   readonly members: readonly number[]
+  /** By member. */
+  readonly weights: readonly number[]
 }
 
 /** A trial request that has not been heard of for this long counts as lost, and another may try. */
@@ -103,6 +119,8 @@ export class HealthBoard {
   readonly #origins: OriginRecord[] = []
   readonly #index = new Map<string, number>()
   readonly #pools = new Map<string, PoolRecord>()
+  /** Numbers of origins that have left, for others. */
+  readonly #free: number[] = []
   readonly #regions: readonly HealthRegion[]
   readonly #random: Random
   readonly #onEvent: (event: HealthEvent) => void
@@ -122,21 +140,19 @@ export class HealthBoard {
     this.#random = random
     this.#onEvent = onEvent
     for (const pool of pools) {
-      const members = pool.origins.map((origin) => this.#adopt(origin.id, pool, previous))
-      this.#pools.set(pool.id, { pool, members })
+      const members = pool.origins.map(({ id }) =>
+        this.#adopt(id, pool, previous === undefined ? undefined : previous.#find(id)),
+      )
+      const weights = pool.origins.map(({ weight }) => weight)
+      this.#pools.set(pool.id, { pool, members, weights })
     }
-    for (const record of this.#origins) {
-      if (record.outlier.phase === 'open') {
-        this.#nextChange = Math.min(this.#nextChange, record.outlier.until)
-      }
-    }
+    this.#plan()
     this.#refresh()
   }
 
-  #adopt(id: string, pool: HealthPool, previous: HealthBoard | undefined): number {
+  #adopt(id: string, pool: HealthPool, kept: OriginRecord | undefined): number {
     const known = this.#index.get(id)
     if (known !== undefined) return known
-    const kept = previous === undefined ? undefined : previous.#find(id)
     const hadChecks = kept?.activeRules !== undefined
     const record: OriginRecord = {
       id,
@@ -152,12 +168,81 @@ export class HealthBoard {
       trialSince: undefined,
       upSince: kept?.upSince ?? null,
       lastProbe: kept?.lastProbe ?? null,
+      fleet: kept?.fleet ?? null,
       tier: 'unknown',
+      isLeaving: false,
     }
     record.tier = tierOf(record)
-    this.#origins.push(record)
-    this.#index.set(id, this.#origins.length - 1)
-    return this.#origins.length - 1
+    const index = this.#free.pop() ?? this.#origins.length
+    this.#origins[index] = record
+    this.#index.set(id, index)
+    return index
+  }
+
+  /**
+   * Gives a pool other origins. Those that stay keep their state and number; new ones begin with a small
+   * share; the others get nothing any more, and keep their number until `release`.
+   */
+  setOrigins(poolId: string, origins: readonly JoiningOrigin[], now: Millis): void {
+    this.advance(now)
+    const entry = this.#pools.get(poolId)
+    if (entry === undefined) return
+    const members = origins.map(({ id, knownAs }) => {
+      const present = this.#find(id)
+      if (present !== undefined) {
+        if (present.isLeaving) this.#return(present, now)
+        return this.indexOf(id)
+      }
+      const kept = knownAs === undefined ? undefined : this.#find(knownAs)
+      const index = this.#adopt(id, entry.pool, kept)
+      if (kept === undefined) this.#at(index).upSince = now
+      return index
+    })
+    this.#pools.set(poolId, {
+      pool: entry.pool,
+      members,
+      weights: origins.map(({ weight }) => weight),
+    })
+    for (const index of entry.members) {
+      if (members.includes(index)) continue
+      const record = this.#at(index)
+      record.isLeaving = true
+      this.#settle(record, 'no longer an address of its name', now)
+    }
+    this.#plan()
+    this.#refresh()
+  }
+
+  #return(record: OriginRecord, now: Millis): void {
+    record.isLeaving = false
+    this.#settle(record, 'an address of its name again', now)
+  }
+
+  /** The name of an origin stands for another server now: what was known is of no use. */
+  renew(id: string, now: Millis): void {
+    const record = this.#find(id)
+    if (record === undefined) return
+    record.active = NEVER_CHECKED
+    record.outlier.close()
+    record.draining = false
+    record.heard = false
+    record.lastProbe = null
+    record.fleet = null
+    this.#settle(record, 'its name has another address', now)
+  }
+
+  /** Forgets an origin that has left its pool and has nothing under way: its number goes to another. */
+  release(id: string): void {
+    const index = this.#index.get(id)
+    if (index === undefined || !this.#at(index).isLeaving) return
+    this.#index.delete(id)
+    this.#free.push(index)
+  }
+
+  #plan(): void {
+    for (const { outlier } of this.#origins) {
+      if (outlier.phase === 'open') this.#nextChange = Math.min(this.#nextChange, outlier.until)
+    }
   }
 
   #find(id: string): OriginRecord | undefined {
@@ -265,6 +350,41 @@ export class HealthBoard {
     this.#settle(record, 'told', now)
   }
 
+  /** How long an ejection found out here still lasts; 0 for one that others told of. */
+  ejectedFor(id: string, now: Millis): Millis {
+    const outlier = this.#find(id)?.outlier
+    const isOwn = outlier?.phase === 'open' && outlier.cause !== 'told'
+    return isOwn ? Math.max(0, outlier.until - now) : 0
+  }
+
+  /**
+   * What this machine itself found out: never what the fleet says, or the fleet would believe its own echo.
+   * Undefined while nothing is known.
+   */
+  ownVerdict(id: string): 'up' | 'down' | undefined {
+    const record = this.#find(id)
+    if (record === undefined || record.isLeaving) return undefined
+    if (record.active.state === 'down' || record.outlier.phase === 'open') return 'down'
+    if (record.outlier.phase === 'trial') return undefined
+    return record.active.state === 'up' || record.heard ? 'up' : undefined
+  }
+
+  /**
+   * What the fleet says of an origin. It can only take one out of use, and not the last usable one: what this
+   * gateway found to fail stays out whatever others see.
+   * @param why for people; null: the fleet does not count it as down
+   */
+  setFleet(id: string, why: string | null, now: Millis): void {
+    this.advance(now)
+    const record = this.#find(id)
+    if (record === undefined) return
+    const isSpare = this.#origins.some((other) => other !== record && isUsable(other.tier))
+    const fleet = isSpare ? why : null
+    if (record.fleet === fleet) return
+    record.fleet = fleet
+    this.#settle(record, fleet ?? 'the fleet does not keep it out', now)
+  }
+
   /** Ends ejections whose time has come. Cheap when there are none: call it with every request. */
   advance(now: Millis): void {
     if (now < this.#nextChange) return
@@ -287,7 +407,11 @@ export class HealthBoard {
 
   /** Everything about every origin: for `explain`, metrics and the admin API. */
   states(): OriginHealth[] {
-    return this.#origins.map((record) => ({
+    return [...this.#index.values()].map((index) => this.#stateOf(this.#at(index)))
+  }
+
+  #stateOf(record: OriginRecord): OriginHealth {
+    return {
       id: record.id,
       tier: record.tier,
       active: record.active.state,
@@ -296,7 +420,8 @@ export class HealthBoard {
       ejections: record.outlier.level,
       upSince: record.upSince,
       lastProbe: record.lastProbe,
-    }))
+      fleet: record.fleet,
+    }
   }
 
   /** State of the checks of an origin, for the scheduler. */
@@ -395,7 +520,7 @@ export class HealthBoard {
     let total = 0
     let usable = 0
     entry.members.forEach((member, i) => {
-      const weight = entry.pool.origins[i]?.weight ?? 0
+      const weight = entry.weights[i] ?? 0
       total += weight
       if (isUsable(this.#at(member).tier)) usable += weight
     })
@@ -409,8 +534,10 @@ function cap(count: number, share: number): number {
 }
 
 function tierOf(record: OriginRecord): Tier {
+  if (record.isLeaving) return 'draining'
   if (record.active.state === 'down') return 'down'
   if (record.outlier.phase === 'open') return 'ejected'
+  if (record.fleet !== null) return 'down'
   if (record.draining) return 'draining'
   if (record.outlier.phase === 'trial') return 'trial'
   const isKnown = record.active.state === 'up' || (record.activeRules === undefined && record.heard)

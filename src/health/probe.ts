@@ -66,8 +66,14 @@ export class ProbeScheduler {
   readonly #clock: Clock
   readonly #random: Random
   readonly #onResult: ((id: string, result: ProbeResult, durationMs: Millis) => void) | undefined
+  readonly #patience: number
+  #isStarted = false
 
-  /** @param onResult told of every check, for metrics and for workers that do not check themselves */
+  /**
+   * @param onResult told of every check, for metrics and for workers that do not check themselves
+   * @param patience intervals to wait for somebody else's check before making one: 1 for whoever checks,
+   *                 more for those that hear of it (`heard`)
+   */
   constructor(
     targets: readonly ProbeTarget[],
     board: HealthBoard,
@@ -75,38 +81,72 @@ export class ProbeScheduler {
     clock: Clock,
     random: Random,
     onResult?: (id: string, result: ProbeResult, durationMs: Millis) => void,
+    patience = 1,
   ) {
+    this.#patience = patience
     this.#board = board
     this.#probe = probe
     this.#clock = clock
     this.#random = random
     this.#onResult = onResult
-    for (const target of targets) {
-      const rules = activeRules(target.health)
-      this.#jobs.set(target.origin.id, {
-        target,
-        rules,
-        cancel: undefined,
-        round: 0,
-        running: false,
-      })
-    }
+    for (const target of targets) this.#add(target)
   }
 
   start(): void {
-    for (const job of this.#jobs.values()) {
-      const phase = Math.min(FIRST_PHASE_MS, job.rules.intervalMs)
-      this.#schedule(job, phase * this.#random.next())
-    }
+    this.#isStarted = true
+    for (const job of this.#jobs.values()) this.#begin(job)
   }
 
   stop(): void {
-    for (const job of this.#jobs.values()) {
-      job.cancel?.()
-      job.cancel = undefined
-      job.round++
-      job.running = false
+    this.#isStarted = false
+    for (const job of this.#jobs.values()) end(job)
+  }
+
+  /** Checks these origins and no others; those that it checks already go on as they were. */
+  retarget(targets: readonly ProbeTarget[]): void {
+    const wanted = new Set(targets.map(({ origin }) => origin.id))
+    for (const [id, job] of this.#jobs) {
+      if (wanted.has(id)) continue
+      end(job)
+      this.#jobs.delete(id)
     }
+    for (const target of targets) {
+      const known = this.#jobs.get(target.origin.id)
+      if (known !== undefined && known.target.origin === target.origin) continue
+      if (known !== undefined) end(known)
+      const job = this.#add(target)
+      if (this.#isStarted) this.#begin(job)
+    }
+  }
+
+  #add(target: ProbeTarget): Job {
+    const rules = activeRules(target.health)
+    const job: Job = { target, rules, cancel: undefined, round: 0, running: false }
+    this.#jobs.set(target.origin.id, job)
+    return job
+  }
+
+  #begin(job: Job): void {
+    const phase = Math.min(FIRST_PHASE_MS, job.rules.intervalMs)
+    if (this.#patience > 1) this.#later(job)
+    else this.#schedule(job, phase * this.#random.next())
+  }
+
+  /** Somebody else's check, which the board has been told of: ours can wait. */
+  heard(id: string): void {
+    const job = this.#jobs.get(id)
+    if (job === undefined || job.running || !this.#isStarted) return
+    job.cancel?.()
+    this.#later(job)
+  }
+
+  #later(job: Job): void {
+    const delay = nextProbeDelay(
+      this.#board.active(job.target.origin.id),
+      job.rules,
+      this.#random.next(),
+    )
+    this.#schedule(job, delay * this.#patience)
   }
 
   /** Checks an origin soon, out of turn: after it was ejected. */
@@ -135,7 +175,7 @@ export class ProbeScheduler {
       const now = this.#clock.monotonic()
       this.#board.onProbe(id, result, now)
       this.#onResult?.(id, result, now - startedAt)
-      this.#schedule(job, nextProbeDelay(this.#board.active(id), job.rules, this.#random.next()))
+      this.#later(job)
     }
     const cancelTimeout = this.#clock.after(job.rules.timeoutMs, () =>
       finish({ ok: false, detail: `no answer in ${job.rules.timeoutMs} ms` }),
@@ -145,4 +185,12 @@ export class ProbeScheduler {
       finish({ ok: false, detail: error instanceof Error ? error.message : String(error) }),
     )
   }
+}
+
+/** An answer to a check that is under way comes too late. */
+function end(job: Job): void {
+  job.cancel?.()
+  job.cancel = undefined
+  job.round++
+  job.running = false
 }

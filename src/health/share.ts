@@ -45,17 +45,27 @@ export class SharedHealth {
    * nothing, two must agree.
    */
   opinion(origin: string, now: Millis): 'up' | 'down' | 'unknown' {
+    const { up, down } = this.count(origin, now)
+    if (up + down < 2) return 'unknown'
+    return down > up ? 'down' : up > down ? 'up' : 'unknown'
+  }
+
+  /** Gateways with a fresh report. */
+  count(origin: string, now: Millis): { readonly up: number; readonly down: number } {
     const reports = this.#byOrigin.get(origin)
-    if (reports === undefined) return 'unknown'
     let up = 0
     let down = 0
-    for (const [node, report] of reports) {
-      if (now - report.at > this.#freshForMs) reports.delete(node)
+    for (const [node, report] of reports ?? []) {
+      if (now - report.at > this.#freshForMs) reports?.delete(node)
       else if (report.isUp) up++
       else down++
     }
-    if (up + down < 2) return 'unknown'
-    return down > up ? 'down' : up > down ? 'up' : 'unknown'
+    return { up, down }
+  }
+
+  /** A gateway has stopped, or no longer knows what to think. */
+  withdraw(node: string, origin: string): void {
+    this.#byOrigin.get(origin)?.delete(node)
   }
 
   /** Forgets origins that the config no longer has. */

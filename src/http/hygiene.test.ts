@@ -14,6 +14,7 @@ const direct = {
   requestId: 'r1',
   pseudonym: 'meridian',
   receivedVersion: '1.1' as const,
+  isTraced: false,
 }
 
 function forwarded(fields: string[], who = direct): Record<string, string> {
@@ -249,4 +250,19 @@ it('request ids sort by time and never repeat', () => {
   expect(new Set(ids).size).toBe(ids.length)
   expect([...ids].sort()).toEqual(ids)
   expect(ids[0]).toMatch(/^[0-9a-hjkmnp-tv-z]{26}$/)
+})
+
+describe('the trace of a client', () => {
+  const fields = ['Host', 'a.test', 'Traceparent', '00-a', 'Tracestate', 'a=1']
+
+  it.each([
+    { name: 'a trusted proxy', viaTrustedProxy: true, isTraced: false, passes: true },
+    { name: 'a trusted proxy, with a span here', viaTrustedProxy: true, isTraced: true },
+    { name: 'anybody', viaTrustedProxy: false, isTraced: false },
+    { name: 'anybody, with a span here', viaTrustedProxy: false, isTraced: true },
+  ])('of $name', ({ viaTrustedProxy, isTraced, passes = false }) => {
+    const out = forwarded(fields, { ...direct, viaTrustedProxy, isTraced })
+    expect(out.traceparent).toBe(passes ? '00-a' : undefined)
+    expect(out.tracestate).toBe(passes ? 'a=1' : undefined)
+  })
 })

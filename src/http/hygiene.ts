@@ -14,6 +14,8 @@ const OWNED = 2
 const FORWARDING = 3
 /** Never forwarded. */
 const DANGEROUS = 4
+/** Set again by whoever takes part in the trace; else as forwarding fields. */
+const TRACE = 5
 
 const REQUEST_KINDS: ReadonlyMap<string, number> = new Map([
   ['connection', HOP_BY_HOP],
@@ -30,6 +32,8 @@ const REQUEST_KINDS: ReadonlyMap<string, number> = new Map([
   ['host', OWNED],
   ['content-length', OWNED],
   ['x-request-id', OWNED],
+  ['traceparent', TRACE],
+  ['tracestate', TRACE],
   ['forwarded', FORWARDING],
   ['x-forwarded-for', FORWARDING],
   ['x-forwarded-host', FORWARDING],
@@ -89,6 +93,8 @@ export interface ForwardingIdentity {
   /** What the gateway calls itself in Via and CDN-Loop (RFC 8586). */
   readonly pseudonym: string
   readonly receivedVersion: '1.0' | '1.1' | '2'
+  /** Whether the gateway has a span of its own in the trace. */
+  readonly isTraced: boolean
 }
 
 /**
@@ -110,7 +116,8 @@ export function requestFields(
     const name = names[i] as string
     const kind = REQUEST_KINDS.get(name) ?? KEEP
     if (kind !== KEEP) {
-      if (kind !== FORWARDING || !who.viaTrustedProxy) continue
+      if (kind === TRACE ? who.isTraced : kind !== FORWARDING) continue
+      if (!who.viaTrustedProxy) continue
       if (name === 'x-forwarded-for') {
         const value = flat[i * 2 + 1] as string
         chain = chain === undefined ? value : `${chain}, ${value}`

@@ -283,6 +283,7 @@ export class Identity {
       return route.denied('token_expired')
     }
     if (known.notBefore > now + this.#skew) return route.denied('token_not_yet_valid')
+    if (!this.revocations.isKnown) return route.deniedFor('revocations_unknown', 1)
     if (this.revocations.isRevoked(known.revocation)) return route.denied('token_revoked')
     if (!route.acceptsIssuer(known.issuer.url)) return route.denied('issuer_unknown')
     return this.#admit(
@@ -312,6 +313,7 @@ export class Identity {
     const mark = revocationMark(principal.issuer ?? '', answer.claims, principal.clientId, () =>
       encodeHex(sha256(utf8(token))),
     )
+    if (!this.revocations.isKnown) return route.deniedFor('revocations_unknown', 1)
     if (this.revocations.isRevoked(mark)) return route.denied('token_revoked')
     return this.#admit(x, route, principal, answer.audiences, answer.claims, token, sent)
   }

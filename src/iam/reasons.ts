@@ -72,6 +72,7 @@ export const REASONS = {
   policy_denied: { status: 403, text: 'policy does not permit this' },
   too_many_failures: { status: 429, text: 'too many failed attempts' },
   keys_unavailable: { status: 503, text: 'the signing keys cannot be fetched' },
+  revocations_unknown: { status: 503, text: 'the token cannot be checked' },
   introspection_unavailable: { status: 503, text: 'the token cannot be checked' },
 } as const satisfies Record<string, ReasonSpec>
 

@@ -54,6 +54,8 @@ function nameOf(kind: RevocationKind, value: string): string {
 export class RevocationList {
   /** Counts changes. */
   version = 0
+  /** False while a shared list was not read yet: then no token can be told from a revoked one. */
+  isKnown = true
   #entries = new Map<string, Revocation[]>()
 
   get size(): number {

@@ -102,6 +102,14 @@ export function compileBandwidth(
     report(`${path}.window`, 'a window is required', '"window": "1s" makes `limit` bytes a second')
     return undefined
   }
+  if (config.shared !== undefined) {
+    report(
+      `${path}.shared`,
+      'bandwidth is paced by each process on its own',
+      'leave it out; give each process its part of the bytes',
+    )
+    return undefined
+  }
   const key = compileKey(config, path, context)
   if (key === undefined) return undefined
   let when: ((x: Exchange) => boolean) | undefined

@@ -52,7 +52,7 @@ export class Exact extends SlotTable implements Algorithm {
         cost > this.quota
           ? Number.POSITIVE_INFINITY
           : this.#oldest(slot, excess - 1) + this.#windowMs - now
-      found.resetMs = this.#oldest(slot, 0) + this.#windowMs - now
+      found.resetMs = count === 0 ? this.#windowMs : this.#oldest(slot, 0) + this.#windowMs - now
       return false
     }
     found.remaining = this.quota - count - cost

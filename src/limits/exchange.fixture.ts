@@ -98,7 +98,7 @@ export function compile(
   })
 }
 
-export function problems(config: unknown[]): string[] {
+export function problems(config: unknown[], canShare = false): string[] {
   const found: string[] = []
   const report = (path: string, message: string) => found.push(`${path}: ${message}`)
   Limits.compile(v.parse(LimitsSection, config), {
@@ -106,6 +106,7 @@ export function problems(config: unknown[]): string[] {
     seed: SEED,
     expressions,
     report,
+    canShare,
   })
   return found
 }

@@ -37,7 +37,7 @@ export function addRateLimitFields(
   }
   if (shown === undefined) return
   const { policy } = shown
-  if (policy.policyItem !== undefined && shown.reason !== 'key') {
+  if (policy.policyItem !== undefined && shown.reason !== 'key' && shown.reason !== 'store') {
     const reset = shown.remaining === shown.limit ? 0 : shown.resetSeconds
     headers.push(
       'ratelimit-policy',

@@ -8,9 +8,18 @@ import type { Exchange, HeaderList, Millis } from '../exchange.ts'
 import type { Clock } from '../ports.ts'
 import { Finding } from './algorithm.ts'
 import { type BandwidthMeter, type BandwidthPolicy, compileBandwidth } from './bandwidth.ts'
+import type { Fleet } from './fleet/fleet-counter.ts'
 import type { ExpressionCompiler } from './key.ts'
 import { KeyHasher } from './key-hash.ts'
-import { compilePolicy, MAX_COST, type Phase, type Policy } from './policy.ts'
+import {
+  type CompileContext,
+  compilePolicy,
+  costOf,
+  MAX_COST,
+  type Phase,
+  type Policy,
+  phaseOf,
+} from './policy.ts'
 import {
   Admission,
   type Charge,
@@ -26,6 +35,8 @@ export interface RouteLimits {
   readonly address: readonly Policy[]
   readonly identity: readonly Policy[]
   readonly origin: readonly Policy[]
+  /** Those that the fleet counts together, by phase; in none of the lists above. */
+  readonly shared: Readonly<Record<Phase, readonly Policy[]>>
   /** Charged by status when the response is there. */
   readonly response: readonly Policy[]
   /** Whether a policy reads its cost from the response's fields. */
@@ -39,6 +50,10 @@ export interface LimitsOptions {
   readonly seed: Uint8Array
   readonly report: Report
   readonly expressions?: ExpressionCompiler | undefined
+  /** Counts what is shared. */
+  readonly fleet?: Fleet | undefined
+  /** Whether the config names something to count in together; left out, whether there is a `fleet`. */
+  readonly canShare?: boolean | undefined
   /** The limits before a reload, whose usage is carried over. */
   readonly previous?: Limits | undefined
 }
@@ -48,6 +63,8 @@ export class Limits {
   readonly bandwidthPolicies: readonly BandwidthPolicy[]
   readonly #clock: Clock
   readonly #hasher: KeyHasher
+  /** With the key of the whole fleet. */
+  readonly #fleetHasher: KeyHasher
   /** What a route without a list of its own has. */
   readonly global: RouteLimits
 
@@ -63,11 +80,13 @@ export class Limits {
     bandwidth: readonly BandwidthPolicy[],
     clock: Clock,
     hasher: KeyHasher,
+    fleet: Fleet | undefined,
   ) {
     this.policies = policies
     this.bandwidthPolicies = bandwidth
     this.#clock = clock
     this.#hasher = hasher
+    this.#fleetHasher = fleet?.hasher ?? hasher
     this.global = this.#byPhase(new Set())
   }
 
@@ -78,12 +97,22 @@ export class Limits {
     const policies: Policy[] = []
     const bandwidth: BandwidthPolicy[] = []
     const ids = new Set<string>()
-    const keys = new Map<string, Policy['key']>()
+    const { fleet } = options
+    const context: CompileContext = {
+      report,
+      expressions: options.expressions,
+      startedAt,
+      keys: new Map(),
+      fleet,
+      canShare: options.canShare ?? fleet !== undefined,
+      sharedPhases: new Set(
+        config.filter(({ shared }) => shared !== undefined).map((entry) => phaseOf(entry)),
+      ),
+    }
     for (const [i, entry] of config.entries()) {
       const path = `limits[${i}]`
       if (ids.has(entry.id)) report(`${path}.id`, `there are two limits "${entry.id}"`)
       ids.add(entry.id)
-      const context = { report, expressions: options.expressions, startedAt, keys }
       if (entry.algorithm === 'bandwidth') {
         const policy = compileBandwidth(entry, path, context)
         if (policy !== undefined) bandwidth.push(policy)
@@ -94,7 +123,7 @@ export class Limits {
     }
     // The same hash key, or the tables carried over would find nothing.
     const hasher = previous === undefined ? new KeyHasher(options.seed) : previous.#hasher
-    const limits = new Limits(policies, bandwidth, clock, hasher)
+    const limits = new Limits(policies, bandwidth, clock, hasher, fleet)
     if (previous !== undefined) limits.#adopt(previous)
     return limits
   }
@@ -133,11 +162,17 @@ export class Limits {
     const bandwidth = this.bandwidthPolicies.filter(
       (policy) => policy.scope === 'global' || listed.has(policy.id),
     )
-    const during = (phase: Phase) => mine.filter((policy) => policy.phase === phase)
+    const during = (phase: Phase, isShared = false) =>
+      mine.filter((policy) => policy.phase === phase && (policy.fleet !== undefined) === isShared)
     return {
       address: during('address'),
       identity: during('identity'),
       origin: during('origin'),
+      shared: {
+        address: during('address', true),
+        identity: during('identity', true),
+        origin: during('origin', true),
+      },
       response: mine.filter((policy) => policy.countsResponses),
       readsCost: mine.some((policy) => policy.costHeader !== undefined),
       bandwidth,
@@ -181,7 +216,7 @@ export class Limits {
       if (policy.when !== undefined && !policy.when(x)) continue
       // Policies with the same key share its parts: hashed once.
       if (policy.key !== lastKey) {
-        hasKey = this.#key(policy, x)
+        hasKey = hashKey(this.#hasher, policy, x)
         lastKey = policy.key
       }
       if (!hasKey && policy.onMissing === 'skip') continue
@@ -257,7 +292,7 @@ export class Limits {
   #checkPlain(policy: Policy, x: Exchange, now: Millis): LimitResult | undefined {
     const found = this.#found
     const { algorithm, onMissing } = policy
-    if (!this.#key(policy, x) && onMissing !== 'shared') {
+    if (!hashKey(this.#hasher, policy, x) && onMissing !== 'shared') {
       return onMissing === 'skip' ? undefined : new Denial(policy, 'key', found).result(NONE)
     }
     const { high, low } = this.#hasher
@@ -267,22 +302,6 @@ export class Limits {
     }
     algorithm.charge()
     return new Admission(policy, found.remaining, wholeSeconds(found.resetMs))
-  }
-
-  /** Hashes the policy's key of this request; false when a part is missing. */
-  #key(policy: Policy, x: Exchange): boolean {
-    const hasher = this.#hasher
-    hasher.reset()
-    let isComplete = true
-    const parts = policy.key
-    for (let i = 0; i < parts.length; i++) {
-      if (!(parts[i] as Policy['key'][number])(x, hasher)) {
-        isComplete = false
-        hasher.word(0xffffffff)
-      }
-    }
-    hasher.hash()
-    return isComplete
   }
 
   #look(
@@ -328,8 +347,9 @@ export class Limits {
     for (const policy of route.response) {
       if (policy.countStatus !== undefined && !policy.countStatus.includes(status)) continue
       if (policy.when !== undefined && !policy.when(x)) continue
-      if (!this.#key(policy, x) && policy.onMissing !== 'shared') continue
-      const { high, low } = this.#hasher
+      const hasher = policy.fleet === undefined ? this.#hasher : this.#fleetHasher
+      if (!hashKey(hasher, policy, x) && policy.onMissing !== 'shared') continue
+      const { high, low } = hasher
       policy.algorithm.settle?.(high, low, this.#now(policy), costOf(policy, x))
     }
     this.correct(results, status, headers)
@@ -352,6 +372,21 @@ export class Limits {
         if (delta !== 0) policy.algorithm.settle?.(high, low, this.#now(policy), delta)
       }
     }
+  }
+
+  /**
+   * Takes back what a check has charged, since limits that are checked after it denied the request. What is
+   * held until the request ends stays charged, and is in what is returned, to be released.
+   */
+  undo(result: LimitResult): LimitResult | undefined {
+    const held: Charge[] = []
+    for (const charge of result.charges) {
+      const { policy, high, low, cost } = charge
+      if (policy.algorithm.release !== undefined) held.push(charge)
+      else policy.algorithm.settle?.(high, low, this.#now(policy), -cost)
+    }
+    if (held.length === 0) return undefined
+    return new KeptAdmission(result.policy, result.remaining, result.resetSeconds, NONE, held)
   }
 
   /** The request is over, however it ended. To be called once for the results of each request. */
@@ -392,11 +427,19 @@ export class Limits {
   }
 }
 
-/** A cost outside its range, or one that is not a whole number, counts as 1: it must not poison a table. */
-function costOf(policy: Policy, x: Exchange): number {
-  if (typeof policy.cost === 'number') return policy.cost
-  const value = Number(policy.cost(x))
-  return Number.isInteger(value) && value >= 1 && value <= MAX_COST ? value : 1
+/** Hashes the policy's key of this request; false when a part is missing. */
+export function hashKey(hasher: KeyHasher, policy: Policy, x: Exchange): boolean {
+  hasher.reset()
+  let isComplete = true
+  const parts = policy.key
+  for (let i = 0; i < parts.length; i++) {
+    if (!(parts[i] as Policy['key'][number])(x, hasher)) {
+      isComplete = false
+      hasher.word(0xffffffff)
+    }
+  }
+  hasher.hash()
+  return isComplete
 }
 
 function statedCost(text: string | undefined, charged: number): number {

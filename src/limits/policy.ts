@@ -9,6 +9,8 @@ import type { Algorithm } from './algorithm.ts'
 import { Calendar, CalendarPeriods, FixedPeriods } from './calendar.ts'
 import { Concurrency } from './concurrency.ts'
 import { Exact, MAX_EXACT_LIMIT } from './exact.ts'
+import { type Fleet, FleetCounter } from './fleet/fleet-counter.ts'
+import { compileFleet, type FleetPolicy } from './fleet/fleet-policy.ts'
 import { Gcra } from './gcra.ts'
 import { compileKeyPart, type ExpressionCompiler, type KeyPart, needsIdentity } from './key.ts'
 import { Sliding } from './sliding.ts'
@@ -25,6 +27,8 @@ export interface Policy {
   readonly id: string
   readonly scope: 'global' | 'route'
   readonly algorithm: Algorithm
+  /** Of a limit that the fleet counts together; it takes part in no check of the process's own. */
+  readonly fleet: FleetPolicy | undefined
   /** The algorithm's, here because the objects of a policy all have one shape. */
   readonly quota: number
   readonly followsWallClock: boolean
@@ -63,6 +67,25 @@ export interface CompileContext {
   readonly startedAt: Millis
   /** Keys compiled so far, by their config: equal keys are one. */
   readonly keys: Map<string, readonly KeyPart[]>
+  /** Counts what is shared; undefined where nothing is served. */
+  readonly fleet?: Fleet | undefined
+  /** Whether there is something to count in together. */
+  readonly canShare: boolean
+  /** Phases with a shared limit, whose denial takes back what the process's own have charged. */
+  readonly sharedPhases: ReadonlySet<string>
+}
+
+/** A cost outside its range, or one that is not a whole number, counts as 1: it must not poison a table. */
+export function costOf(policy: Policy, x: Exchange): number {
+  if (typeof policy.cost === 'number') return policy.cost
+  const value = Number(policy.cost(x))
+  return Number.isInteger(value) && value >= 1 && value <= MAX_COST ? value : 1
+}
+
+/** In which check a limit of this config takes part. */
+export function phaseOf(config: LimitConfig): Phase {
+  if (config.phase !== 'response') return config.phase
+  return config.key.some(needsIdentity) ? 'identity' : 'address'
 }
 
 /** @returns undefined after a reported problem */
@@ -72,7 +95,7 @@ export function compilePolicy(
   context: CompileContext,
 ): Policy | undefined {
   const { report, expressions } = context
-  const algorithm = compileAlgorithm(config, path, context)
+  const { algorithm, fleet } = compileCounter(config, path, context)
   const key = compileKey(config, path, context)
   if (key === undefined) return undefined
   const isByIdentity = config.key.some(needsIdentity)
@@ -122,14 +145,18 @@ export function compilePolicy(
   const mitigationMs = config.mitigation ?? 0
   const keepsCharge =
     !countsResponses &&
-    (algorithm.release !== undefined || config.costHeader !== undefined || config.refundOnError)
+    (algorithm.release !== undefined ||
+      config.costHeader !== undefined ||
+      config.refundOnError ||
+      (fleet === undefined && context.sharedPhases.has(phaseOf(config))))
   return {
     id: config.id,
     scope: config.scope,
     algorithm,
+    fleet,
     quota: algorithm.quota,
     followsWallClock: algorithm.clock === 'wall',
-    phase: config.phase === 'response' ? (isByIdentity ? 'identity' : 'address') : config.phase,
+    phase: phaseOf(config),
     countsResponses,
     countStatus: config.countStatus,
     key,
@@ -145,7 +172,9 @@ export function compilePolicy(
     ),
     mitigationMs,
     mitigations:
-      mitigationMs === 0 ? undefined : new UntilTable(config.slots ?? DEFAULT_EXACT_SLOTS),
+      mitigationMs === 0 || fleet !== undefined
+        ? undefined
+        : new UntilTable(config.slots ?? DEFAULT_EXACT_SLOTS),
     isPlain:
       when === undefined &&
       typeof cost === 'number' &&
@@ -159,6 +188,41 @@ export function compilePolicy(
     stateItem: `"${config.id}";r=`,
     identity: `${config.id} ${config.algorithm} ${JSON.stringify(config.key)}`,
   }
+}
+
+/** What counts: a table of the process, or the fleet. Undefined after a reported problem. */
+function compileCounter(
+  config: LimitConfig,
+  path: string,
+  context: CompileContext,
+): { algorithm: Algorithm | undefined; fleet: FleetPolicy | undefined } {
+  const { report } = context
+  if (config.shared === undefined) {
+    return { algorithm: compileAlgorithm(config, path, context), fleet: undefined }
+  }
+  const nothing = { algorithm: undefined, fleet: undefined }
+  if (config.algorithm === 'concurrency') {
+    report(
+      `${path}.shared`,
+      'requests under way are counted by each process on its own',
+      'leave it out, or limit their rate',
+    )
+    return nothing
+  }
+  if (!context.canShare) {
+    report(
+      `${path}.shared`,
+      'there is no server to count in together',
+      'describe one in the section "redis", or leave this out',
+    )
+  }
+  const template = compileAlgorithm({ ...config, slots: 1 }, path, context)
+  if (template === undefined) return nothing
+  const smaller = (limit: number, burst: number | undefined, startedAt: Millis) =>
+    compileAlgorithm({ ...config, limit, burst }, path, { ...context, startedAt }) ?? template
+  const fleet = compileFleet(config, path, template, smaller, report)
+  if (fleet === undefined) return nothing
+  return { algorithm: new FleetCounter(config.id, fleet, template, context.fleet), fleet }
 }
 
 /** @returns undefined after a reported problem */

@@ -3,6 +3,9 @@ import type { Millis, Seconds } from '../exchange.ts'
 import type { Finding } from './algorithm.ts'
 import type { Policy } from './policy.ts'
 
+/** When counters that cannot be asked may be asked again. */
+const STORE_RETRY_SECONDS = 1
+
 export const NONE: readonly never[] = Object.freeze([])
 
 /** A charge that a release, a refund or a difference may follow. */
@@ -13,6 +16,12 @@ export interface Charge {
   readonly cost: number
 }
 
+/**
+ * Why a limit denied: its limit, a mitigation that goes on, a part of the key that is missing, or counters of
+ * the fleet that cannot be asked.
+ */
+export type DenialReason = 'limit' | 'mitigation' | 'key' | 'store'
+
 /** What a check found. One object for each check of a request to which any policy applied. */
 export interface LimitResult {
   readonly allowed: boolean
@@ -20,8 +29,7 @@ export interface LimitResult {
   readonly status: 403 | 429 | 503
   /** The first policy that denied, or the one nearest to its limit. */
   readonly policy: Policy
-  /** Why it denied: its limit, a mitigation that goes on, or a part of the key that is missing. */
-  readonly reason: 'limit' | 'mitigation' | 'key' | undefined
+  readonly reason: DenialReason | undefined
   readonly limit: number
   readonly remaining: number
   /** Until `remaining` grows; 0 when nothing is used. */
@@ -107,28 +115,31 @@ export class KeptAdmission extends Admission {
 export class Denial {
   readonly violated: string[]
   readonly #policy: Policy
-  readonly #reason: 'limit' | 'mitigation' | 'key'
+  readonly #reason: DenialReason
   readonly #remaining: number
   readonly #resetSeconds: number
   readonly #retryAfter: number
 
-  constructor(policy: Policy, reason: 'limit' | 'mitigation' | 'key', found: Finding) {
+  constructor(policy: Policy, reason: DenialReason, found: Finding) {
     this.violated = [policy.id]
     this.#policy = policy
     this.#reason = reason
-    this.#remaining = reason === 'key' ? 0 : found.remaining
-    this.#resetSeconds = reason === 'key' ? 0 : Math.max(1, Math.ceil(found.resetMs / 1000))
-    const canPass = reason !== 'key' && Number.isFinite(found.retryMs)
+    const isCounted = reason === 'limit' || reason === 'mitigation'
+    this.#remaining = isCounted ? found.remaining : 0
+    this.#resetSeconds = !isCounted ? 0 : Math.max(1, Math.ceil(found.resetMs / 1000))
     // Never earlier than the reset that the RateLimit field announces.
-    this.#retryAfter = canPass
-      ? Math.max(1, this.#resetSeconds, Math.ceil(found.retryMs / 1000))
-      : 0
+    if (isCounted && Number.isFinite(found.retryMs)) {
+      this.#retryAfter = Math.max(1, this.#resetSeconds, Math.ceil(found.retryMs / 1000))
+    } else {
+      this.#retryAfter = reason === 'store' ? STORE_RETRY_SECONDS : 0
+    }
   }
 
   result(logged: readonly string[]): LimitResult {
     return {
       allowed: false,
-      status: this.#policy.status,
+      // Not the client's doing.
+      status: this.#reason === 'store' ? 503 : this.#policy.status,
       policy: this.#policy,
       reason: this.#reason,
       limit: this.#policy.quota,

@@ -2,6 +2,7 @@
 import { nearestName, type Report } from '../config/errors.ts'
 import type { SteeringConfig, SteeringPolicyConfig } from '../config/sections/steering.ts'
 import { type Geo, UNKNOWN_GEO } from '../exchange.ts'
+import { DrainBoard } from './drains.ts'
 import { LoadBoard } from './load.ts'
 import { type GeoLists, type Preference, type RegionList, SteeringPlan } from './plan.ts'
 import { RankTable } from './rank.ts'
@@ -37,6 +38,8 @@ export interface SteeringInput<X> {
   readonly predicate: (expression: string, path: string) => ((subject: X) => boolean) | undefined
   /** Tokens made beforehand for each sticky section in use (`StickyTokens.create`). */
   readonly sticky?: ReadonlyMap<SteeringConfig, StickyTokens> | undefined
+  /** What operators have drained; none when left out. */
+  readonly drains?: DrainBoard | undefined
 }
 
 interface CompiledRoute<X> {
@@ -84,6 +87,7 @@ class Compiler<X> {
   readonly #report: Report
   readonly #regions: RegionTable
   readonly #load: LoadBoard
+  readonly #drains: DrainBoard
   readonly #rtt: RttTable
   readonly #gateway: Geo
   readonly #byDistance: RankTable
@@ -95,6 +99,7 @@ class Compiler<X> {
     this.#report = report
     this.#regions = input.regions
     this.#load = new LoadBoard(input.regions)
+    this.#drains = input.drains ?? new DrainBoard(input.regions)
     this.#gateway = this.#gatewayPlace()
     const isKnown = !Number.isNaN(this.#gateway.latitude)
     this.#rtt = new RttTable(input.regions, isKnown ? this.#gateway : undefined)
@@ -189,6 +194,7 @@ class Compiler<X> {
       gateway: this.#gateway,
       fromGateway: config.reference === 'gateway',
       load: this.#load,
+      drains: this.#drains,
       sticky,
     })
   }

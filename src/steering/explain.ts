@@ -12,7 +12,7 @@ export function explain(
   request: SteeringRequest,
   health: RegionHealth,
 ): SteeringExplanation {
-  const { regions, residency, fallback, candidates } = plan.init
+  const { regions, residency, fallback, candidates, drains } = plan.init
   const result = plan.decide(geo, request, health)
   const permitted = plan.permit(geo, request)
   const allowed: RegionMask = 'outcome' in permitted ? NO_REGIONS : permitted
@@ -27,6 +27,7 @@ export function explain(
     if (!has(allowed, index)) return 'residency'
     if (result.outcome === 'steered' && result.regionIndex === index) return 'chosen'
     if (has(tried, index)) return 'tried'
+    if (drains.has(index)) return 'drained'
     if (!has(health, index)) return 'unhealthy'
     return has(regions.drained, index) ? 'drained' : 'available'
   }

@@ -11,6 +11,7 @@ import type {
   SteeringRequest,
   SteeringResult,
 } from './decision.ts'
+import type { DrainBoard } from './drains.ts'
 import { rehash, unit } from './hash.ts'
 import type { LoadBoard } from './load.ts'
 import type { RankTable } from './rank.ts'
@@ -54,6 +55,8 @@ export interface PlanInit {
   readonly gateway: Geo
   readonly fromGateway: boolean
   readonly load: LoadBoard
+  /** Regions that an operator has drained; read at each decision. */
+  readonly drains: DrainBoard
   readonly sticky: { readonly tokens: StickyTokens; readonly repins: boolean } | undefined
 }
 
@@ -64,8 +67,9 @@ interface KeptDecision {
   readonly place: Geo
   readonly low: number
   readonly high: number
-  readonly healthLow: number
-  readonly healthHigh: number
+  /** Regions that were up and not drained by an operator. */
+  readonly upLow: number
+  readonly upHigh: number
   readonly version: number
   readonly decision: Steered
 }
@@ -115,6 +119,8 @@ export class SteeringPlan {
     if ('outcome' in permitted) return permitted
     if (!this.#isRepeatable(request, health)) return this.#choose(geo, request, health, permitted)
 
+    const upLow = health.low & ~this.init.drains.low
+    const upHigh = health.high & ~this.init.drains.high
     const place = this.#keyPlace(geo)
     const version = this.init.preference.kind === 'ranked' ? this.init.preference.table.version : 0
     this.#kept ??= new Array(KEPT)
@@ -123,8 +129,8 @@ export class SteeringPlan {
     if (
       kept !== undefined &&
       kept.place === place &&
-      kept.healthLow === health.low &&
-      kept.healthHigh === health.high &&
+      kept.upLow === upLow &&
+      kept.upHigh === upHigh &&
       kept.low === permitted.low &&
       kept.high === permitted.high &&
       kept.version === version
@@ -138,8 +144,8 @@ export class SteeringPlan {
         place,
         low,
         high,
-        healthLow: health.low,
-        healthHigh: health.high,
+        upLow,
+        upHigh,
         version,
         decision: result,
       }
@@ -172,7 +178,7 @@ export class SteeringPlan {
     health: RegionHealth,
     permitted: RegionMask,
   ): SteeringResult {
-    const { preference, candidates, fallback } = this.init
+    const { preference, candidates, fallback, drains } = this.init
     const list = preference.kind === 'geo' ? listFor(preference.lists, geo) : undefined
     const own = list?.mask ?? candidates
     const baseLow = own.low & candidates.low & permitted.low
@@ -183,8 +189,8 @@ export class SteeringPlan {
 
     const triedLow = request.tried?.low ?? 0
     const triedHigh = request.tried?.high ?? 0
-    const upLow = health.low & ~triedLow
-    const upHigh = health.high & ~triedHigh
+    const upLow = health.low & ~triedLow & ~drains.low
+    const upHigh = health.high & ~triedHigh & ~drains.high
     const drained = this.#regions.drained
     const indexes: number[] = []
     pushMasked(indexes, row, baseLow & upLow & ~drained.low, baseHigh & upHigh & ~drained.high)
@@ -201,11 +207,14 @@ export class SteeringPlan {
       stuck >= 0 && isInMask((baseLow | spareLow) & upLow, (baseHigh | spareHigh) & upHigh, stuck)
     if (indexes.length === 0 && !mayStick) {
       const last: number[] = []
-      pushMasked(last, row, baseLow, baseHigh)
-      pushMasked(last, fallback.row, spareLow, spareHigh)
+      // Not even now: a region is drained because nothing may go there, not because it seems to be down.
+      pushMasked(last, row, baseLow & ~drains.low, baseHigh & ~drains.high)
+      pushMasked(last, fallback.row, spareLow & ~drains.low, spareHigh & ~drains.high)
       const excludedLow = ((own.low & candidates.low) | fallback.mask.low) & ~permitted.low
       const excludedHigh = ((own.high & candidates.high) | fallback.mask.high) & ~permitted.high
-      return this.#deny(geo, request, last, excludedLow !== 0 || excludedHigh !== 0)
+      const isBound = excludedLow !== 0 || excludedHigh !== 0
+      const isPermitted = (baseLow | baseHigh | spareLow | spareHigh) !== 0
+      return this.#deny(geo, request, last, isBound, isPermitted)
     }
 
     let reason: SteeringReason = 'first'
@@ -323,12 +332,16 @@ export class SteeringPlan {
     })
   }
 
-  /** @param isBound whether residency took regions of the policy away */
+  /**
+   * @param isBound     whether residency took regions of the policy away
+   * @param isPermitted whether it left any
+   */
   #deny(
     geo: Geo,
     request: SteeringRequest,
     last: readonly number[],
     isBound: boolean,
+    isPermitted: boolean,
   ): SteeringDenial {
     const lastResort = {
       lastResort: last.map((index) => this.#ids[index] as string),
@@ -345,7 +358,7 @@ export class SteeringPlan {
         ...lastResort,
       }
     }
-    if (last.length === 0) {
+    if (!isPermitted) {
       return {
         outcome: 'denied',
         code: 'residency-denied',

@@ -100,6 +100,52 @@ describe('another process', () => {
   })
 })
 
+describe('a restart', () => {
+  const began = (steps?: number[]) =>
+    new Rollout({ ...plan, steps: steps ?? plan.steps }, 'dc', 'cloud', 0)
+
+  it.each<[string, ('advance' | 'rollback' | 'freeze')[], number[] | undefined, object]>([
+    ['goes on at the step', ['advance', 'advance'], undefined, { percent: 50, phase: 'baking' }],
+    ['stays frozen', ['advance', 'freeze'], undefined, { percent: 10, phase: 'frozen' }],
+    ['stays back', ['advance', 'rollback'], undefined, { percent: 0, phase: 'rolled-back' }],
+    ['stays back under other steps', ['rollback'], [5, 100], { percent: 0, phase: 'rolled-back' }],
+    ['goes no further under other steps', ['advance'], [5, 60], { percent: 5, phase: 'baking' }],
+  ])('%s', (_what, commands, steps, expected) => {
+    const before = began()
+    for (const command of commands) before.command(command, 5)
+    const after = began(steps)
+    expect(after.restore(JSON.parse(JSON.stringify(before.status(1000))), 7)).toBe(true)
+    expect(after.status(7)).toMatchObject({ ...expected, sinceMs: 0 })
+    run(after, 10, 1000)
+    expect(after.status(1000)).toMatchObject(expected)
+  })
+
+  it('to other pools begins anew', () => {
+    const before = began()
+    before.command('advance', 0)
+    const other = new Rollout(plan, 'dc', 'edge', 0)
+    expect(other.restore(before.status(0), 0)).toBe(false)
+    expect(other.percent).toBe(1)
+  })
+
+  it('is prepared for by telling of every change, once', () => {
+    const rollout = began()
+    const told: unknown[] = []
+    new Rollouts(new Map([['shop', rollout]])).watch(({ percent, phase }) =>
+      told.push([percent, phase]),
+    )
+    run(rollout, 0, 140_000)
+    rollout.command('freeze', 140_000)
+    rollout.command('freeze', 140_001)
+    rollout.command('rollback', 140_002)
+    expect(told).toEqual([
+      [10, 'baking'],
+      [10, 'frozen'],
+      [0, 'rolled-back'],
+    ])
+  })
+})
+
 describe('a reload', () => {
   it.each<[string, number[], string, object]>([
     ['with nothing changed', [1, 10, 50, 100], 'cloud', { percent: 10, phase: 'baking' }],

@@ -87,8 +87,13 @@ class ArmCount {
 /** Where a rollout is: what worker processes tell each other. */
 export type RolloutPosition = Pick<RolloutStatus, 'step' | 'percent' | 'phase' | 'sinceMs' | 'note'>
 
+/** What is kept of a rollout over a restart. */
+export type SavedRollout = RolloutPosition & Pick<RolloutStatus, 'rollout' | 'from' | 'to'>
+
 export class Rollout {
   readonly plan: RolloutPlan
+  /** After each change of share or phase, whoever made it. */
+  onChange: ((status: RolloutStatus) => void) | undefined
   /** Pools. */
   readonly from: string
   readonly to: string
@@ -169,6 +174,19 @@ export class Rollout {
     return this.#become({ step, percent, phase, since: now - sinceMs, slowWindows: 0, note }, now)
   }
 
+  /**
+   * Goes on where it was before a restart, at the beginning of the step; never further than it was.
+   * @returns whether it is the same rollout: to other pools it begins anew
+   */
+  restore(saved: SavedRollout, now: Millis): boolean {
+    if (saved.from !== this.from || saved.to !== this.to) return false
+    const { step, percent, phase, note } = saved
+    const before: RolloutState = { step, percent, phase, since: now, slowWindows: 0, note }
+    this.#state = carriedOver(before, this.plan, now)
+    this.#beginWindow(now)
+    return true
+  }
+
   status(now: Millis): RolloutStatus {
     const { step, since } = this.#state
     return {
@@ -189,6 +207,7 @@ export class Rollout {
     this.#state = next
     if (next.percent === percent && next.phase === phase) return undefined
     this.#beginWindow(now)
+    this.onChange?.(this.status(now))
     return this.#event()
   }
 
@@ -234,6 +253,11 @@ export class Rollouts {
 
   get(id: string): Rollout | undefined {
     return this.#byId.get(id)
+  }
+
+  /** Tells of every change from now on. */
+  watch(onChange: (status: RolloutStatus) => void): void {
+    for (const rollout of this.#byId.values()) rollout.onChange = onChange
   }
 
   /** @param now monotonic */

@@ -9,7 +9,7 @@ import { isInNewArm } from '../steering/rollout.ts'
 import type { RolloutEvent } from '../steering/rollouts.ts'
 import type { Place } from '../upstream/attempt.ts'
 import { type Comparison, MIRROR_BODY_BYTES } from '../upstream/mirror.ts'
-import { clientHash, maySee } from './steering-request.ts'
+import { clientHash, isDrained, maySee } from './steering-request.ts'
 
 /** In the new arm, the new pool comes before each place of the old one, which stays as a way back. */
 export function enterRollout(x: Passage, services: Services): void {
@@ -21,7 +21,7 @@ export function enterRollout(x: Passage, services: Services): void {
   const event = rollout.review(health, clock.monotonic())
   if (event !== undefined) noteRollout(event, services)
   const at = x.places.findIndex(({ pool }) => pool.id === rollout.from)
-  if (at < 0 || !maySee(x, to.region)) return
+  if (at < 0 || isDrained(x.snapshot, to.region) || !maySee(x, to.region)) return
   const arm = rollout.armOf(clientHash(x))
   x.arm = arm
   if (arm === 'old') return
@@ -82,7 +82,7 @@ export function beginMirror(
   const compiled = x.plan?.mirror
   if (compiled === undefined || x.wantsWebSocket) return undefined
   const { mirror, percent, salt, region } = compiled
-  if (!mirror.policy.methods.has(request.method)) return undefined
+  if (!mirror.policy.methods.has(request.method) || isDrained(x.snapshot, region)) return undefined
   if (!isInNewArm(clientHash(x), salt, percent) || !maySee(x, region)) return undefined
   let body: Uint8Array | null = null
   if (request.withBody && x.body !== null) {

@@ -1,11 +1,10 @@
 /** Content codings on the way to the client: kept ones of stored bodies, others made while they are sent. */
-import { CodedBodies, describeCoding } from '../cache/compression.ts'
+import { codedStatus } from '../cache/cache-status.ts'
+import { describeCoding } from '../cache/compression.ts'
 import type { Reply } from '../exchange.ts'
 import type { Services } from '../gateway.ts'
 import type { Passage } from '../passage.ts'
-import type { Compressor, ContentCoding } from '../ports.ts'
-
-const kept = new WeakMap<Services, CodedBodies>()
+import type { ContentCoding } from '../ports.ts'
 
 /** Never rejects: what cannot be encoded goes out as it is. */
 export function compress(x: Passage, reply: Reply, services: Services): Reply | Promise<Reply> {
@@ -20,23 +19,23 @@ export function compress(x: Passage, reply: Reply, services: Services): Reply | 
   const { level } = compression
   const { metrics } = services.telemetry
   if (!(body instanceof Uint8Array)) {
-    describeCoding(reply.headers, coding)
+    describe(x, reply, coding)
     metrics.compressed.add([coding, 'stream'])
     reply.body = compressor.stream(coding, level, body)
     return reply
   }
-  const bytes = isFromCache
-    ? bodiesOf(services, x).of(body, `${coding} ${level}`, () => {
-        metrics.compressed.add([coding, 'made'])
-        return compressor.bytes(coding, level, body)
-      })
-    : once(compressor, coding, level, body, services)
+  const make = (): Promise<Uint8Array> => {
+    metrics.compressed.add([coding, 'made'])
+    return compressor.bytes(coding, level, body)
+  }
+  const { served } = x
+  const bytes = served?.body === body ? served.coded(`${coding} ${level}`, make) : make()
   if (!(bytes instanceof Promise)) {
     metrics.compressed.add([coding, 'kept'])
-    return encoded(reply, coding, body, bytes, services)
+    return encoded(x, reply, coding, bytes, services)
   }
   return bytes.then(
-    (made) => encoded(reply, coding, body, made, services),
+    (made) => encoded(x, reply, coding, made, services),
     (error: unknown) => {
       services.platform.log.error('a response could not be encoded', { coding, error: `${error}` })
       return reply
@@ -44,37 +43,23 @@ export function compress(x: Passage, reply: Reply, services: Services): Reply | 
   )
 }
 
-function once(
-  compressor: Compressor,
-  coding: ContentCoding,
-  level: number,
-  body: Uint8Array,
-  services: Services,
-): Promise<Uint8Array> {
-  services.telemetry.metrics.compressed.add([coding, 'made'])
-  return compressor.bytes(coding, level, body)
-}
-
 function encoded(
+  x: Passage,
   reply: Reply,
   coding: ContentCoding,
-  plain: Uint8Array,
   bytes: Uint8Array,
   services: Services,
 ): Reply {
-  describeCoding(reply.headers, coding)
+  const plain = (reply.body as Uint8Array).byteLength
+  describe(x, reply, coding)
   reply.body = bytes
-  const saved = Math.max(0, plain.byteLength - bytes.byteLength)
+  const saved = Math.max(0, plain - bytes.byteLength)
   services.telemetry.metrics.compressionSaved.add([coding], saved)
   return reply
 }
 
-/** An eighth of the cache's memory, beside it. */
-function bodiesOf(services: Services, x: Passage): CodedBodies {
-  let bodies = kept.get(services)
-  if (bodies === undefined) {
-    bodies = new CodedBodies(x.snapshot.config.cache.memory / 8)
-    kept.set(services, bodies)
-  }
-  return bodies
+/** In the reply's fields, and in what the cache says of it. */
+function describe(x: Passage, reply: Reply, coding: ContentCoding): void {
+  describeCoding(reply.headers, coding)
+  if (x.cacheStatus !== undefined) x.cacheStatus = codedStatus(reply.headers, x.cacheStatus, coding)
 }

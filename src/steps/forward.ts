@@ -10,7 +10,8 @@ import type { Services } from '../gateway.ts'
 import { requestFields, responseFields } from '../http/hygiene.ts'
 import type { Passage } from '../passage.ts'
 import type { UpstreamReply } from '../ports.ts'
-import { Attempts, AttemptsFailed } from '../upstream/attempt.ts'
+import { traceparent } from '../telemetry/trace-context.ts'
+import { Attempts, AttemptsFailed, type OutgoingTrace } from '../upstream/attempt.ts'
 import type { Comparison } from '../upstream/mirror.ts'
 import { admitToOrigin } from './admission.ts'
 import { beginMirror, leaveRollout } from './arms.ts'
@@ -59,6 +60,7 @@ export async function fetchOrigin(
       timeLeftMs: x.client.viaTrustedProxy ? timeLeft(x.headers) : undefined,
       upgrade: x.wantsWebSocket ? 'websocket' : undefined,
       interim: x.interim,
+      trace: outgoingTrace(x, services),
     },
     plan.retry,
     plan.timeouts,
@@ -154,11 +156,24 @@ function outgoingFields(
       requestId: x.id,
       pseudonym: x.snapshot.pseudonym,
       receivedVersion: x.httpVersion,
+      isTraced: x.trace !== undefined && x.trace.spanId !== '',
     },
     host ?? asked?.authority ?? x.authority,
   )
   x.plan?.requestFields?.(x, fields)
   return fields
+}
+
+/** Undefined when the gateway has no span in the trace, or there is none. */
+function outgoingTrace(x: Passage, { telemetry }: Services): OutgoingTrace | undefined {
+  const { trace } = x
+  if (trace === undefined || trace.spanId === '') return undefined
+  return {
+    // Attempts in the background are in no record: what they call hangs below the request itself.
+    span: () => (x.isDetached ? trace.spanId : telemetry.tracer.span()),
+    parent: (spanId) => traceparent(trace, spanId),
+    state: trace.state,
+  }
 }
 
 function clientReply(reply: UpstreamReply): Reply {

@@ -28,16 +28,35 @@ export function check(
   phase: Phase,
   services: Services,
 ): LimitResult | undefined | Promise<LimitResult | undefined> {
-  const { plan, snapshot } = x
+  const { snapshot } = x
+  const limits = x.plan?.limits ?? snapshot.limits.global
   // Nothing has waited before the first phase: the clock was read when the request came.
   const time = phase === 'address' ? x.monotonicStart : undefined
-  const result = snapshot.limits.check(x, phase, plan?.limits, time)
-  if (result === undefined) return undefined
-  const denied = note(x, result, services)
+  const own = snapshot.limits.check(x, phase, limits, time)
+  if (own === undefined && limits.shared[phase].length === 0) return undefined
+  const denied = own && note(x, own, services)
   if (denied !== undefined) return denied
-  const shared = services.shared?.check(x, phase)
-  if (shared instanceof Promise) return shared.then((late) => late && note(x, late, services))
-  return shared && note(x, shared, services)
+  const shared = services.shared?.check(x, phase, limits)
+  if (shared instanceof Promise) return shared.then((late) => late && join(x, own, late, services))
+  return shared && join(x, own, shared, services)
+}
+
+/** All or nothing: when the shared limits deny, what the process's own have charged is taken back. */
+function join(
+  x: Passage,
+  own: LimitResult | undefined,
+  shared: LimitResult,
+  services: Services,
+): LimitResult | undefined {
+  const denied = note(x, shared, services)
+  if (denied !== undefined && own !== undefined && own.charges.length > 0) {
+    const held = x.snapshot.limits.undo(own)
+    x.limitResults = x.limitResults?.flatMap((result) => {
+      if (result !== own) return [result]
+      return held === undefined ? [] : [held]
+    })
+  }
+  return denied
 }
 
 function note(x: Passage, result: LimitResult, services: Services): LimitResult | undefined {
@@ -60,7 +79,7 @@ export function deny(x: Passage, result: LimitResult, services: Services): Reply
   x.isLimited = true
   const { policy } = result
   // A limit that many share is not exceeded by the one who comes last.
-  if (policy.isPersonal) x.offence = 'limit'
+  if (policy.isPersonal && result.reason !== 'store') x.offence = 'limit'
   x.why = `Limit ${policy.id} denied it: ${reasonOf(result)}.`
   const headers: string[] = []
   addRateLimitFields(headers, [result], services.platform.random.next())
@@ -74,6 +93,7 @@ export function deny(x: Passage, result: LimitResult, services: Services): Reply
 }
 
 function reasonOf({ reason, remaining, limit, retryAfter }: LimitResult): string {
+  if (reason === 'store') return 'the counters of the fleet cannot be asked'
   if (reason === 'key') return 'a part of its key is missing'
   const rest = retryAfter === 0 ? 'it can never pass' : `${retryAfter} s to wait`
   return reason === 'mitigation'

@@ -37,6 +37,11 @@ export function settle(x: Passage, reply: Reply, services: Services): Reply {
   if (x.replyFields !== undefined) headers.push(...x.replyFields)
   headers.push('via', snapshot.via, 'x-request-id', x.id)
   if (snapshot.debug.allows(x)) headers.push(...debugHeaders(x))
+  if (snapshot.serverTiming !== undefined) {
+    const now = services.platform.clock.monotonic()
+    const timing = snapshot.serverTiming.value(x, now - x.monotonicStart)
+    if (timing !== '') headers.push('server-timing', timing)
+  }
   if (reply.body instanceof Uint8Array) ensureLength(reply, reply.body.length)
   if (plan !== undefined && plan.limits.bandwidth.length > 0) pace(x, reply, services)
   return reply

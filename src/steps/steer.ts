@@ -9,7 +9,7 @@ import type { SteeringPlan } from '../steering/plan.ts'
 import { isInMask } from '../steering/regions.ts'
 import type { Place } from '../upstream/attempt.ts'
 import { enterRollout } from './arms.ts'
-import { steeringRequest } from './steering-request.ts'
+import { isDrained, steeringRequest } from './steering-request.ts'
 
 /** Seconds after which a client that no permitted region could serve may ask again. */
 const RETRY_AFTER_SECONDS = '5'
@@ -18,6 +18,7 @@ export function steer(x: Passage, services: Services): StepResult {
   const { plan, snapshot } = x
   if (plan === undefined) return undefined
   snapshot.health.advance(services.platform.clock.monotonic())
+  snapshot.drains.advance(services.platform.clock.now())
   const steering = snapshot.steering.plan(plan.ref.index, x)
   if (plan.fixed !== undefined) {
     const refused = fixedPools(x, plan.fixed, steering)
@@ -83,7 +84,15 @@ function fixedPools(
 ): StepResult {
   x.places = fixed.places
   x.decision = fixed.decision
-  if (!fixed.isBound) return undefined
+  const refused = fixed.isBound ? bindFixed(x, fixed, steering) : undefined
+  return refused ?? (x.snapshot.drains.any ? withoutDrained(x) : undefined)
+}
+
+function bindFixed(
+  x: Passage,
+  fixed: NonNullable<CompiledRoute['fixed']>,
+  steering: SteeringPlan,
+): StepResult {
   const permitted = steering.permit(x.geo, steeringRequest(x))
   if ('outcome' in permitted) return refuse(x, 'residency-denied')
   const { regions } = x.snapshot
@@ -95,6 +104,18 @@ function fixedPools(
   })
   if (places.length === 0) return refuse(x, 'residency-denied')
   x.places = places
+  return undefined
+}
+
+/** Pools in regions that an operator has drained are as if they were not listed. */
+function withoutDrained(x: Passage): StepResult {
+  const { snapshot, decision } = x
+  const places = x.places.filter(({ region }) => !isDrained(snapshot, region))
+  if (places.length === x.places.length || decision === undefined) return undefined
+  if (places.length === 0) return refuse(x, 'no-healthy-origin')
+  const order = decision.order.filter((region) => !isDrained(snapshot, region))
+  x.places = places
+  x.decision = { ...decision, region: order[0] ?? '', order, reason: 'a region is drained' }
   return undefined
 }
 

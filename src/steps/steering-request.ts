@@ -1,5 +1,6 @@
 /** A request as steering sees it, and where it may be seen. */
 import type { Passage } from '../passage.ts'
+import type { Snapshot } from '../snapshot.ts'
 import type { SteeringRequest } from '../steering/decision.ts'
 import { hashKey } from '../steering/hash.ts'
 import { isInMask } from '../steering/regions.ts'
@@ -31,6 +32,13 @@ function stickyToken(x: Passage): string | undefined {
     if (equals >= 0 && pair.slice(0, equals).trim() === name) return pair.slice(equals + 1).trim()
   }
   return undefined
+}
+
+/** Whether an operator has drained the region; a pool that stands in none cannot be. */
+export function isDrained({ drains, regions }: Snapshot, region: string): boolean {
+  if (!drains.any) return false
+  const index = regions.indexOf(region)
+  return index !== undefined && drains.has(index)
 }
 
 /**

@@ -104,6 +104,7 @@ export function jsonLine(record: RequestRecord, weight = 1): string {
   if (record.userAgent !== '') line += `,"user_agent":${quoted(record.userAgent)}`
   if (record.referer !== '') line += `,"referer":${quoted(record.referer)}`
   if (record.aborted) line += ',"aborted":true'
+  if (record.traceId !== '') line += `,"trace_id":"${record.traceId}"`
   return weight === 1 ? `${line}}` : `${line},"weight":${weight}}`
 }
 

@@ -244,6 +244,26 @@ export const CATALOGUE = {
     'from',
     'to',
   ),
+  healthProbes: counter(
+    'meridian_health_probes_total',
+    'Checks of origins that this process made: `good` or `bad`.',
+    'result',
+  ),
+  fleetReports: counter(
+    'meridian_fleet_health_reports_total',
+    'Verdicts on origins shared through Redis: `sent`, `received`, or `failed` when they could not be sent.',
+    'direction',
+  ),
+  fleetGateways: gauge(
+    'meridian_fleet_gateways',
+    'max',
+    'Gateways whose verdicts on origins are fresh, this one included.',
+  ),
+  nameResolutions: counter(
+    'meridian_name_resolutions_total',
+    'Questions for the addresses of origins’ names: `answered` or `failed`.',
+    'result',
+  ),
   originHealthy: gauge(
     'meridian_origin_healthy',
     'min',
@@ -254,6 +274,12 @@ export const CATALOGUE = {
     'meridian_region_healthy',
     'min',
     '1 while the region has an origin that may be used, else 0.',
+    'region',
+  ),
+  regionDrained: gauge(
+    'meridian_region_drained',
+    'max',
+    '1 while the region takes no new requests, by the config or by an operator, else 0.',
     'region',
   ),
   cacheEntries: gauge('meridian_cache_entries', 'sum', 'Stored responses.', 'tier'),
@@ -306,6 +332,42 @@ export const CATALOGUE = {
     'Unsafe requests that invalidated what was stored.',
   ),
   cacheEpochs: gauge('meridian_cache_purge_names', 'max', 'Purged names that are remembered.'),
+  limitShared: counter(
+    'meridian_limit_shared_decisions_total',
+    'Requests that a limit of the fleet judged, by who decided: units leased before, the store, a count behind the answers, or without the store `local`, `open` and `closed`.',
+    'limit',
+    'source',
+  ),
+  limitLeased: counter(
+    'meridian_limit_leased_units_total',
+    'Units of a limit of the fleet that were fetched ahead.',
+    'limit',
+  ),
+  limitReturned: counter(
+    'meridian_limit_returned_units_total',
+    'Units that were fetched ahead, not used in time and given back.',
+    'limit',
+  ),
+  limitUntold: counter(
+    'meridian_limit_untold_total',
+    'Corrections and counts that the store of the fleet may not have heard of.',
+    'limit',
+  ),
+  limitGateways: gauge(
+    'meridian_limit_gateways',
+    'max',
+    'Gateway processes that count limits together, as last known.',
+  ),
+  redisUp: gauge('meridian_redis_up', 'min', '1 while the shared Redis server answers, else 0.'),
+  redisCommands: counter(
+    'meridian_redis_commands_total',
+    'Commands for the shared Redis server, by how they ended.',
+    'outcome',
+  ),
+  redisDuration: histogram(
+    'meridian_redis_command_duration_seconds',
+    'From handing a command over to its answer, or to giving it up.',
+  ),
   configReloads: counter(
     'meridian_config_reloads_total',
     'Attempts to load a configuration, by result.',
@@ -349,6 +411,42 @@ export const CATALOGUE = {
     'meridian_analytics_dropped_total',
     'Requests lost to the analytics files because the disk was slow, full or not writable.',
   ),
+  otlpSent: counter(
+    'meridian_otlp_sent_total',
+    'Spans, log records and data points that the collector took.',
+    'signal',
+  ),
+  otlpDropped: counter(
+    'meridian_otlp_dropped_total',
+    'Spans, log records and data points that were lost: no room to wait, refused, or not sent in time.',
+    'signal',
+    'reason',
+  ),
+  otlpRetries: counter(
+    'meridian_otlp_retries_total',
+    'Requests to the collector that were made again.',
+    'signal',
+  ),
+  otlpWaiting: gauge(
+    'meridian_otlp_waiting',
+    'sum',
+    'Spans and log records that wait to be sent.',
+    'signal',
+  ),
+  auditEvents: counter(
+    'meridian_audit_events_total',
+    'Changes by the control port and refused attempts: done, refused, failed.',
+    'outcome',
+  ),
+  auditPending: gauge(
+    'meridian_audit_pending_entries',
+    'sum',
+    'Entries of the audit log that wait for their file; above 0 for long: the disk is full.',
+  ),
+  auditLost: counter(
+    'meridian_audit_lost_total',
+    'Entries of the audit log that no file will have: too many were waiting.',
+  ),
   analyticsCompacted: counter(
     'meridian_analytics_compacted_records_total',
     'Requests of finished hours that were put into Parquet files.',
@@ -373,6 +471,15 @@ export const CATALOGUE = {
     'task',
   ),
   events: counter('meridian_events_total', 'Security, steering, health and config events.', 'kind'),
+  liveSubscribers: gauge(
+    'meridian_live_subscribers',
+    'sum',
+    'Readers of `/live` on the control port.',
+  ),
+  liveDropped: counter(
+    'meridian_live_dropped_total',
+    'Readers of `/live` that were cut off because they did not keep up.',
+  ),
   series: gauge('meridian_metric_series', 'max', 'Time series in use, of the budget.'),
   seriesOverflow: counter(
     'meridian_series_overflow_total',

@@ -142,9 +142,13 @@ function verdictDetail(verdict: Verdict, mask: Mask): Json {
   return detail
 }
 
-function acceptText(x: Exchange): StepText {
+function shownPath(x: Exchange, mask: Mask): string {
+  return x.refusal === undefined ? mask.text(x.target.path) : mask.url(x.target.path)
+}
+
+function acceptText(x: Exchange, mask: Mask): StepText {
   const detail = {
-    path: x.target.path,
+    path: shownPath(x, mask),
     rewritten: x.target.raw !== x.target.pathAndQuery,
     viaTrustedProxy: x.client.viaTrustedProxy,
     tls: x.client.tls?.version ?? null,
@@ -205,7 +209,9 @@ function identifyText(x: Exchange, mask: Mask): StepText {
 function recallText(x: Exchange): StepText {
   const status = x.cacheStatus
   if (status === undefined) return ['The cache was not asked.', {}]
-  return [`${status.outcome}: ${status.reason}`, { outcome: status.outcome, reason: status.reason }]
+  const { outcome, reason, coding } = status
+  if (coding === undefined) return [`${outcome}: ${reason}`, { outcome, reason }]
+  return [`${outcome}: ${reason}, sent in ${coding}`, { outcome, reason, coding }]
 }
 
 function steerText(x: Exchange, { candidates = [], rollout }: ExplainFacts): StepText {
@@ -232,7 +238,9 @@ function steerText(x: Exchange, { candidates = [], rollout }: ExplainFacts): Ste
 function forwardText(x: Exchange): StepText {
   const last = x.attempts.at(-1)
   if (last === undefined) return [x.outcome === 'served' ? 'Nothing was sent.' : whyOf(x), {}]
-  const attempts = x.attempts.map((one) => ({ ...one }))
+  const attempts = x.attempts.map(({ region, pool, origin, outcome, status, durationMs }) => {
+    return { region, pool, origin, outcome, status, durationMs }
+  })
   const ended = last.status === null ? last.outcome : `status ${last.status}`
   return [`${last.origin} in ${last.region}: ${ended}, try ${attempts.length}.`, { attempts }]
 }
@@ -240,7 +248,7 @@ function forwardText(x: Exchange): StepText {
 function textOf(step: StepName, x: Exchange, mask: Mask, facts: ExplainFacts): StepText {
   switch (step) {
     case 'accept':
-      return acceptText(x)
+      return acceptText(x, mask)
     case 'locate':
       return locateText(x)
     case 'route':
@@ -294,7 +302,7 @@ export function explain(x: Exchange, facts: ExplainFacts, mask: Mask): Explanati
     request: {
       method: x.method,
       host: x.host,
-      path: mask.text(x.target.path),
+      path: shownPath(x, mask),
       query: mask.query(x.target.query),
       client: mask.ip(x.client.ip),
       headers: names.map((name, i) => [name, mask.header(name, x.headers.flat[i * 2 + 1] ?? '')]),

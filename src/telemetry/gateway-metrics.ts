@@ -4,7 +4,7 @@ import type { Attempt, Verdict } from '../exchange.ts'
 import { CATALOGUE } from './catalogue.ts'
 import { type CostCounters, CostMeter } from './cost-meter.ts'
 import { MetricsRegistry, type MetricsSnapshot } from './metrics.ts'
-import type { RequestRecord } from './record.ts'
+import { METHODS, type RequestRecord } from './record.ts'
 
 /** What the runtime knows of its process; read at each scrape. */
 export interface ProcessFacts {
@@ -39,19 +39,6 @@ export interface CacheFacts {
   readonly invalidations: number
   readonly epochs: number
 }
-
-/** Methods of RFC 9110 and PATCH; anything else is one series (OpenTelemetry's `_OTHER`). */
-const METHODS: ReadonlySet<string> = new Set([
-  'GET',
-  'HEAD',
-  'POST',
-  'PUT',
-  'PATCH',
-  'DELETE',
-  'OPTIONS',
-  'CONNECT',
-  'TRACE',
-])
 
 /** Label value for "does not apply". */
 const NONE = 'none'
@@ -105,12 +92,25 @@ export class GatewayMetrics {
   readonly roomVisits
   readonly roomQueue
   readonly healthTransitions
+  readonly healthProbes
+  readonly fleetReports
+  readonly fleetGateways
+  readonly nameResolutions
   readonly originHealthy
   readonly regionHealthy
+  readonly regionDrained
   readonly cacheEntries
   readonly cacheBytes
   readonly #cache
   readonly #cacheServedBytes
+  readonly limitShared
+  readonly limitLeased
+  readonly limitReturned
+  readonly limitUntold
+  readonly limitGateways
+  readonly redisUp
+  readonly redisCommands
+  readonly redisDuration
   readonly configReloads
   readonly configSuccess
   readonly configTimestamp
@@ -121,12 +121,18 @@ export class GatewayMetrics {
   readonly alerts
   readonly analyticsRecords
   readonly analyticsDropped
+  readonly otlpSent
+  readonly otlpDropped
+  readonly otlpRetries
+  readonly otlpWaiting
   readonly analyticsCompacted
   readonly analyticsUnreadable
   readonly analyticsUploads
   readonly analyticsRemoved
   readonly analyticsFailures
   readonly events
+  readonly liveSubscribers
+  readonly liveDropped
 
   constructor(
     maxSeries: number,
@@ -177,8 +183,13 @@ export class GatewayMetrics {
     this.roomVisits = registry.scalar(CATALOGUE.roomVisits)
     this.roomQueue = registry.scalar(CATALOGUE.roomQueue)
     this.healthTransitions = registry.scalar(CATALOGUE.healthTransitions)
+    this.healthProbes = registry.scalar(CATALOGUE.healthProbes)
+    this.fleetReports = registry.scalar(CATALOGUE.fleetReports)
+    this.fleetGateways = registry.scalar(CATALOGUE.fleetGateways)
+    this.nameResolutions = registry.scalar(CATALOGUE.nameResolutions)
     this.originHealthy = registry.scalar(CATALOGUE.originHealthy)
     this.regionHealthy = registry.scalar(CATALOGUE.regionHealthy)
+    this.regionDrained = registry.scalar(CATALOGUE.regionDrained)
     this.cacheEntries = registry.scalar(CATALOGUE.cacheEntries)
     this.cacheBytes = registry.scalar(CATALOGUE.cacheBytes)
     this.#cache = {
@@ -194,6 +205,14 @@ export class GatewayMetrics {
       epochs: registry.scalar(CATALOGUE.cacheEpochs),
     }
     this.#cacheServedBytes = registry.scalar(CATALOGUE.cacheServedBytes)
+    this.limitShared = registry.scalar(CATALOGUE.limitShared)
+    this.limitLeased = registry.scalar(CATALOGUE.limitLeased)
+    this.limitReturned = registry.scalar(CATALOGUE.limitReturned)
+    this.limitUntold = registry.scalar(CATALOGUE.limitUntold)
+    this.limitGateways = registry.scalar(CATALOGUE.limitGateways)
+    this.redisUp = registry.scalar(CATALOGUE.redisUp)
+    this.redisCommands = registry.scalar(CATALOGUE.redisCommands)
+    this.redisDuration = registry.histogram(CATALOGUE.redisDuration)
     this.configReloads = registry.scalar(CATALOGUE.configReloads)
     this.configSuccess = registry.scalar(CATALOGUE.configSuccess)
     this.configTimestamp = registry.scalar(CATALOGUE.configTimestamp)
@@ -204,12 +223,22 @@ export class GatewayMetrics {
     this.alerts = registry.scalar(CATALOGUE.alerts)
     this.analyticsRecords = registry.scalar(CATALOGUE.analyticsRecords)
     this.analyticsDropped = registry.scalar(CATALOGUE.analyticsDropped)
+    this.otlpSent = registry.scalar(CATALOGUE.otlpSent)
+    this.otlpDropped = registry.scalar(CATALOGUE.otlpDropped)
+    this.otlpRetries = registry.scalar(CATALOGUE.otlpRetries)
+    this.otlpWaiting = registry.scalar(CATALOGUE.otlpWaiting)
+    // Counted by whoever has the control port: a worker process has none.
+    registry.scalar(CATALOGUE.auditEvents)
+    registry.scalar(CATALOGUE.auditPending)
+    registry.scalar(CATALOGUE.auditLost)
     this.analyticsCompacted = registry.scalar(CATALOGUE.analyticsCompacted)
     this.analyticsUnreadable = registry.scalar(CATALOGUE.analyticsUnreadable)
     this.analyticsUploads = registry.scalar(CATALOGUE.analyticsUploads)
     this.analyticsRemoved = registry.scalar(CATALOGUE.analyticsRemoved)
     this.analyticsFailures = registry.scalar(CATALOGUE.analyticsFailures)
     this.events = registry.scalar(CATALOGUE.events)
+    this.liveSubscribers = registry.scalar(CATALOGUE.liveSubscribers)
+    this.liveDropped = registry.scalar(CATALOGUE.liveDropped)
     const series = registry.scalar(CATALOGUE.series)
     const overflow = registry.scalar(CATALOGUE.seriesOverflow)
     registry.scalar(CATALOGUE.build).set([build.version, build.runtime], 1)

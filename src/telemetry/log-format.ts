@@ -65,6 +65,7 @@ const FIELDS = {
   user_agent: (r) => text(r.userAgent),
   referer: (r) => text(r.referer),
   aborted: (r) => (r.aborted ? 'true' : ''),
+  trace_id: (r) => text(r.traceId),
   weight: (_r, weight) => (weight === 1 ? '' : String(weight)),
 } as const satisfies Record<string, FieldText>
 

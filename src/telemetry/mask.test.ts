@@ -87,6 +87,10 @@ describe('headers, URLs, matches, subjects', () => {
     ['cookie', 'sid=s3cret', MASKED],
     ['x-api-key', 's3cret', MASKED],
     ['accept', 'text/html', 'text/html'],
+    ['x-forwarded-for', '203.0.113.77, 2001:db8:1:2::3', '203.0.113.0, 2001:db8:1::'],
+    ['x-forwarded-for', 'unknown, 10.0.0.1', '***, 10.0.0.0'],
+    ['forwarded', 'for=203.0.113.77;proto=https', MASKED],
+    ['referer', 'https://u:s3cret@a.test/?token=s3cret', 'https://a.test/?token=***'],
     ['x-other', 'eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.', MASKED],
   ])('%s: %s is shown as %s', (name, value, shown) => {
     expect(maskOf().header(name, value)).toBe(shown)

@@ -5,7 +5,7 @@
  */
 import type { MaskConfig } from '../config/sections/telemetry.ts'
 import type { IpAddress } from '../exchange.ts'
-import { ipv6FromWords } from '../http/ip.ts'
+import { ipv6FromWords, parseIp } from '../http/ip.ts'
 import { sipHash } from './siphash.ts'
 
 /** What stands in place of a hidden value. */
@@ -33,6 +33,19 @@ const CREDENTIAL_HEADERS = [
   'sec-websocket-key',
   'meridian-debug',
 ]
+
+/** Clients' addresses. `forwarded` has a syntax of its own, and is hidden as a whole. */
+const ADDRESS_HEADERS: ReadonlySet<string> = new Set([
+  'x-forwarded-for',
+  'forwarded',
+  'x-real-ip',
+  'x-client-ip',
+  'x-cluster-client-ip',
+  'true-client-ip',
+  'cf-connecting-ip',
+  'fastly-client-ip',
+])
+const URL_HEADERS: ReadonlySet<string> = new Set(['referer', 'origin', 'location'])
 
 /** Compared without case, dashes and underscores; `Policy` and `Key-Pair-Id` sign CDN links. */
 const CREDENTIAL_KEYS = [
@@ -207,9 +220,20 @@ export class Mask {
 
   /** A header value that may be shown: credentials keep at most their scheme (`Bearer ***`). */
   header(name: string, value: string): string {
-    if (!this.#headers.has(name)) return this.text(value)
+    if (!this.#headers.has(name)) {
+      if (ADDRESS_HEADERS.has(name)) return this.#addresses(value)
+      return URL_HEADERS.has(name) ? this.url(value) : this.text(value)
+    }
     const scheme = name.endsWith('authorization') ? SCHEME.exec(value) : null
     return scheme === null ? MASKED : `${scheme[0]} ${MASKED}`
+  }
+
+  /** A list of addresses, each cut to its network; what is not an address is hidden. */
+  #addresses(value: string): string {
+    return value
+      .split(',')
+      .map((hop) => this.ip(parseIp(hop.trim())) || MASKED)
+      .join(', ')
   }
 
   /** A query without `?`, with the values of credential keys replaced. */
@@ -257,7 +281,10 @@ export class Mask {
   /** What a rule matched, hidden when the place it matched in names a credential. */
   match(target: string | undefined, match: string): string {
     for (const name of target?.match(NAME) ?? []) {
-      if (this.#headers.has(name.toLowerCase()) || this.#keys.has(normalised(name))) return MASKED
+      const lower = name.toLowerCase()
+      if (this.#headers.has(lower) || this.#keys.has(normalised(name))) return MASKED
+      if (ADDRESS_HEADERS.has(lower)) return MASKED
+      if (URL_HEADERS.has(lower)) return this.url(match)
     }
     return match.includes('=') ? this.query(match) : this.text(match)
   }

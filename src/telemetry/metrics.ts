@@ -105,6 +105,14 @@ class Family {
     return slot === undefined ? this.#add(values) : (slot as number)
   }
 
+  /** Gives all label sets back. Slots that somebody keeps are then another's. */
+  clear(): void {
+    this.#root.clear()
+    this.#labelSets.length = 1
+    this.#budget.used -= this.#used - this.#weight
+    this.#used = this.#weight
+  }
+
   #add(values: readonly string[]): number {
     if (values.length !== this.definition.labels.length) {
       throw new RangeError(`${this.definition.name} has ${this.definition.labels.length} labels`)
@@ -172,6 +180,11 @@ export class Scalar<Labels extends readonly string[] = readonly string[]> {
   /** Counters that are counted elsewhere and read at a scrape; `value` never falls. */
   setTotal(values: LabelValues<Labels>, value: number): void {
     this.#values[this.slot(values)] = value
+  }
+
+  /** For gauges whose label sets come and go, before they are set anew at a scrape. */
+  forget(): void {
+    this.family.clear()
   }
 
   valueAt(slot: number): number {

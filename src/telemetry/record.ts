@@ -6,6 +6,19 @@
 import type { Attempt, Exchange, Millis, Verdict } from '../exchange.ts'
 import type { Mask } from './mask.ts'
 
+/** Methods of RFC 9110 and PATCH; anything else is OpenTelemetry's `_OTHER`. */
+export const METHODS: ReadonlySet<string> = new Set([
+  'GET',
+  'HEAD',
+  'POST',
+  'PUT',
+  'PATCH',
+  'DELETE',
+  'OPTIONS',
+  'CONNECT',
+  'TRACE',
+])
+
 /** What only the runtime knows at the end of a request. */
 export interface Settlement {
   /** What went on the wire; 0 when the client left before an answer. */
@@ -16,6 +29,8 @@ export interface Settlement {
   readonly bytesOut: number
   /** From the request's header to the last byte of the reply, on the monotonic clock. */
   readonly durationMs: Millis
+  /** Its start on the monotonic clock, for what is placed in time by that one; 0 when nothing is. */
+  readonly monotonicStart?: Millis
 }
 
 /**
@@ -70,6 +85,8 @@ export interface RequestRecord {
   /** Masked. */
   referer: string
   aborted: boolean
+  /** Empty when the request is in no trace. */
+  traceId: string
 }
 
 export function emptyRecord(): RequestRecord {
@@ -108,7 +125,13 @@ export function emptyRecord(): RequestRecord {
     userAgent: '',
     referer: '',
     aborted: false,
+    traceId: '',
   }
+}
+
+/** Served, without an error and without a rule's word: of those, some may be left out of logs and traces. */
+export function isOrdinary(record: RequestRecord): boolean {
+  return record.outcome === 'served' && record.status < 500 && record.verdicts.length === 0
 }
 
 const STATUS_CLASSES = ['none', '1xx', '2xx', '3xx', '4xx', '5xx']
@@ -151,7 +174,8 @@ export function writeRecord(
   out.scheme = x.scheme
   out.protocol = PROTOCOLS[x.httpVersion]
   out.host = x.host
-  out.path = mask.text(x.target.path)
+  // A refused target may be a whole URL, with what stands before an @.
+  out.path = x.refusal === undefined ? mask.text(x.target.path) : mask.url(x.target.path)
   out.query = mask.query(x.target.query)
   out.status = settlement.status
   out.statusClass = STATUS_CLASSES[(settlement.status / 100) | 0] ?? 'none'
@@ -178,4 +202,5 @@ export function writeRecord(
   out.userAgent = mask.text(x.headers.get('user-agent') ?? '')
   out.referer = mask.url(x.headers.get('referer') ?? '')
   out.aborted = x.aborted
+  out.traceId = x.trace === undefined ? '' : x.trace.traceId
 }

@@ -8,13 +8,22 @@ import type { Clock, Random, RecordSink } from '../ports.ts'
 import { jsonLine } from './access-log.ts'
 import { type EventKind, EventRing, type EventValue } from './events.ts'
 import { GatewayMetrics, type ProcessFacts } from './gateway-metrics.ts'
+import { LiveWatch } from './live-watch.ts'
 import { type LineFormat, lineFormat } from './log-format.ts'
 import type { LogShare } from './log-sampling.ts'
 import { Mask } from './mask.ts'
-import { emptyRecord, type RequestRecord, type Settlement, writeRecord } from './record.ts'
+import type { Otlp } from './otlp/otlp.ts'
+import {
+  emptyRecord,
+  isOrdinary,
+  type RequestRecord,
+  type Settlement,
+  writeRecord,
+} from './record.ts'
 import { SECURITY_OUTCOMES } from './refusals.ts'
 import { sipKey } from './siphash.ts'
 import type { AnomalyChange } from './threats/threats.ts'
+import { Tracer, type TracerConfig } from './trace-context.ts'
 
 export interface TelemetryPorts {
   readonly clock: Clock
@@ -43,12 +52,16 @@ export class Telemetry {
   readonly events: EventRing
   /** Sees each record at once, and keeps nothing of it. */
   observer: ((record: Readonly<RequestRecord>) => void) | undefined
+  readonly live: LiveWatch
+  readonly tracer: Tracer
   readonly #ports: TelemetryPorts
   readonly #drawnKey: Uint8Array
   readonly #record: RequestRecord = emptyRecord()
   #mask: Mask
   #config: TelemetryConfig
   #line: LineFormat
+  #otlp: Otlp | undefined
+  #endEvents: () => void = () => {}
 
   constructor(config: TelemetryConfig, secrets: TelemetrySecrets, ports: TelemetryPorts) {
     this.#ports = ports
@@ -58,6 +71,8 @@ export class Telemetry {
     this.#mask = this.#maskFor(config, secrets)
     this.metrics = new GatewayMetrics(config.metrics.maxSeries, ports.build, ports.process)
     this.events = new EventRing(config.events)
+    this.live = new LiveWatch(ports.clock, this.events)
+    this.tracer = new Tracer(tracerConfig(config), ports.random)
   }
 
   /** The choke point, for whoever shows something of a request elsewhere. */
@@ -78,6 +93,15 @@ export class Telemetry {
     this.#config = config
     this.#line = lineFormat(config.access)
     this.#mask = this.#maskFor(config, secrets)
+    this.tracer.configure(tracerConfig(config))
+  }
+
+  /** From now on finished requests and events are exported there; undefined ends it. */
+  exportTo(otlp: Otlp | undefined): void {
+    this.#endEvents()
+    this.#otlp = otlp
+    this.#endEvents =
+      otlp === undefined ? () => {} : this.events.subscribe((event) => otlp.event(event))
   }
 
   /**
@@ -90,10 +114,21 @@ export class Telemetry {
     const record = this.#record
     writeRecord(x, settlement, this.#mask, record)
     if (this.#config.metrics.enabled) this.metrics.observe(record)
-    if (this.#config.access.enabled && this.#ports.access !== undefined) {
-      this.#log(x, record, this.#ports.access, share)
+    if (this.live.isWatched) this.live.observe(x, record)
+    const otlp = this.#otlp
+    const access = this.#config.access.enabled ? this.#ports.access : undefined
+    let weight = 0
+    if (access !== undefined || otlp?.wantsLogs === true) {
+      weight = this.#weight(x, record, share)
+      if (access !== undefined) {
+        if (weight > 0) {
+          this.metrics.logLines.addAt(0)
+          access.line(this.#line(record, weight))
+        } else this.metrics.logSampledOut.addAt(0)
+      }
     }
     if (this.#ports.analytics !== undefined) this.#ports.analytics.line(jsonLine(record))
+    otlp?.request(record, x.trace, settlement.monotonicStart ?? 0, weight)
     if (record.outcome !== 'served' || record.attempts.length > 1 || record.verdicts.length > 0) {
       this.#noteRequest(record)
     }
@@ -101,26 +136,13 @@ export class Telemetry {
     return record
   }
 
-  #log(x: Exchange, record: RequestRecord, sink: RecordSink, share: LogShare | undefined): void {
-    const { access } = this.#config
-    let weight = 1
-    if (
-      (share !== undefined || access.sample < 1) &&
-      record.outcome === 'served' &&
-      record.status < 500 &&
-      record.verdicts.length === 0
-    ) {
-      const kept = share === undefined ? access.sample : share(x)
-      if (kept < 1) {
-        if (this.#ports.random.next() >= kept) {
-          this.metrics.logSampledOut.addAt(0)
-          return
-        }
-        weight = 1 / kept
-      }
-    }
-    this.metrics.logLines.addAt(0)
-    sink.line(this.#line(record, weight))
+  /** How many requests the line of this one stands for; 0 when it is left out. */
+  #weight(x: Exchange, record: RequestRecord, share: LogShare | undefined): number {
+    const { sample } = this.#config.access
+    if ((share === undefined && sample >= 1) || !isOrdinary(record)) return 1
+    const kept = share === undefined ? sample : share(x)
+    if (kept >= 1) return 1
+    return this.#ports.random.next() < kept ? 1 / kept : 0
   }
 
   /** Adds an event that no request caused: health, config, system. */
@@ -178,6 +200,15 @@ export class Telemetry {
       detail.match = this.#mask.match(verdict.target, verdict.match)
     }
     return detail
+  }
+}
+
+function tracerConfig({ trace, otlp }: TelemetryConfig): TracerConfig {
+  const isExported = otlp?.signals.includes('traces') === true
+  return {
+    takesPart: isExported || trace.start === true,
+    starts: trace.start ?? isExported,
+    sampling: trace.sampling,
   }
 }
 

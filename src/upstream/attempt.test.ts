@@ -108,9 +108,9 @@ describe('what is sent again', () => {
       typeof outcome === 'number' ? { status: outcome } : { problem: outcome },
     )
     expect(world.upstream.sent.map((each) => each.origin).join(' ')).toBe(hits)
-    expect(world.places.every(({ pool }) => pool.origins.every((one) => one.inFlight === 0))).toBe(
-      true,
-    )
+    expect(
+      world.places.every(({ pool }) => pool.origins.every((one) => one.load.inFlight === 0)),
+    ).toBe(true)
   })
 })
 

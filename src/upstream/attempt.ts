@@ -32,6 +32,7 @@ export { AttemptsFailed } from './failure.ts'
 export type {
   HealthReporter,
   OriginOutcome,
+  OutgoingTrace,
   Place,
   RetryPolicy,
   RouteTimeouts,
@@ -244,8 +245,9 @@ export class Attempts {
     const startedAt = clock.monotonic()
     const remaining = this.#deadline - startedAt
     if (remaining <= 0) return new UpstreamError('timeout', 'the deadline has passed')
-    origin.inFlight++
+    origin.load.inFlight++
     health.began(origin.health, startedAt)
+    const spanId = request.trace?.span()
     let call: UpstreamCall | undefined
     let reply: UpstreamReply
     try {
@@ -255,7 +257,7 @@ export class Attempts {
       call = upstream.send(origin.address, {
         method: request.method,
         path: request.path,
-        headers: this.#fields(origin, length, remaining),
+        headers: this.#fields(origin, length, remaining, spanId),
         body,
         connectTimeoutMs: Math.min(total, this.#timeouts.connectMs ?? pool.connectTimeoutMs),
         firstByteTimeoutMs: Math.min(total, this.#firstByteMs(pool, startedAt)),
@@ -270,7 +272,7 @@ export class Attempts {
       if (this.#cancelled) call.cancel()
       reply = await call.reply
     } catch (error) {
-      origin.inFlight--
+      origin.load.inFlight--
       const failure =
         error instanceof UpstreamError
           ? error
@@ -278,7 +280,7 @@ export class Attempts {
       const now = clock.monotonic()
       health.report(origin.health, failure.kind, now)
       if (isOriginsFault(failure.kind)) origin.latency.failed(now - startedAt, now)
-      this.#note(place, origin, failure.kind, null, now - startedAt)
+      this.#note(place, origin, failure.kind, null, startedAt, now, spanId)
       return failure
     } finally {
       if (call !== undefined) this.#calls.splice(this.#calls.indexOf(call), 1)
@@ -288,7 +290,7 @@ export class Attempts {
     const { status } = reply
     const isRetryStatus = this.#policy.statuses.has(status)
     const rest = isRetryStatus ? retryAfterMs(reply.headers, clock.now()) : undefined
-    if (rest !== undefined && rest > 0) origin.restUntil = now + Math.min(rest, MOST_REST_MS)
+    if (rest !== undefined && rest > 0) origin.load.restUntil = now + Math.min(rest, MOST_REST_MS)
     const isGatewayError = status === 502 || status === 503 || status === 504
     const outcome = rest !== undefined ? 'overloaded' : isGatewayError ? 'gateway-error' : 'ok'
     health.report(origin.health, outcome, now)
@@ -296,11 +298,19 @@ export class Attempts {
     if (outcome === 'ok') origin.latency.observe(duration, now)
     else origin.latency.failed(duration, now)
     if (outcome === 'ok' && hold !== undefined && hold.waiting > 0) hold.recovered(origin.health)
-    this.#note(place, origin, isRetryStatus ? `status-${status}` : 'ok', status, duration)
+    this.#note(
+      place,
+      origin,
+      isRetryStatus ? `status-${status}` : 'ok',
+      status,
+      startedAt,
+      now,
+      spanId,
+    )
     if (isRetryStatus && this.#mayRetryStatus(rest, now)) {
       const { body } = reply
       if (body !== null && !(body instanceof Uint8Array)) body.cancel()
-      origin.inFlight--
+      origin.load.inFlight--
       return new UpstreamError('reset', `status ${status}`)
     }
     if (reply.body !== null && !(reply.body instanceof Uint8Array)) {
@@ -311,7 +321,7 @@ export class Attempts {
         tunnel: reply.tunnel,
       }
     }
-    origin.inFlight--
+    origin.load.inFlight--
     return reply
   }
 
@@ -324,7 +334,12 @@ export class Attempts {
     return Math.min(most, Math.max(LEAST_FIRST_BYTE_MS, 3 * pool.latency.quantile(0.99, now)))
   }
 
-  #fields(origin: Origin, length: number | null, remaining: Millis): string[] {
+  #fields(
+    origin: Origin,
+    length: number | null,
+    remaining: Millis,
+    spanId: string | undefined,
+  ): string[] {
     const fields = this.#request.fields(origin.host)
     if (this.#request.body !== null && length !== null) {
       fields.push('content-length', String(length))
@@ -333,17 +348,34 @@ export class Attempts {
     if (this.#policy.announceDeadline) {
       setField(fields, 'x-request-timeout-ms', String(Math.floor(remaining)))
     }
+    const { trace } = this.#request
+    if (trace !== undefined && spanId !== undefined) {
+      setField(fields, 'traceparent', trace.parent(spanId))
+      if (trace.state !== '') setField(fields, 'tracestate', trace.state)
+    }
     return fields
   }
 
-  #note(place: Place, origin: Origin, outcome: string, status: number | null, durationMs: Millis) {
+  #note(
+    place: Place,
+    origin: Origin,
+    outcome: string,
+    status: number | null,
+    startedAt: Millis,
+    now: Millis,
+    spanId: string | undefined,
+  ) {
     this.log.push({
       region: place.region,
       pool: place.pool.id,
       origin: origin.id,
       outcome,
       status,
-      durationMs,
+      durationMs: now - startedAt,
+      startedAt,
+      spanId,
+      host: origin.address.hostname,
+      port: origin.address.port,
     })
   }
 

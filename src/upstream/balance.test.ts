@@ -86,7 +86,7 @@ describe('every way to balance', () => {
 describe('least load', () => {
   it('of requests: the busy origin gets little', () => {
     const pool = poolOf('p', [100, 100, 100], { balance: 'least-request' })
-    pool.origins[0]!.inFlight = 50
+    pool.origins[0]!.load.inFlight = 50
     const [first] = shares(pool)
     // Only when both draws are the busy one: a ninth.
     expect(first).toBeLessThan(0.13)
@@ -117,8 +117,8 @@ describe('bounded load', () => {
   it('passes on what is above 125 % of the share, to the same origin for the same client', () => {
     const pool = poolOf('p', [100, 100, 100, 100], { balance: 'ip-hash-bounded' })
     const health = new FakeHealth()
-    for (let i = 0; i < 400; i++) choose(pool, health, { key: 'everybody' })!.inFlight++
-    const loads = pool.origins.map((origin) => origin.inFlight)
+    for (let i = 0; i < 400; i++) choose(pool, health, { key: 'everybody' })!.load.inFlight++
+    const loads = pool.origins.map((origin) => origin.load.inFlight)
     expect(Math.max(...loads)).toBeLessThanOrEqual(126)
     expect(loads.filter((load) => load > 120).length).toBeGreaterThanOrEqual(3)
   })

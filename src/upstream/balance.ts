@@ -61,11 +61,11 @@ function at(pool: Pool, point: number): Origin | undefined {
 
 type Load = (origin: Origin, share: number, now: Millis) => number
 
-const requestLoad: Load = (origin, share) => (origin.inFlight + 1) / share
+const requestLoad: Load = (origin, share) => (origin.load.inFlight + 1) / share
 
 /** What a request would wait: latency times those in front of it. An unknown one is tried at once. */
 const latencyLoad: Load = (origin, share, now) =>
-  (origin.latency.read(now) * (origin.inFlight + 1) + origin.inFlight) / share
+  (origin.latency.read(now) * (origin.load.inFlight + 1) + origin.load.inFlight) / share
 
 /** The less loaded of two drawn by share ("power of two choices", Mitzenmacher 2001). */
 function leastLoaded(
@@ -96,7 +96,7 @@ function rendezvous(pool: Pool, key: string, bound: number, total: number): Orig
   let underWay = 1
   if (bound !== Number.POSITIVE_INFINITY) {
     for (let i = 0; i < origins.length; i++) {
-      if ((shares[i] as number) > 0) underWay += (origins[i] as Origin).inFlight
+      if ((shares[i] as number) > 0) underWay += (origins[i] as Origin).load.inFlight
     }
   }
   const seed = hash32(key, 0x811c9dc5)
@@ -106,7 +106,7 @@ function rendezvous(pool: Pool, key: string, bound: number, total: number): Orig
     const share = shares[i] as number
     if (share === 0) continue
     const origin = origins[i] as Origin
-    if (origin.inFlight >= Math.ceil((bound * underWay * share) / total)) continue
+    if (origin.load.inFlight >= Math.ceil((bound * underWay * share) / total)) continue
     const unit = (hash32(origin.id, seed) + 0.5) / 4294967296
     const score = -share / Math.log(unit)
     if (score > bestScore) {

@@ -27,7 +27,7 @@ describe('a hedged request', () => {
     ])
     await clock.pass(5000)
     expect(counted).toEqual(['hedge:won'])
-    expect(places[0]!.pool.origins.map((origin) => origin.inFlight)).toEqual([0, 0])
+    expect(places[0]!.pool.origins.map((origin) => origin.load.inFlight)).toEqual([0, 0])
   })
 
   it('is sent once when it is quick', async () => {

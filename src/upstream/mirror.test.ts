@@ -57,7 +57,7 @@ describe('a mirror', () => {
     expect(comparison?.mainAnswered(reply)).toBe(reply)
     await clock.pass(5000)
     expect(reports.map((report) => report.result)).toEqual([result])
-    expect([mirror.underWay, pool.origins[0]!.inFlight]).toEqual([0, 0])
+    expect([mirror.underWay, pool.origins[0]!.load.inFlight]).toEqual([0, 0])
   })
 
   it('sees no credentials unless it may, and is told what it is', async () => {

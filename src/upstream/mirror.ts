@@ -96,11 +96,11 @@ export class Mirror {
       return undefined
     }
     this.underWay++
-    origin.inFlight++
+    origin.load.inFlight++
     const comparison = new Comparison(report, now)
     void this.#send(request, origin, ports).then((answer) => {
       this.underWay--
-      origin.inFlight--
+      origin.load.inFlight--
       comparison.mirrorAnswered(answer, ports.clock.monotonic())
     })
     return comparison

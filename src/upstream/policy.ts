@@ -85,4 +85,15 @@ export interface OutgoingRequest {
   readonly timeLeftMs?: Millis | undefined
   readonly upgrade?: 'websocket' | undefined
   readonly interim?: InterimSink | undefined
+  readonly trace?: OutgoingTrace | undefined
+}
+
+/** The trace that attempts belong to; each is a span of its own. */
+export interface OutgoingTrace {
+  /** An id for an attempt. */
+  span(): string
+  /** `traceparent` for the origin. */
+  parent(spanId: string): string
+  /** `tracestate` for the origin; empty for none. */
+  readonly state: string
 }

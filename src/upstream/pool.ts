@@ -17,11 +17,16 @@ export interface Origin {
   readonly weight: number
   /** Host header instead of the client's. */
   readonly host: string | undefined
+  readonly load: OriginLoad
+  readonly latency: PeakEwma
+}
+
+/** One object over reloads, so that attempts of an older snapshot end in it as well. */
+export interface OriginLoad {
   /** Attempts under way. */
   inFlight: number
   /** Until then it asked to be left alone (`Retry-After`); monotonic. */
   restUntil: Millis
-  readonly latency: PeakEwma
 }
 
 export type Balance =
@@ -42,7 +47,8 @@ export interface Panic {
 
 export interface Pool {
   readonly id: string
-  readonly origins: readonly Origin[]
+  /** Replaced when a name gets other addresses. */
+  origins: readonly Origin[]
   readonly balance: Balance
   readonly connectTimeoutMs: number
   readonly firstByteTimeoutMs: number
@@ -55,9 +61,9 @@ export interface Pool {
   /** Time to the response header, over all origins. */
   readonly latency: LatencySketch
   /** Share of each origin in the choice under way, by index; 0 may not be chosen. Scratch. */
-  readonly shares: Float64Array
+  shares: Float64Array
   /** Lookup table of `maglev`. */
-  readonly table: Uint16Array | undefined
+  table: Uint16Array | undefined
   /** Position of round robin. */
   turn: number
 }
@@ -95,7 +101,7 @@ export function isInPanic(pool: Pool, health: OriginHealth, below: number): bool
 
 /** Whether the origin may get a request now, were it the only one. */
 export function isAvailable(origin: Origin, health: OriginHealth, now: Millis): boolean {
-  return origin.weight > 0 && origin.restUntil <= now && health.isUp(origin.health)
+  return origin.weight > 0 && origin.load.restUntil <= now && health.isUp(origin.health)
 }
 
 /**
@@ -123,7 +129,7 @@ export function weigh(
     const origin = origins[i] as Origin
     let share = tried.includes(origin) ? 0 : origin.weight
     if (share > 0 && !ignoresHealth) {
-      const standing = origin.restUntil > now ? OUT : health.standing(origin.health)
+      const standing = origin.load.restUntil > now ? OUT : health.standing(origin.health)
       const isChosen = standing === best || (standing === TRIAL && mayTrial)
       share = isChosen ? share * health.slowStart(origin.health, pool.slowStartMs, now) : 0
     }
@@ -141,7 +147,7 @@ function bestStanding(
 ): Standing {
   let best: Standing = OUT
   for (const origin of pool.origins) {
-    if (origin.weight === 0 || origin.restUntil > now || tried.includes(origin)) continue
+    if (origin.weight === 0 || origin.load.restUntil > now || tried.includes(origin)) continue
     const standing = health.standing(origin.health)
     if (standing > best) best = standing
     if (best === UP) return UP

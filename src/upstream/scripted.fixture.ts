@@ -209,8 +209,7 @@ export function poolOf(
       address: { id: `${id}${i + 1}` } as OriginAddress,
       weight,
       host: undefined,
-      inFlight: 0,
-      restUntil: 0,
+      load: { inFlight: 0, restUntil: 0 },
       latency: new PeakEwma(),
     }),
   )

@@ -52,6 +52,6 @@ export class WatchedStream implements ByteStream {
   #over(): void {
     if (this.#isOver) return
     this.#isOver = true
-    this.#origin.inFlight--
+    this.#origin.load.inFlight--
   }
 }

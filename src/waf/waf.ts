@@ -2,60 +2,36 @@
  * The WAF of one config: native rulesets in order, then the imported CRS, with exceptions and per-route
  * settings. Immutable; a reload compiles another one. `RouteWaf.begin` gives a request its pass.
  */
-import * as v from 'valibot'
 import type { Report } from '../config/errors.ts'
-import type { RouteWafConfig, WafConfig, WafException } from '../config/sections/waf.ts'
-import {
-  compileExpression,
-  type Environment,
-  ExpressionError,
-  type Subject,
-} from '../expression/expression.ts'
+import type { RouteWafConfig, WafConfig } from '../config/sections/waf.ts'
+import type { Environment, Subject } from '../expression/expression.ts'
 import type { BodyLimits } from './body/limits.ts'
-import { DATA_LEAK, LEAK_KINDS, LEAK_TARGET, type LeakKind } from './detect/leak.ts'
-import { Engine, type Exclusion } from './engine/engine.ts'
+import { LEAK_KINDS, type LeakKind } from './detect/leak.ts'
+import { Engine } from './engine/engine.ts'
 import type { Detectors } from './engine/operators.ts'
 import { type SeclangRuleset, SeclangRulesetSchema } from './engine/rule-schema.ts'
+import { type ActiveException, ExceptionCompiler } from './exceptions.ts'
 import { type Clearance, WafPass } from './pass.ts'
-import { fromCloudflare, isCloudflareRuleset } from './rules/cloudflare.ts'
 import {
   type CompiledNativeRule,
   type CompiledNativeRuleset,
   compileNative,
-  type RuleChange,
 } from './rules/native.ts'
 import { RulesetSchema } from './rules/rule-schema.ts'
-import type { HeldException, WafTrace } from './trace.ts'
+import {
+  changedSeclang,
+  isSeclang,
+  loadRulesets,
+  parseRuleset,
+  type RulesetTexts,
+} from './rulesets.ts'
+import type { WafTrace } from './trace.ts'
 
-export interface WafOptions {
+export interface WafOptions extends RulesetTexts {
   readonly environment: Environment
   readonly detectors: Detectors
-  /** Text of a ruleset that comes with the gateway; undefined when it is not there. */
-  readonly builtIn: (name: string) => string | undefined
-  /** Contents of the files that the config names, by path as written. */
-  readonly files: ReadonlyMap<string, string>
   /** Puts attack scores on a subject, for rules that read them. */
   readonly score?: ((subject: Subject) => void) | undefined
-}
-
-/** An exception with its condition compiled. */
-interface ActiveException extends HeldException {
-  readonly when: ((subject: Subject) => boolean) | undefined
-  /** Index of the engine's conditional exclusion; -1 when it names no CRS rule. */
-  readonly exclusion: number
-  readonly native: ReadonlySet<CompiledNativeRule>
-  /** Kinds of leaks that are let off. */
-  readonly leaks: ReadonlySet<LeakKind> | undefined
-}
-
-const LEAK_HINT = `one of ${LEAK_KINDS.map((kind) => `"${LEAK_TARGET}${kind}"`).join(', ')}`
-
-interface LoadedRuleset {
-  readonly path: string
-  readonly mode: 'enforce' | 'simulate'
-  readonly changes: readonly RuleChange[]
-  readonly json: unknown
-  readonly name: string
 }
 
 export class Waf {
@@ -242,94 +218,6 @@ function shareOf(id: string): number {
   return ((hash >>> 0) / 2 ** 32) * 100
 }
 
-function loadRulesets(config: WafConfig, options: WafOptions, report: Report): LoadedRuleset[] {
-  const loaded: LoadedRuleset[] = []
-  for (const [i, entry] of config.rulesets.entries()) {
-    const path = `waf.rulesets[${i}]`
-    const settings = typeof entry === 'string' ? undefined : entry
-    const file = settings !== undefined && 'file' in settings ? settings.file : undefined
-    const name = typeof entry === 'string' ? entry : 'name' in entry ? entry.name : entry.file
-    const text = file === undefined ? options.builtIn(name) : options.files.get(file)
-    if (text === undefined) {
-      report(path, file === undefined ? `the ruleset "${name}" is missing` : `${file} was not read`)
-      continue
-    }
-    let json: unknown
-    try {
-      json = JSON.parse(text)
-    } catch (thrown) {
-      report(path, `${name} is not JSON: ${thrown instanceof Error ? thrown.message : ''}`)
-      continue
-    }
-    if (isCloudflareRuleset(json)) {
-      const short = name
-        .replace(/^.*\//, '')
-        .replace(/\.json$/i, '')
-        .toLowerCase()
-      json = fromCloudflare(json, short.replace(/[^a-z0-9._-]/g, '-'), (at, message) =>
-        report(`${path}.${at}`, message),
-      )
-    }
-    const changes = (settings?.overrides ?? []).map((override) => ({
-      ...override,
-      ids: override.ids?.map(String),
-    }))
-    loaded.push({ path, mode: settings?.mode ?? 'enforce', changes, json, name })
-  }
-  return loaded
-}
-
-/** SecLang rules have targets; an empty ruleset is native. */
-function isSeclang(json: unknown): boolean {
-  if (typeof json !== 'object' || json === null || !('rules' in json)) return false
-  const { rules } = json
-  if (!Array.isArray(rules)) return false
-  return rules.some(
-    (rule: unknown) =>
-      typeof rule === 'object' && rule !== null && ('targets' in rule || 'marker' in rule),
-  )
-}
-
-function parseRuleset<const S extends v.GenericSchema>(
-  schema: S,
-  { json, path }: LoadedRuleset,
-  report: Report,
-): v.InferOutput<S> | undefined {
-  const result = v.safeParse(schema, json)
-  if (result.success) return result.output
-  for (const issue of result.issues.slice(0, 20)) {
-    const at = (v.getDotPath(issue) ?? '').replace(/\.(\d+)(?=\.|$)/g, '[$1]')
-    report(at === '' ? path : `${path}.${at}`, issue.message)
-  }
-  return undefined
-}
-
-function changedSeclang(ruleset: SeclangRuleset, loaded: LoadedRuleset): SeclangRuleset {
-  if (loaded.mode === 'enforce' && loaded.changes.length === 0) return ruleset
-  const rules = ruleset.rules.map((rule) => {
-    if ('marker' in rule) return rule
-    let result = loaded.mode === 'simulate' ? { ...rule, mode: loaded.mode } : rule
-    for (const change of loaded.changes) {
-      const isMeant =
-        change.ids?.some((id) => matches(rule.id, id)) ||
-        change.tags?.some((tag) => rule.tags?.includes(tag))
-      if (!isMeant) continue
-      result = {
-        ...result,
-        enabled: change.enabled ?? result.enabled ?? true,
-        mode: change.mode ?? result.mode ?? 'enforce',
-      }
-    }
-    return result
-  })
-  return { ...ruleset, rules }
-}
-
-function matches(id: number, text: string): boolean {
-  const range = /^(\d+)-(\d+)$/.exec(text)
-  return range === null ? text === String(id) : id >= Number(range[1]) && id <= Number(range[2])
-}
-
 /** The config's CRS settings as TX variables. */
 function crsSettings(config: WafConfig): ReadonlyMap<string, string> {
   const { crs } = config
@@ -343,178 +231,4 @@ function crsSettings(config: WafConfig): ReadonlyMap<string, string> {
   ])
   for (const [name, value] of Object.entries(crs.settings)) settings.set(name, String(value))
   return settings
-}
-
-interface GatheredException {
-  readonly source: WafException
-  readonly path: string
-  /** Undefined for all routes. */
-  readonly route: number | undefined
-  readonly when: ((subject: Subject) => boolean) | undefined
-  readonly exclusion: Exclusion
-  readonly leaks: ReadonlySet<LeakKind> | undefined
-}
-
-/** Exceptions of the config and of its routes, as conditions and as the engine's exclusions. */
-class ExceptionCompiler {
-  readonly #environment: Environment
-  readonly #report: Report
-
-  constructor(environment: Environment, report: Report) {
-    this.#environment = environment
-    this.#report = report
-  }
-
-  gather(
-    config: WafConfig,
-    routes: readonly (RouteWafConfig | false | undefined)[],
-  ): GatheredException[] {
-    const all = config.exceptions.map((e, i) => this.#one(e, `waf.exceptions[${i}]`, undefined))
-    for (const [r, route] of routes.entries()) {
-      if (route === false || route === undefined) continue
-      for (const [i, exception] of route.exceptions.entries()) {
-        all.push(this.#one(exception, `routes[${r}].waf.exceptions[${i}]`, r))
-      }
-    }
-    return all
-  }
-
-  #one(source: WafException, path: string, route: number | undefined): GatheredException {
-    if (source.ids === undefined && source.tags === undefined && source.rulesets === undefined) {
-      this.#report(path, 'an exception says what is let off: ids, tags or rulesets')
-    }
-    const when =
-      source.when === undefined ? undefined : this.#condition(source.when, `${path}.when`)
-    const isOfLeak = source.target?.startsWith(LEAK_TARGET) === true
-    const numeric = isOfLeak
-      ? []
-      : (source.ids ?? []).map(String).filter((id) => /^\d+(-\d+)?$/.test(id))
-    return {
-      source,
-      path,
-      route,
-      when,
-      exclusion: {
-        ids: numeric,
-        tags: isOfLeak ? [] : (source.tags ?? []),
-        ...(source.target === undefined || isOfLeak ? {} : { target: source.target }),
-        isConditional: when !== undefined || route !== undefined,
-      },
-      leaks: this.#leaks(source, path),
-    }
-  }
-
-  /** Kinds of leaks that an exception lets off; undefined when it is about other rules. */
-  #leaks(
-    { ids, target, tags, rulesets }: WafException,
-    path: string,
-  ): ReadonlySet<LeakKind> | undefined {
-    const isLeak = ids?.includes(DATA_LEAK) === true
-    const kind = target?.startsWith(LEAK_TARGET) ? target.slice(LEAK_TARGET.length) : undefined
-    if (kind === undefined) {
-      if (isLeak && target !== undefined) {
-        this.#report(`${path}.target`, `a target of "${DATA_LEAK}" is a kind of leak`, LEAK_HINT)
-      }
-      return isLeak ? new Set(LEAK_KINDS) : undefined
-    }
-    const others = (ids ?? []).some((id) => id !== DATA_LEAK)
-    if (!isLeak || others || tags !== undefined || rulesets !== undefined) {
-      this.#report(
-        `${path}.target`,
-        `only the rule "${DATA_LEAK}" has kinds of leaks`,
-        `"ids": ["${DATA_LEAK}"]`,
-      )
-    }
-    const known = LEAK_KINDS.find((one) => one === kind)
-    if (known === undefined) {
-      this.#report(`${path}.target`, `there is no kind of leak "${kind}"`, LEAK_HINT)
-      return undefined
-    }
-    return new Set([known])
-  }
-
-  #condition(text: string, path: string): ((subject: Subject) => boolean) | undefined {
-    try {
-      const compiled = compileExpression(text, this.#environment)
-      if (compiled.needsBody || compiled.needsResponse || compiled.needsScores) {
-        this.#report(path, 'an exception is decided before the body is read')
-      }
-      return compiled.test
-    } catch (thrown) {
-      if (!(thrown instanceof ExpressionError)) throw thrown
-      this.#report(path, thrown.message, thrown.hint)
-      return undefined
-    }
-  }
-
-  /** Native rules that exceptions without a condition leave out everywhere. */
-  droppedBy(
-    rulesets: readonly CompiledNativeRuleset[],
-    exceptions: readonly WafException[],
-  ): ReadonlySet<CompiledNativeRule> {
-    const dropped = new Set<CompiledNativeRule>()
-    for (const exception of exceptions) {
-      if (exception.when !== undefined) continue
-      for (const rule of nativeRulesOf(exception, rulesets)) dropped.add(rule)
-    }
-    return dropped
-  }
-
-  active(
-    all: readonly GatheredException[],
-    route: number,
-    rulesets: readonly CompiledNativeRuleset[],
-  ): ActiveException[] {
-    const active: ActiveException[] = []
-    for (const [i, exception] of all.entries()) {
-      const isHere = exception.route === undefined || exception.route === route
-      const { ids = [], tags = [], isConditional = false } = exception.exclusion
-      if (!isHere) continue
-      active.push({
-        path: exception.path,
-        source: exception.source,
-        when: exception.when,
-        exclusion: isConditional && (ids.length > 0 || tags.length > 0) ? i : -1,
-        leaks: exception.leaks,
-        native: new Set(nativeRulesOf(exception.source, rulesets)),
-      })
-    }
-    return active
-  }
-
-  checkIds(
-    all: readonly GatheredException[],
-    rulesets: readonly CompiledNativeRuleset[],
-    engine: Engine | undefined,
-    report: Report,
-  ): void {
-    for (const { source, path } of all) {
-      for (const [i, id] of (source.ids ?? []).map(String).entries()) {
-        if (id === DATA_LEAK) continue
-        const isNative = rulesets.some((ruleset) => ruleset.ids.has(id))
-        const isSeclangId = [...(engine?.ids ?? [])].some((known) => matches(known, id))
-        if (!isNative && !isSeclangId) report(`${path}.ids[${i}]`, `there is no rule "${id}"`)
-      }
-      for (const [i, name] of (source.rulesets ?? []).entries()) {
-        const isKnown = rulesets.some((ruleset) => ruleset.name === name)
-        if (!isKnown) report(`${path}.rulesets[${i}]`, `there is no ruleset "${name}"`)
-      }
-    }
-  }
-}
-
-function nativeRulesOf(
-  exception: WafException,
-  rulesets: readonly CompiledNativeRuleset[],
-): CompiledNativeRule[] {
-  if (exception.target !== undefined) return []
-  const ids = exception.ids?.map(String)
-  const { tags } = exception
-  return rulesets
-    .filter((ruleset) => exception.rulesets?.includes(ruleset.name) ?? true)
-    .flatMap((ruleset) => ruleset.rules)
-    .filter((rule) => {
-      if (ids === undefined && tags === undefined) return exception.rulesets !== undefined
-      return ids?.includes(rule.id) || tags?.some((tag) => rule.tags.includes(tag))
-    })
 }

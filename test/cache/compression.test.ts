@@ -87,6 +87,16 @@ describe('a stored response', () => {
     }
     expect(origin.hits.length - before).toBe(1)
     expect((await made()) - madeBefore).toBe(2)
+    expect((await get(url, 'br')).get('cache-status')).toMatch(
+      /^meridian; hit; ttl=\d+; detail=br$/,
+    )
+    const { entries } = (await (
+      await fetch(`${gateway.running.control}/cache/entry?url=${encodeURIComponent(url)}`)
+    ).json()) as { entries: { codings: Record<string, number>; storedBytes: number }[] }
+    const codings = entries[0]!.codings
+    expect(Object.keys(codings).sort()).toEqual(['br 4', 'gzip 4'])
+    const kept = Object.values(codings).reduce((sum, bytes) => sum + bytes, 0)
+    expect(entries[0]!.storedBytes).toBeGreaterThan(TEXT.length + kept)
     expect(await gateway.metric('meridian_compression_saved_bytes_total')).toBeGreaterThan(40_000)
   })
 

@@ -203,6 +203,7 @@ export async function startAdapter(
         principal: undefined,
         body: null,
         cacheStatus: undefined,
+        served: undefined,
         aborted: false,
         onAbort: undefined,
       }

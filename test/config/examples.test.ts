@@ -15,6 +15,7 @@ describe('examples', () => {
   it('are there', () => {
     expect(names).toEqual(
       expect.arrayContaining([
+        'fleet.json',
         'full.json',
         'hybrid.json',
         'minimal.json',

@@ -36,7 +36,12 @@ describe('wrangler.toml', () => {
 })
 
 it('the config of the example works on Workers', async () => {
-  const capabilities = { platform: 'Cloudflare Workers', addresses: false, files: false }
+  const capabilities = {
+    platform: 'Cloudflare Workers',
+    addresses: false,
+    files: false,
+    background: false,
+  }
   await load({ config: read('examples/edge/meridian.json') }, { capabilities })
 })
 

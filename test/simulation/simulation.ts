@@ -509,7 +509,8 @@ class Simulation {
         }
       }
       for (const pool of snapshot.pools.values()) {
-        for (const { id, inFlight } of pool.origins) {
+        for (const { id, load } of pool.origins) {
+          const { inFlight } = load
           if (inFlight !== 0) this.#violation(`${id} has ${inFlight} requests under way at the end`)
         }
       }

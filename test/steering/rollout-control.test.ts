@@ -1,5 +1,7 @@
 /** Rollouts moved by hand: the command, the control port, one process and several. */
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
+import http from 'node:http'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { inProcess } from '../cli/cli.fixture.ts'
 import { ask } from '../harness/client.ts'
@@ -129,10 +131,83 @@ describe('meridian rollout', () => {
   })
 })
 
+describe('over a restart', () => {
+  it('goes on where it was, stays back, and is held when nobody can say where it was', async () => {
+    const w = world()
+    const directory = join(w.folder, 'state', 'deep')
+    const file = join(directory, 'rollouts.json')
+    const config = { ...(await rollingOut(w)), state: { directory } }
+    const started = async () => {
+      const gateway = await w.gateway(config)
+      const rollout = commandsTo(gateway.running.control as string)
+      return {
+        order: async (command: string) => (await rollout(command, 'shop')).out,
+        served: async () => (await ask(`${gateway.url}/`)).text,
+        log: gateway.log,
+        write: (next: TestConfig) => gateway.write(next),
+        stop: () => gateway.running.close(),
+      }
+    }
+    let g = await started()
+    await g.order('advance')
+    await g.order('advance')
+    await g.stop()
+    expect(JSON.parse(readFileSync(file, 'utf8'))).toMatchObject({
+      version: 1,
+      rollouts: [{ rollout: 'shop', percent: 100, phase: 'done' }],
+    })
+
+    g = await started()
+    expect(await g.served()).toBe('new')
+    expect(g.log.map(({ message }) => message)).toContain('rollout shop goes on at 100 %: done')
+    // A reload hands the new snapshot's rollouts on as well.
+    g.write({
+      ...config,
+      pools: { ...config.pools, idle: { origins: [{ url: 'http://10.0.0.9' }] } },
+    })
+    await until('the reload', () => g.log.some(({ message }) => message === 'config reloaded'))
+    await g.order('rollback')
+    await g.stop()
+
+    g = await started()
+    expect(await g.served()).toBe('old')
+    expect(await g.order('status')).toContain('rolled-back')
+    await g.order('advance')
+    await g.order('advance')
+    await g.stop()
+
+    for (const text of [
+      '{"version":1,"rollouts":[{"rollout"',
+      '{"version":1,"rollouts":[{}]}',
+      '{"version":9}',
+    ]) {
+      writeFileSync(file, text)
+      g = await started()
+      expect(await g.served()).toBe('old')
+      const said = g.log.find(({ message }) => message.includes('cannot be read'))
+      expect(said).toMatchObject({ level: 'error', fields: { rollouts: 'shop' } })
+      expect(readFileSync(`${file}.unreadable`, 'utf8')).toBe(text)
+      await g.stop()
+      g = await started()
+      expect(await g.served()).toBe('old')
+      expect(await g.order('advance')).toContain('is at 0 %, baking')
+      await g.stop()
+    }
+  })
+
+  it('needs a folder that can be used', async () => {
+    const w = world()
+    const blocked = w.put('blocked', 'a file')
+    const config = { ...(await rollingOut(w)), state: { directory: join(blocked, 'state') } }
+    await expect(w.gateway(config)).rejects.toThrow(/state\.directory: the folder cannot be used/)
+  })
+})
+
 describe('with worker processes', { timeout: 60_000 }, () => {
   it('an order reaches all of them, and the one that takes the place of a dead one', async () => {
     const w = world()
-    const config = withDefaults({ ...(await rollingOut(w)), workers: 2 }, w.folder)
+    const state = { directory: join(w.folder, 'state') }
+    const config = withDefaults({ ...(await rollingOut(w)), workers: 2, state }, w.folder)
     const file = w.put('meridian.json', JSON.stringify(config))
     const run = program('cli/main.js', ['start', '--config', file])
     const url = await run.says(/listening on (http:\/\/\S+)/)
@@ -178,5 +253,54 @@ describe('with worker processes', { timeout: 60_000 }, () => {
     expect(status).toMatchObject({ phase: 'baking', elsewhere: 0, step: 1 })
     run.kill('SIGTERM')
     expect(await run.exited()).toBe(0)
+    expect(JSON.parse(readFileSync(join(state.directory, 'rollouts.json'), 'utf8'))).toMatchObject({
+      rollouts: [{ rollout: 'shop', percent: 50, phase: 'baking' }],
+    })
+    const again = program('cli/main.js', ['start', '--config', file])
+    const control2 = await again.says(/control port on (http:\/\/\S+)/)
+    const [resumed] = JSON.parse((await commandsTo(control2)('status', '--json')).out)
+    expect(resumed).toMatchObject({ percent: 50, step: 1, workers: 2, elsewhere: 0 })
+  })
+
+  it('one that goes back takes the others with it', async () => {
+    const w = world()
+    const { pools = {}, ...rest } = await rollingOut(w)
+    const failing = await w.origin((_request, response) => response.writeHead(500).end('no'))
+    const rollout = {
+      ...{ from: 'onprem', to: 'cloud', steps: [50, 100], bake: '1h' },
+      gates: { minSamples: 20 },
+    }
+    const config = withDefaults(
+      {
+        ...rest,
+        pools: { ...pools, cloud: { origins: [{ id: 'a', url: failing.url }] } },
+        routes: [{ id: 'shop', pools: ['onprem'], cache: false, rollout }],
+        trustedProxies: ['127.0.0.1'],
+        workers: 2,
+      } as TestConfig,
+      w.folder,
+    )
+    const file = w.put('meridian.json', JSON.stringify(config))
+    const run = program('cli/main.js', ['start', '--config', file])
+    const url = await run.says(/listening on (http:\/\/\S+)/)
+    const control = await run.says(/control port on (http:\/\/\S+)/)
+    // All over one connection, so that one worker sees all of them.
+    const agent = new http.Agent({ keepAlive: true, maxSockets: 1 })
+    let sent = 0
+    const ten = async () => {
+      for (let i = 0; i < 10; i++) {
+        await ask(`${url}/`, { agent, headers: { 'x-forwarded-for': `10.0.${sent++ % 250}.7` } })
+      }
+    }
+    await until(
+      'both processes are back',
+      async () => {
+        await ten()
+        const [status] = JSON.parse((await commandsTo(control)('status', '--json')).out)
+        return status.phase === 'rolled-back' && status.elsewhere === 0 && status.workers === 2
+      },
+      30_000,
+    )
+    agent.destroy()
   })
 })

@@ -1,7 +1,7 @@
 /** The pages about telemetry say what the code does. */
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { ADMIN_PATHS } from '../../src/admin/app.ts'
+import { ADMIN_ROUTES } from '../../src/admin/app.ts'
 import { HeaderList } from '../../src/exchange.ts'
 import { COLUMN_NAMES } from '../../src/runtimes/node/analytics/row.ts'
 import { jsonLine } from '../../src/telemetry/access-log.ts'
@@ -72,6 +72,13 @@ const everything = exchangeOf(
     aborted: true,
   },
 )
+everything.trace = {
+  traceId: '4bf92f3577b34da6a3ce929d0e0e4736',
+  parentId: '',
+  spanId: '00f067aa0ba902b7',
+  isSampled: true,
+  state: '',
+}
 everything.geo = { ...everything.geo, country: 'DE', asn: 64496 }
 
 const record = emptyRecord()
@@ -145,11 +152,23 @@ describe('docs/telemetry.md', () => {
     }
   })
 
-  it('names every debug header and every path of the control port', () => {
+  it('names every debug header', () => {
     const text = page('telemetry.md').join('\n')
     const flat = debugHeaders(everything)
     for (let i = 0; i < flat.length; i += 2) expect(text).toContain(`\`${flat[i]}\``)
-    const paths = table(page('telemetry.md'), '| path |').flatMap(([cell]) => names(cell))
-    expect(paths).toEqual(Object.keys(ADMIN_PATHS))
+  })
+})
+
+describe('docs/admin-api.md', () => {
+  it('lists every route of the control port with who may use it, in order', () => {
+    const documented = table(page('admin-api.md'), '| route |').map(([route, may]) => [
+      names(route)[0],
+      may,
+    ])
+    const served = ADMIN_ROUTES.map(({ method, path, level }) => [
+      `${method.toUpperCase()} ${path}`,
+      level,
+    ])
+    expect(documented).toEqual(served)
   })
 })

@@ -12,50 +12,8 @@ import type { EdgeEnv, RecordQueue } from '../../src/runtimes/workers/bindings.t
 import { CONFIG_KEY } from '../../src/runtimes/workers/config-updates.ts'
 import type { Taken } from '../../src/runtimes/workers/counter-shard.ts'
 import { checkRound } from '../../src/runtimes/workers/health-prober.ts'
-import { createWorker, type EdgeWorker } from '../../src/runtimes/workers/worker.ts'
 import { origins, suiteConfig } from '../suite/harness.ts'
-
-const CF = { colo: 'TST', country: 'DE' }
-let count = 0
-const unique = (name: string): string => `${name}-${Date.now().toString(36)}-${count++}`
-
-interface Isolate {
-  ask(path: string, init?: RequestInit & { cf?: object | null }): Promise<Response>
-  readonly worker: EdgeWorker
-  readonly logged: string[]
-  /** Ends what runs behind the answers. */
-  settle(): Promise<void>
-}
-
-/** One isolate: what it keeps in memory is its own, bindings are shared. */
-function isolate(config: Partial<MeridianConfigInput>, bindings: EdgeEnv = {}): Isolate {
-  const logged: string[] = []
-  const note = (message: string, fields?: object) =>
-    void logged.push(`${message} ${JSON.stringify(fields ?? {})}`)
-  const worker = createWorker(
-    { config: JSON.stringify(suiteConfig(config)) },
-    { log: { info: note, warn: note, error: note } },
-  )
-  const contexts: ReturnType<typeof createExecutionContext>[] = []
-  return {
-    worker,
-    logged,
-    ask(path, { cf = CF, ...init } = {}) {
-      const context = createExecutionContext()
-      contexts.push(context)
-      const request = new Request(`http://gateway.test${path}`, {
-        ...init,
-        ...(cf === null ? {} : { cf }),
-      } as RequestInit)
-      return worker.fetch(request, bindings, context)
-    },
-    settle: async () => {
-      for (const context of contexts) await waitOnExecutionContext(context)
-    },
-  }
-}
-
-const from = (ip: string) => ({ headers: { 'cf-connecting-ip': ip } })
+import { CF, from, isolate, unique } from './isolate.fixture.ts'
 
 beforeEach(() => origins.reset())
 

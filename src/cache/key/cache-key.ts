@@ -2,7 +2,14 @@
  * The key: exactly what is forwarded and decides the answer. Parts after the URL are separated by line
  * feeds, which neither a target nor a field value can hold.
  */
-import type { BodySource, CacheStatus, Cancellable, HeaderList, Target } from '../../exchange.ts'
+import type {
+  BodySource,
+  CacheStatus,
+  Cancellable,
+  CodableBody,
+  HeaderList,
+  Target,
+} from '../../exchange.ts'
 import type { CachePolicy } from '../policy/cache-policy.ts'
 
 /** What the cache reads of a request; an `Exchange` is one. */
@@ -19,6 +26,8 @@ export interface CacheRequest {
   readonly body: BodySource | null
   /** Set by the cache. */
   cacheStatus: CacheStatus | undefined
+  /** Set by the cache: the stored response whose body the reply has, as it is. */
+  served: CodableBody | undefined
   /** True once the client has gone. */
   aborted: boolean
   /** Set by the cache while it waits for another request's fill. */

@@ -4,6 +4,7 @@ import type { Clock } from '../../ports.ts'
 import type { CacheControl } from '../http/cache-control.ts'
 import { notModifiedFields } from '../http/fields.ts'
 import type { ContentRange, Span } from '../http/range.ts'
+import { BodyCodings } from '../store/body-codings.ts'
 
 /** A body that lies elsewhere: on disk. */
 export interface StoredBody {
@@ -45,6 +46,12 @@ export interface StoredInit {
   readonly range: ContentRange | undefined
 }
 
+/** A store that bears the cost of codings. */
+export interface CodingsKeeper {
+  /** @returns false when it no longer has the body, or has no room for them */
+  keepCoding(key: string, codings: BodyCodings, cost: number): boolean
+}
+
 /** How replies from the cache call themselves. */
 export interface StatusFormat {
   /** Token of the cache in Cache-Status. */
@@ -80,12 +87,14 @@ export class StoredResponse implements StoredInit {
   readonly range: ContentRange | undefined
   /** Monotonic time until which it is fresh; -Infinity when it must be validated each time. */
   readonly freshUntil: Millis
-  /** What it costs the process, bytes. */
-  readonly size: number
   /** Version of the purge table it was last compared with. */
   checkedVersion = -1
   isSoftPurged = false
+  /** The store in memory that has it. */
+  keeper: CodingsKeeper | undefined
 
+  readonly #plainSize: number
+  #codings: BodyCodings | undefined
   #second = -1
   #hitFields: string[] = []
   #hitStatus: CacheStatus = { outcome: 'hit', reason: 'fresh', header: '' }
@@ -117,7 +126,27 @@ export class StoredResponse implements StoredInit {
     this.freshUntil = init.control.noCache
       ? Number.NEGATIVE_INFINITY
       : init.receivedAt + init.lifetime - init.initialAge
-    this.size = costOf(init)
+    this.#plainSize = costOf(init)
+  }
+
+  /** What it costs the process with its codings, bytes. */
+  get size(): number {
+    return this.#plainSize + (this.#codings?.bytes ?? 0)
+  }
+
+  /** The codings of the body that are kept. */
+  get codings(): BodyCodings | undefined {
+    return this.#codings
+  }
+
+  /** The body in a coding: what is kept, or what `make` makes, once for all who ask meanwhile. */
+  coded(variant: string, make: () => Promise<Uint8Array>): Uint8Array | Promise<Uint8Array> {
+    this.#codings ??= new BodyCodings()
+    return this.#codings.of(
+      variant,
+      make,
+      (codings, cost) => this.keeper?.keepCoding(this.key, codings, cost) ?? false,
+    )
   }
 
   get bodyLength(): number {
@@ -211,12 +240,16 @@ export class StoredResponse implements StoredInit {
 
   /** The same response with other parts. */
   with(change: Partial<StoredInit>): StoredResponse {
-    return new StoredResponse({
+    const other = new StoredResponse({
       ...recordOf(this),
       body: this.body,
       source: this.source,
       ...change,
     })
+    // The same bytes: what they are in a coding stays true.
+    if (other.body === this.body) other.#codings = this.#codings
+    other.keeper = this.keeper
+    return other
   }
 }
 

@@ -73,6 +73,36 @@ describe.each(['tinylfu', 'lru'] as const)('the memory store (%s)', (admission) 
     expect(store.lookup('small')).toBeDefined()
   })
 
+  it('bears the cost of codings, which go with their response', async () => {
+    const store = new MemoryStore({ capacityBytes: 100_000, admission })
+    const response = stored('k', 1000)
+    store.put(response, 8)
+    const plain = store.stats().bytes
+    let made = 0
+    const encode = (size: number) => () => {
+      made++
+      return Promise.resolve(new Uint8Array(size))
+    }
+    const both = [response.coded('br 5', encode(400)), response.coded('br 5', encode(400))]
+    await Promise.all(both)
+    expect([made, store.stats().bytes - plain]).toEqual([1, 656])
+    expect(response.coded('br 5', encode(400))).toBeInstanceOf(Uint8Array)
+    // A 304 that freshens keeps the bytes and what was made of them; other bytes have none.
+    const fresher = response.with({ receivedAt: 5 })
+    store.put(fresher, 8)
+    expect([fresher.size, store.stats().bytes - plain]).toEqual([response.size, 656])
+    expect(response.with({ body: new Uint8Array(9) }).codings).toBeUndefined()
+    // More than the store holds is made, given and not kept.
+    expect(await fresher.coded('gzip 5', encode(200_000))).toHaveLength(200_000)
+    expect(store.stats().bytes - plain).toBe(656)
+    // The same for a response that was let go while its coding was made.
+    const late = fresher.coded('gzip 5', encode(500))
+    store.remove('k')
+    await late
+    expect(fresher.codings?.sizes()).toEqual({ 'br 5': 400 })
+    expect(store.stats()).toMatchObject({ entries: 0, bytes: 0 })
+  })
+
   it('can be shrunk', () => {
     const store = new MemoryStore({ capacityBytes: 1e6, admission })
     for (let i = 0; i < 300; i++) store.put(stored(`k${i}`), 8)

@@ -6,7 +6,8 @@
  * lru-cache's own expiry and fetch are not used: a stale entry is still worth validating.
  */
 import { LRUCache } from 'lru-cache'
-import type { StoredResponse } from '../policy/stored-response.ts'
+import type { CodingsKeeper, StoredResponse } from '../policy/stored-response.ts'
+import type { BodyCodings } from './body-codings.ts'
 import {
   type CacheStore,
   type StoredVariants,
@@ -40,7 +41,7 @@ class Node implements StoredVariants {
   }
 }
 
-export class MemoryStore implements CacheStore {
+export class MemoryStore implements CacheStore, CodingsKeeper {
   readonly name = 'memory'
   readonly #capacity: number
   readonly #window: LRUCache<string, Node>
@@ -94,6 +95,7 @@ export class MemoryStore implements CacheStore {
 
   put(response: StoredResponse, maxVariants: number): void {
     const { key } = response
+    response.keeper = this
     const inMain = this.#main?.peek(key)
     const old = inMain ?? this.#window.peek(key)
     const hash = (old as Node | undefined)?.hash ?? hashKey(key)
@@ -101,6 +103,16 @@ export class MemoryStore implements CacheStore {
       new Node(key, hash, withResponse(old?.responses ?? [], response, maxVariants)),
       inMain !== undefined,
     )
+  }
+
+  keepCoding(key: string, codings: BodyCodings, cost: number): boolean {
+    const inMain = this.#main?.peek(key)
+    const node = inMain ?? this.#window.peek(key)
+    if (node?.responses.some((stored) => stored.codings === codings) !== true) return false
+    if (node.size + cost > (this.#main ?? this.#window).maxSize) return false
+    codings.bytes += cost
+    this.#set(new Node(key, node.hash, node.responses), inMain !== undefined)
+    return true
   }
 
   remove(key: string, response?: StoredResponse): void {

@@ -1,7 +1,7 @@
 /** The `admin` section: where the control port listens and who may use it. */
 import * as v from 'valibot'
 import { parseIp } from '../../http/ip.ts'
-import { ipAddress, port, secret } from '../values.ts'
+import { ipAddress, nonNegativeInteger, port, secret } from '../values.ts'
 
 function isLoopback(address: string): boolean {
   const ip = parseIp(address)
@@ -35,6 +35,30 @@ export const AdminSection = v.pipe(
         'Bearer token that callers must send, except for /healthz and /readyz. At least 16 characters.',
       ),
     ),
+    readToken: v.pipe(
+      v.optional(secret),
+      v.description('A second token, which may look and change nothing.'),
+    ),
+    audit: v.pipe(
+      v.optional(
+        v.strictObject({
+          file: v.pipe(
+            v.optional(v.pipe(v.string(), v.minLength(1))),
+            v.description(
+              'File that every change by the control port and every refused attempt is appended to, relative to the config. Left out: kept in memory only.',
+            ),
+          ),
+        }),
+        {},
+      ),
+      v.description('The audit log; `meridian audit verify` checks its chain of hashes.'),
+    ),
+    recorded: v.pipe(
+      v.optional(v.pipe(nonNegativeInteger, v.maxValue(10_000)), 0),
+      v.description(
+        'Requests that each process keeps, masked as logs are and without bodies, to try changed rules on; 0 keeps none.',
+      ),
+    ),
     hosts: v.pipe(
       v.optional(v.array(v.pipe(v.string(), v.minLength(1))), []),
       v.description(
@@ -48,6 +72,7 @@ export const AdminSection = v.pipe(
         !admin.enabled ||
         admin.socket !== undefined ||
         admin.token !== undefined ||
+        admin.readToken !== undefined ||
         isLoopback(admin.address),
       'the control port needs "token" on an address that is not loopback',
     ),

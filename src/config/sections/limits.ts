@@ -151,6 +151,38 @@ const Policy = v.strictObject({
     v.optional(v.boolean(), true),
     v.description('Whether answers carry RateLimit-Policy and RateLimit fields.'),
   ),
+  shared: v.pipe(
+    v.optional(
+      v.strictObject({
+        mode: v.pipe(
+          v.optional(v.picklist(['lease', 'strict', 'async'])),
+          v.description(
+            'lease: units are fetched ahead, a few at a time. strict: the server is asked for every request. async: counted behind the answers. Left out: lease with `gcra`, `fixed` and `calendar`, else strict.',
+          ),
+        ),
+        onFailure: v.pipe(
+          v.optional(v.picklist(['local', 'open', 'closed']), 'local'),
+          v.description(
+            'While the server is away. local: this process admits its part of the limit. open: everything. closed: nothing, 503.',
+          ),
+        ),
+        interval: v.pipe(
+          v.optional(
+            v.pipe(
+              duration,
+              v.check((ms) => ms >= 10 && ms <= 3_600_000, 'between 10ms and 1h'),
+            ),
+          ),
+          v.description(
+            'async: between two exchanges with the server, at most a tenth of the window. Left out: 1s.',
+          ),
+        ),
+      }),
+    ),
+    v.description(
+      'Counted by all gateways together, in the server of section `redis`. Left out: each process counts on its own.',
+    ),
+  ),
   slots: v.pipe(
     v.optional(v.pipe(positiveInteger, v.maxValue(2 ** 24))),
     v.description(

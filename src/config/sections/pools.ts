@@ -59,6 +59,35 @@ const OriginEntry = v.strictObject({
   ),
 })
 
+const DnsOptions = v.pipe(
+  v.strictObject({
+    perAddress: v.pipe(
+      v.optional(v.boolean(), true),
+      v.description(
+        'A name with several addresses is several origins: each has its own load, health and connections, and the weight of the origin.',
+      ),
+    ),
+    family: v.pipe(
+      v.optional(v.picklist(['auto', 'any', 'ipv4', 'ipv6']), 'auto'),
+      v.description(
+        'Addresses that count. `auto`: where a name has several of a family, those of the family that the resolver puts first; otherwise the one of either family, whichever connects.',
+      ),
+    ),
+    ttlMin: v.pipe(
+      v.optional(v.pipe(duration, v.minValue(100, 'at least "100ms" is expected')), '1s'),
+      v.description('A name is resolved again no sooner, whatever its time to live.'),
+    ),
+    ttlMax: v.pipe(
+      v.optional(v.pipe(duration, v.minValue(100, 'at least "100ms" is expected')), '30s'),
+      v.description('And no later; also where the name has no time to live.'),
+    ),
+  }),
+  v.forward(
+    v.check((dns) => dns.ttlMin <= dns.ttlMax, '"ttlMin" is above "ttlMax"'),
+    ['ttlMin'],
+  ),
+)
+
 /** Timeouts towards origins; a route may set its own. */
 export const OriginTimeouts = {
   connect: v.pipe(
@@ -138,6 +167,10 @@ export const PoolSection = v.pipe(
     timeouts: v.pipe(
       v.optional(v.strictObject(OriginTimeouts), {}),
       v.description('Timeouts towards the origins.'),
+    ),
+    dns: v.pipe(
+      v.optional(DnsOptions, {}),
+      v.description('What becomes of the names of the origins.'),
     ),
     keepAlive: v.pipe(
       v.optional(duration, '4s'),

@@ -1,6 +1,6 @@
 /** The `telemetry` section: the access log, what is masked in it, debug headers, metrics and events. */
 import * as v from 'valibot'
-import { cidr, expression, positiveInteger, secret } from '../values.ts'
+import { cidr, duration, expression, positiveInteger, secret } from '../values.ts'
 import { AnalyticsSection } from './analytics.ts'
 
 const ACCESS_FIELDS = [
@@ -38,6 +38,7 @@ const ACCESS_FIELDS = [
   'user_agent',
   'referer',
   'aborted',
+  'trace_id',
   'weight',
 ] as const
 
@@ -113,6 +114,45 @@ const AccessLog = v.pipe(
   v.description('One line for each request, refused ones included.'),
 )
 
+const ServerTimingHeader = v.pipe(
+  v.strictObject({
+    phases: v.pipe(
+      v.optional(
+        v.pipe(
+          v.array(v.picklist(['total', 'gateway', 'cache', 'origin', 'region'])),
+          v.minLength(1, 'at least one phase is expected'),
+        ),
+        ['total', 'cache', 'origin'],
+      ),
+      v.description(
+        'total: until the response header. origin: attempts, until the last response header. gateway: the rest. cache: the outcome. region: where the answer came from.',
+      ),
+    ),
+    to: v.pipe(
+      v.optional(
+        v.union(
+          [v.picklist(['everyone', 'debug']), v.array(cidr)],
+          '"everyone", "debug" or a list of addresses is expected',
+        ),
+        'debug',
+      ),
+      v.description(
+        'Who gets it. debug: who gets the debug headers. A list: clients with these addresses.',
+      ),
+    ),
+  }),
+  v.description('`Server-Timing` in responses. Left out: none.'),
+)
+
+const COLLECTOR_URL =
+  'the URL of a collector is expected, such as "http://127.0.0.1:4318"; no query, no credentials'
+
+function isCollectorUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false
+  const { protocol, username, password, search, hash } = new URL(text)
+  return /^https?:$/.test(protocol) && `${username}${password}${search}${hash}` === ''
+}
+
 const name = v.pipe(v.string(), v.minLength(1), v.maxLength(128))
 
 const Mask = v.pipe(
@@ -180,6 +220,91 @@ const Metrics = v.pipe(
   v.description('Prometheus metrics on the control port.'),
 )
 
+const Trace = v.pipe(
+  v.strictObject({
+    start: v.pipe(
+      v.optional(v.boolean()),
+      v.description(
+        'Whether a request that no trusted proxy put into a trace begins one. Left out: when spans are exported. Where it is true or spans are exported, each attempt at an origin is a span; else the trace of a trusted proxy passes through as it is.',
+      ),
+    ),
+    sampling: v.pipe(
+      v.optional(share, 1),
+      v.description(
+        'Share of the traces begun here that are sampled, 0 to 1; told to origins. Errors and refusals are exported anyway.',
+      ),
+    ),
+  }),
+  v.description(
+    'W3C Trace Context. It is believed from `trustedProxies` only; what others send is dropped.',
+  ),
+)
+
+const collectorUrl = v.pipe(
+  v.string(),
+  v.check((text) => isCollectorUrl(text), COLLECTOR_URL),
+  v.description(
+    'Base URL of the collector; `/v1/traces`, `/v1/metrics` and `/v1/logs` are added to it.',
+  ),
+)
+
+const Otlp = v.pipe(
+  v.strictObject({
+    endpoint: collectorUrl,
+    headers: v.pipe(
+      v.optional(
+        v.record(
+          v.pipe(
+            v.string(),
+            v.regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$/, 'a header field name is expected'),
+          ),
+          v.union(
+            [v.pipe(v.string(), v.regex(/^[\u0020-\u007e]*$/)), secret],
+            'a value is text, or a secret by reference: {"env": "NAME"} or {"file": "/path"}',
+          ),
+        ),
+        {},
+      ),
+      v.description('Fields for each request to the collector; credentials as secrets.'),
+    ),
+    signals: v.pipe(
+      v.optional(
+        v.pipe(
+          v.array(v.picklist(['traces', 'metrics', 'logs'])),
+          v.minLength(1, 'at least one of "traces", "metrics" and "logs" is expected'),
+        ),
+        ['traces', 'metrics', 'logs'],
+      ),
+      v.description('What is exported.'),
+    ),
+    interval: v.pipe(
+      v.optional(v.pipe(duration, v.minValue(100, 'metrics are sent every 100ms at most')), '15s'),
+      v.description('How often metrics are sent. Spans and log records wait a second at most.'),
+    ),
+    timeout: v.pipe(
+      v.optional(v.pipe(duration, v.minValue(100), v.maxValue(60_000)), '10s'),
+      v.description('For one request to the collector, 100ms to 1m.'),
+    ),
+    compression: v.pipe(
+      v.optional(v.picklist(['gzip', 'none']), 'gzip'),
+      v.description('Content coding of requests to the collector.'),
+    ),
+    queue: v.pipe(
+      v.optional(v.pipe(positiveInteger, v.maxValue(100_000)), 4096),
+      v.description(
+        'Spans, and log records, that wait at most, 1 to 100000 each. What finds no room is dropped and counted.',
+      ),
+    ),
+    resource: v.pipe(
+      v.optional(v.record(v.pipe(v.string(), v.minLength(1), v.maxLength(128)), v.string()), {}),
+      v.description(
+        'Resource attributes besides `service.name` (`meridian` unless it is here), `service.version` and `service.instance.id`, which is drawn for each process.',
+      ),
+    ),
+  }),
+  v.description('Export by OTLP/HTTP (JSON) to an OpenTelemetry collector or whoever speaks it.'),
+)
+
 export const TelemetrySection = v.strictObject({
   access: v.optional(AccessLog, {}),
   mask: v.optional(Mask, {}),
@@ -192,6 +317,9 @@ export const TelemetrySection = v.strictObject({
     ),
     v.description('What the prices of `regions` are in; shown beside costs. ISO 4217.'),
   ),
+  serverTiming: v.optional(ServerTimingHeader),
+  trace: v.optional(Trace, {}),
+  otlp: v.optional(Otlp),
   events: v.pipe(
     v.optional(v.pipe(positiveInteger, v.maxValue(100_000)), 1000),
     v.description(
@@ -201,5 +329,6 @@ export const TelemetrySection = v.strictObject({
 })
 
 export type TelemetryConfig = v.InferOutput<typeof TelemetrySection>
+export type OtlpConfig = NonNullable<TelemetryConfig['otlp']>
 export type MaskConfig = TelemetryConfig['mask']
 export type AccessLogConfig = TelemetryConfig['access']

@@ -7,8 +7,10 @@ import { createAdminApp } from '../../admin/app.ts'
 import { tokenProblem } from '../../admin/guard.ts'
 import type { AdminView } from '../../admin/view.ts'
 import { ConfigError } from '../../config/errors.ts'
-import type { AdminConfig } from '../../config/sections/admin.ts'
+import type { Logger } from '../../ports.ts'
 import type { Mask } from '../../telemetry/mask.ts'
+import { openAudit } from './audit.ts'
+import type { ConfigBundle } from './config-file.ts'
 
 export interface AdminServer {
   /** For people: `http://127.0.0.1:9090` or the socket's path. */
@@ -17,23 +19,33 @@ export interface AdminServer {
 }
 
 /**
- * @param token  the secret that the section names, already read
- * @throws ConfigError when the token is unfit or the address cannot be bound
+ * @param bundle the config at the start: the section takes effect by restart only
+ * @throws ConfigError when a token is unfit, the audit log cannot be written or the address cannot be bound
  */
 export async function startAdmin(
-  config: AdminConfig,
-  token: string | undefined,
+  bundle: ConfigBundle,
   view: AdminView,
   mask: () => Mask,
+  log: Logger,
 ): Promise<AdminServer> {
-  if (token !== undefined) {
-    const wrong = tokenProblem(token)
-    if (wrong !== undefined) throw new ConfigError([{ path: 'admin.token', message: wrong }])
+  const { admin: config } = bundle.config
+  const token = tokenOf(bundle, 'token')
+  const readToken = tokenOf(bundle, 'readToken')
+  if (token !== undefined && token === readToken) {
+    throw new ConfigError([
+      {
+        path: 'admin.readToken',
+        message: 'it is the same as "token"',
+        hint: 'whoever has it could write; draw another one',
+      },
+    ])
   }
+  const audit = await openAudit(bundle, log)
   const app = createAdminApp(
-    view,
+    { ...view, audit: audit.view, metrics: () => view.metrics(audit.metrics()) },
     {
       token,
+      readToken,
       hosts: config.hosts,
       isUnixSocket: config.socket !== undefined,
       monotonic: () => performance.now(),
@@ -70,15 +82,29 @@ export async function startAdmin(
         resolve()
       })
     }
+  }).catch(async (error) => {
+    await audit.close()
+    throw error
   })
   return {
     address: config.socket ?? urlOf(server.address() as AddressInfo),
-    close: () =>
-      new Promise((resolve) => {
+    close: async () => {
+      await new Promise<void>((resolve) => {
         server.close(() => resolve())
         server.closeAllConnections()
-      }),
+      })
+      await audit.close()
+    },
   }
+}
+
+function tokenOf(bundle: ConfigBundle, key: 'token' | 'readToken'): string | undefined {
+  const ref = bundle.config.admin[key]
+  if (ref === undefined) return undefined
+  const token = bundle.secrets.get(ref)
+  const wrong = tokenProblem(token)
+  if (wrong !== undefined) throw new ConfigError([{ path: `admin.${key}`, message: wrong }])
+  return token
 }
 
 function urlOf({ address, family, port }: AddressInfo): string {

@@ -10,22 +10,30 @@ import type { OriginHealth } from '../../health/board.ts'
 import { isInMask } from '../../steering/regions.ts'
 import { threatReport } from '../../steps/threats.ts'
 import type { Explanation } from '../../telemetry/explain.ts'
-import { exposition } from '../../telemetry/exposition.ts'
+import { exposition, mergeSnapshots } from '../../telemetry/exposition.ts'
 import { instanceCacheView } from './cache-control.ts'
+import type { ConfigFile } from './config-file.ts'
+import { askInstance } from './control.ts'
+import { configView } from './control-config.ts'
+import { regionsView } from './control-regions.ts'
+import { rulesView } from './control-rules.ts'
+import { dashboardFiles } from './dashboard-files.ts'
 import { explainExchange } from './explain.ts'
 import { oldest } from './geo-file.ts'
 import type { Instance } from './instance.ts'
+import { instanceLiveView } from './live-control.ts'
 import { instanceRolloutView } from './rollout-control.ts'
 import { VERSION } from './version.ts'
 
-export function instanceView(instance: Instance): AdminView {
+export function instanceView(instance: Instance, file: ConfigFile): AdminView {
+  const asker = askInstance(instance, file)
   return {
     status: () => statusOf(instance, 1),
     readiness: () =>
       instance.isStopping
         ? { ready: false, reasons: ['shutting down'] }
         : { ready: true, reasons: [] },
-    metrics: () => exposition(instance.telemetry.metrics.snapshot()),
+    metrics: (own = []) => exposition(mergeSnapshots([instance.telemetry.metrics.snapshot(), own])),
     config: () => instance.bundle.config,
     explain: async (query): Promise<Explanation> => {
       const result = await explainExchange(instance, query)
@@ -36,6 +44,12 @@ export function instanceView(instance: Instance): AdminView {
     threats: (limit) => threatReport(instance.gateway.services, instance.snapshot, limit),
     cache: instanceCacheView(instance),
     rollouts: instanceRolloutView(instance),
+    regions: regionsView(asker),
+    configs: configView(asker),
+    rules: rulesView(asker),
+    live: instanceLiveView(instance),
+    page: dashboardFiles(),
+    now: () => Date.now(),
     onRefused: (reason, peer, path) =>
       instance.telemetry.note('security', 'admin-refused', { reason, peer, path }),
     onFailed: (error, path) =>
@@ -60,29 +74,43 @@ export function statusOf(instance: Instance, workers: number): StatusReport {
     },
     geo: { source: 'mmdb', builtAt: oldest(instance.geo.databases) },
     regions: regionsOf(instance),
+    ...(instance.redis === undefined ? {} : { redis: instance.redis.status() }),
+    ...(instance.fleet === undefined ? {} : { sharedLimits: instance.fleet.status() }),
   }
 }
 
 /** Regions with their pools' origins; pools that stand in no region come last, under their own names. */
 function regionsOf(instance: Instance): RegionStatus[] {
   const { snapshot } = instance
+  const { names } = instance.platform
   const { health, regions, config, pools } = snapshot
   const states = new Map(health.states().map((state) => [state.id, state]))
   const placed = new Set<string>()
-  const statusOfPools = (names: readonly string[]): OriginStatus[] =>
-    names.flatMap((name) => {
+  const statusOfPools = (poolNames: readonly string[]): OriginStatus[] =>
+    poolNames.flatMap((name) => {
       placed.add(name)
-      return (pools.get(name)?.origins ?? []).map((origin) => originStatus(origin.id, name, states))
+      return (pools.get(name)?.origins ?? []).map(({ id, address }) => {
+        const known = address.addresses ?? names?.addresses(address.hostname)
+        return {
+          ...originStatus(id, name, states),
+          ...(known === undefined ? {} : { addresses: known.map((each) => each.address) }),
+        }
+      })
     })
   const found = regions.ids().map((id, index): RegionStatus => {
     const region = config.regions.find((one) => one.id === id)
     const healthy = isInMask(health.low, health.high, index)
-    const drained = region?.drain === true
+    const byOperator = snapshot.drains.has(index)
+    const drained = byOperator || region?.drain === true
     return {
       id,
       healthy,
       drained,
-      why: drained ? 'drained by the config' : healthy ? 'an origin is up' : 'no origin is up',
+      why: drained
+        ? `drained by ${byOperator ? 'an operator' : 'the config'}`
+        : healthy
+          ? 'an origin is up'
+          : 'no origin is up',
       origins: statusOfPools(region?.pools ?? []),
     }
   })
@@ -110,5 +138,6 @@ function originStatus(
   if (state === undefined) return { id, pool, healthy: false, why: 'not on the health board' }
   const healthy = state.tier === 'up' || state.tier === 'unknown' || state.tier === 'trial'
   const check = state.lastProbe === null ? 'not checked' : `last check: ${state.lastProbe}`
-  return { id, pool, healthy, why: `${state.tier}, ${check}` }
+  const fleet = state.fleet === null ? '' : `, ${state.fleet}`
+  return { id, pool, healthy, why: `${state.tier}, ${check}${fleet}` }
 }

@@ -28,8 +28,15 @@ import {
 import { workerNumber } from './cache-tiers.ts'
 import { nodeRandom } from './clock.ts'
 import type { ConfigBundle, ConfigFile } from './config-file.ts'
+import { type Asker, answerControl, type ControlQuestion, isControlQuestion } from './control.ts'
+import { configView } from './control-config.ts'
+import { regionsView } from './control-regions.ts'
+import { rulesView } from './control-rules.ts'
+import { dashboardFiles } from './dashboard-files.ts'
 import { explainExchange } from './explain.ts'
+import { type HealthNote, siblingsOf } from './health-siblings.ts'
 import { Instance } from './instance.ts'
+import { liveCounts, takeLive, workersLiveView } from './live-control.ts'
 import { operationsLog } from './operations-log.ts'
 import {
   answerAboutRollouts,
@@ -37,6 +44,9 @@ import {
   type RolloutQuestion,
   rolloutView,
 } from './rollout-control.ts'
+import { openRolloutFile, type RolloutFile, savedRollouts } from './rollout-file.ts'
+import { RolloutKeeper, RolloutPositions } from './rollout-keeper.ts'
+import { adoptState, type RuntimeState, runtimeState } from './runtime-state.ts'
 import { addressesOf, type RunningGateway, reloadNow, watch } from './start.ts'
 
 const ANSWER_MS = 5000
@@ -51,9 +61,12 @@ const LONGEST_PAUSE_MS = 30_000
 type Question =
   | CacheQuestion
   | RolloutQuestion
-  | { readonly ask: 'metrics' | 'status' }
   | { readonly ask: 'threats'; readonly limit: number }
   | { readonly ask: 'alert'; readonly notice: AlertNotice }
+  | ControlQuestion
+  | { readonly ask: 'control-state' }
+  | { readonly ask: 'control-adopt'; readonly state: RuntimeState }
+  | { readonly ask: 'metrics' | 'status' | 'live' }
   | { readonly ask: 'explain'; readonly query: ExplainQuery }
   | {
       readonly ask: 'events'
@@ -61,13 +74,25 @@ type Question =
       readonly limit: number
       readonly kind: EventKind | undefined
     }
+/** Compiling a config and judging recorded requests takes what it takes. */
+const COMPILE_ANSWER_MS = 120_000
+
+function patienceFor(ask: Question['ask']): number {
+  if (ask === 'cache-warm') return WARM_ANSWER_MS
+  return /^(config|rules|publish)-/.test(ask) ? COMPILE_ANSWER_MS : ANSWER_MS
+}
+
 type Asked = Question & { readonly id: number }
 type Command = { readonly command: 'reload' | 'reopen-log' | 'stop' }
+/** What others found out of origins. */
+type Heard = { readonly health: readonly HealthNote[] }
 type FromWorker =
   | { readonly ready: readonly number[] }
   | { readonly failed: string }
   | { readonly purged: readonly PurgeNote[] }
   | { readonly alert: AlertNotice }
+  | { readonly rollout: RolloutStatus }
+  | { readonly health: readonly HealthNote[] }
   | { readonly id: number; readonly answer: unknown }
 
 // The worker's side --------------------------------------------------------------------------------
@@ -81,6 +106,8 @@ export async function runWorker(file: ConfigFile, bundle: ConfigBundle): Promise
       worker: workerNumber(),
       drawnSecret: takeSecret(),
       tellAlert: (alert) => send({ alert }),
+      siblings: siblingsOf(workerNumber() ?? 0, tellHealth(send)),
+      rollouts: new RolloutKeeper(await savedRollouts(bundle), (rollout) => send({ rollout })),
     })
   } catch (error) {
     // The primary says it; this process has nothing to add.
@@ -99,14 +126,18 @@ export async function runWorker(file: ConfigFile, bundle: ConfigBundle): Promise
     isStopping = true
     void close().then(() => process.exit(0))
   }
-  process.on('message', (message: Asked | Command) => {
+  process.on('message', (message: Asked | Command | Heard) => {
+    if ('health' in message) {
+      for (const note of message.health) instance.heardHealth(note)
+      return
+    }
     if ('command' in message) {
       if (message.command === 'reload') void reloadNow(file, instance)
       else if (message.command === 'reopen-log') instance.reopenLog()
       else stop()
       return
     }
-    void answer(instance, message).then((value) => send({ id: message.id, answer: value }))
+    void answer(instance, file, message).then((value) => send({ id: message.id, answer: value }))
   })
   tellPurges(instance, (purged) => send({ purged }))
   process.on('disconnect', stop)
@@ -124,6 +155,19 @@ function takeSecret(): Uint8Array | undefined {
   return text === undefined ? undefined : decodeHex(text)
 }
 
+/** What is found out of origins in one turn of the loop goes out together. */
+function tellHealth(send: (message: FromWorker) => unknown): (note: HealthNote) => void {
+  let pending: HealthNote[] = []
+  return (note) => {
+    pending.push(note)
+    if (pending.length > 1) return
+    setImmediate(() => {
+      send({ health: pending })
+      pending = []
+    })
+  }
+}
+
 /** What unsafe requests have invalidated here is told to the others, once for each turn of the loop. */
 function tellPurges(instance: Instance, tell: (notes: readonly PurgeNote[]) => void): void {
   let pending: PurgeNote[] = []
@@ -139,8 +183,9 @@ function tellPurges(instance: Instance, tell: (notes: readonly PurgeNote[]) => v
   })
 }
 
-async function answer(instance: Instance, question: Question): Promise<unknown> {
+async function answer(instance: Instance, file: ConfigFile, question: Question): Promise<unknown> {
   if (isAboutRollouts(question)) return answerAboutRollouts(instance, question)
+  if (isControlQuestion(question)) return answerControl(instance, file, question)
   switch (question.ask) {
     case 'metrics':
       return instance.telemetry.metrics.snapshot()
@@ -151,10 +196,17 @@ async function answer(instance: Instance, question: Question): Promise<unknown> 
     case 'alert':
       instance.alerts.deliver(question.notice)
       return true
+    case 'live':
+      return takeLive(instance)
     case 'events':
       return instance.telemetry.events.since(question.since, question.limit, question.kind)
     case 'explain':
       return explainExchange(instance, question.query)
+    case 'control-state':
+      return runtimeState(instance)
+    case 'control-adopt':
+      adoptState(instance, question.state)
+      return true
     default:
       return answerAboutCache(instance, question)
   }
@@ -172,12 +224,18 @@ class Workers {
   readonly #missed = new Map<number, CacheQuestion[]>()
   #nextId = 1
   #pauseMs = 250
+  /** What orders have made of the workers; undefined before the first. */
+  #state: RuntimeState | undefined
+  #turn: Promise<unknown> = Promise.resolve()
   #isStopping = false
+  readonly #rollouts: RolloutPositions
   /** Ports that the first worker got. */
   ports: readonly number[] = []
 
-  constructor(count: number) {
+  /** @param file where rollouts are kept over a restart; undefined: nowhere */
+  constructor(count: number, file: RolloutFile | undefined) {
     this.#count = count
+    this.#rollouts = new RolloutPositions((saved) => file?.save(saved))
   }
 
   /** Those that serve: one that is still starting hears neither questions nor commands. */
@@ -210,13 +268,17 @@ class Workers {
           isReady = true
           const [sibling] = this.live
           this.#ready.add(worker)
-          if (!isFirst && sibling !== undefined) void this.#join(worker, sibling)
+          if (!isFirst) void this.#inTurn(() => this.#join(worker, sibling))
           if (this.ports.length === 0) this.ports = message.ready
           for (const question of this.#missed.get(number) ?? []) void this.ask(worker, question)
           this.#missed.delete(number)
           resolve()
         } else if ('failed' in message) {
           reject(new ConfigError([{ path: 'workers', message: message.failed }]))
+        } else if ('health' in message) {
+          for (const other of this.live) if (other !== worker) other.send(message)
+        } else if ('rollout' in message) {
+          this.#rolloutChanged(worker, message.rollout)
         } else if ('purged' in message) {
           void this.purge({ ask: 'cache-adopt', notes: message.purged }, undefined, worker)
         } else if ('alert' in message) {
@@ -227,6 +289,7 @@ class Workers {
       })
       worker.on('exit', (code, signal) => {
         this.#ready.delete(worker)
+        this.#rollouts.forget(worker.id)
         if (this.#isStopping) return
         if (!this.#missed.has(number)) this.#missed.set(number, [])
         if (isFirst && !isReady) {
@@ -259,8 +322,21 @@ class Workers {
     })
   }
 
-  /** A worker that takes another's place is put where the rollouts are, not where they once began. */
-  async #join(worker: Worker, sibling: Worker): Promise<void> {
+  /** Keeps it for the next start. Back in one process is back in all: each sees only its own requests fail. */
+  #rolloutChanged(worker: Worker, status: RolloutStatus): void {
+    this.#rollouts.moved(worker.id, status)
+    if (status.phase !== 'rolled-back' || this.#isStopping) return
+    for (const other of this.live) {
+      if (other !== worker) void this.ask(other, { ask: 'rollout-adopt', all: [status] })
+    }
+  }
+
+  /** A worker that takes another's place is put where the others are, not where they once began. */
+  async #join(worker: Worker, sibling: Worker | undefined): Promise<void> {
+    if (this.#state !== undefined && worker.isConnected()) {
+      await this.ask(worker, { ask: 'control-adopt', state: this.#state })
+    }
+    if (sibling === undefined) return
     const all = await this.ask(sibling, { ask: 'rollout-status' })
     if (!Array.isArray(all) || all.length === 0 || !worker.isConnected()) return
     await this.ask(worker, { ask: 'rollout-adopt', all: all as RolloutStatus[] })
@@ -280,7 +356,7 @@ class Workers {
   ask(worker: Worker, question: Question): Promise<unknown> {
     const id = this.#nextId++
     return new Promise((resolve) => {
-      const patience = question.ask === 'cache-warm' ? WARM_ANSWER_MS : ANSWER_MS
+      const patience = patienceFor(question.ask)
       const timer = setTimeout(() => settle(undefined), patience)
       const settle = (value: unknown) => {
         clearTimeout(timer)
@@ -290,6 +366,40 @@ class Workers {
       this.#pending.set(id, settle)
       worker.send({ ...question, id })
     })
+  }
+
+  /** One that answers. @throws when none does */
+  async first(question: Question): Promise<unknown> {
+    for (const worker of this.live) {
+      const found = await this.ask(worker, question)
+      if (found !== undefined) return found
+    }
+    throw new Error('no worker answers')
+  }
+
+  /**
+   * Every worker carries it out, the first one notes it, and what they have become by it is kept for those
+   * that take another's place. One after another, with those.
+   */
+  order(question: ControlQuestion): Promise<unknown[]> {
+    return this.#inTurn(async () => {
+      const answers = await Promise.all(
+        this.live.map((worker, index) =>
+          this.ask(
+            worker,
+            index === 0 ? ({ ...question, isNoted: true } as ControlQuestion) : question,
+          ),
+        ),
+      )
+      this.#state = (await this.first({ ask: 'control-state' })) as RuntimeState
+      return answers.filter((one) => one !== undefined)
+    })
+  }
+
+  #inTurn<T>(run: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(run)
+    this.#turn = done.catch(() => {})
+    return done
   }
 
   async askAll(question: Question): Promise<unknown[]> {
@@ -361,12 +471,14 @@ class Workers {
 
 /** @throws ConfigError when a worker or the control port cannot start */
 export async function runPrimary(bundle: ConfigBundle, count: number): Promise<RunningGateway> {
-  const { config, secrets } = bundle
-  const workers = new Workers(count)
+  const { config } = bundle
+  const file = await openRolloutFile(bundle, operationsLog)
+  const workers = new Workers(count, file)
   let closeAdmin = async () => {}
   const close = async () => {
     await workers.stop()
     await closeAdmin()
+    await file?.flushed()
   }
   let stopped: Promise<never> | undefined
   const stop = () => {
@@ -385,10 +497,10 @@ export async function runPrimary(bundle: ConfigBundle, count: number): Promise<R
   }
   let control: string | undefined
   if (config.admin.enabled) {
-    const token = config.admin.token === undefined ? undefined : secrets.get(config.admin.token)
     const mask = new Mask(config.telemetry.mask, nodeRandom.bytes(16))
     try {
-      const admin = await startAdmin(config.admin, token, primaryView(workers, bundle), () => mask)
+      const view = primaryView(workers)
+      const admin = await startAdmin(bundle, view, () => mask, operationsLog)
       control = admin.address
       closeAdmin = () => admin.close()
     } catch (error) {
@@ -399,14 +511,15 @@ export async function runPrimary(bundle: ConfigBundle, count: number): Promise<R
   return { addresses: addressesOf(config.listen.addresses, workers.ports), control, close }
 }
 
-function primaryView(workers: Workers, bundle: ConfigBundle): AdminView {
-  const first = async (question: Question): Promise<unknown> => {
-    for (const worker of workers.live) {
-      const found = await workers.ask(worker, question)
-      if (found !== undefined) return found
-    }
-    throw new Error('no worker answers')
+function primaryView(workers: Workers): AdminView {
+  const first = (question: Question) => workers.first(question)
+  const asker: Asker = {
+    first,
+    all: (question) => workers.askAll(question),
+    order: (question) => workers.order(question),
+    size: () => workers.live.length,
   }
+  const counts = liveCounts()
   return {
     status: async () => ({
       ...((await first({ ask: 'status' })) as StatusReport),
@@ -418,9 +531,11 @@ function primaryView(workers: Workers, bundle: ConfigBundle): AdminView {
         ? { ready: true, reasons: [] }
         : { ready: false, reasons: ['no worker is running'] }
     },
-    metrics: async () =>
-      exposition(mergeSnapshots((await workers.askAll({ ask: 'metrics' })) as MetricsSnapshot[])),
-    config: () => bundle.config,
+    metrics: async (own = []) => {
+      const found = (await workers.askAll({ ask: 'metrics' })) as MetricsSnapshot[]
+      return exposition(mergeSnapshots([...found, counts.snapshot(), own]))
+    },
+    config: () => first({ ask: 'config-show' }),
     explain: async (query): Promise<Explanation> => {
       const result = (await first({ ask: 'explain', query })) as Explanation | string
       if (typeof result === 'string') throw new ExplainError(result)
@@ -447,6 +562,12 @@ function primaryView(workers: Workers, bundle: ConfigBundle): AdminView {
       const known = reports.filter((one): one is ThreatReport => one !== null)
       return known.length === 0 ? undefined : mergeThreats(known, limit)
     },
+    regions: regionsView(asker),
+    configs: configView(asker),
+    rules: rulesView(asker),
+    live: workersLiveView(() => workers.askAll({ ask: 'live' }), counts),
+    page: dashboardFiles(),
+    now: () => Date.now(),
     onFailed: (error, path) =>
       operationsLog.error('the control port failed', { path, error: error.message }),
   }

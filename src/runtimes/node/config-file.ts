@@ -28,9 +28,13 @@ export interface ConfigFileOptions {
 export interface ConfigBundle extends LoadedConfig {
   /** Absolute path of the config file. */
   readonly path: string
+  /** Of the config file. */
+  readonly text: string
   /** SHA-256 over the config, the files and the secrets it names, hex: two bundles with one hash are alike. */
   readonly hash: string
 }
+
+const NO_TEXTS: ReadonlyMap<string, string> = new Map()
 
 export type ConfigChange = { readonly bundle: ConfigBundle } | { readonly error: Error }
 
@@ -73,32 +77,10 @@ export class ConfigFile {
    */
   async load(): Promise<ConfigBundle> {
     const signatures = new Map<string, string>()
-    const hash = createHash('sha256')
-    const folder = dirname(this.path)
-    const read = async (path: string): Promise<string | undefined> => {
-      const absolute = resolve(folder, path)
-      signatures.set(absolute, await signature(absolute))
-      const text = await readText(absolute)
-      hash.update(`${absolute}\0${text?.length ?? -1}\0${text ?? ''}\0`)
-      return text
-    }
     try {
-      const text = await readMain(this.path, read)
-      const loaded = await loadConfig(text, {
-        file: this.#name,
-        readFile: read,
-        readSecret: async (ref: SecretRef) => {
-          if ('env' in ref) {
-            const value = this.#env[ref.env]
-            hash.update(`${ref.env}\0${value ?? ''}\0`)
-            return value
-          }
-          // Editors and `echo` leave a newline that is no part of a secret.
-          return (await read(ref.file))?.replace(/\r?\n$/, '')
-        },
-      })
-      this.#hash = hash.digest('hex')
-      return { ...loaded, path: this.path, hash: this.#hash }
+      const bundle = await this.#read(NO_TEXTS, signatures)
+      this.#hash = bundle.hash
+      return bundle
     } catch (error) {
       // Whatever reads well next is news, even the same contents as before.
       this.#hash = ''
@@ -106,6 +88,45 @@ export class ConfigFile {
     } finally {
       this.#signatures = signatures
     }
+  }
+
+  /**
+   * The config as it would be if some of its files held these texts; nothing is watched for it.
+   * @param texts by absolute path
+   * @throws ConfigError, ConfigFileError
+   */
+  rehearse(texts: ReadonlyMap<string, string>): Promise<ConfigBundle> {
+    return this.#read(texts, new Map())
+  }
+
+  async #read(
+    texts: ReadonlyMap<string, string>,
+    signatures: Map<string, string>,
+  ): Promise<ConfigBundle> {
+    const hash = createHash('sha256')
+    const folder = dirname(this.path)
+    const read = async (path: string): Promise<string | undefined> => {
+      const absolute = resolve(folder, path)
+      signatures.set(absolute, await signature(absolute))
+      const text = texts.get(absolute) ?? (await readText(absolute))
+      hash.update(`${absolute}\0${text?.length ?? -1}\0${text ?? ''}\0`)
+      return text
+    }
+    const text = await readMain(this.path, read)
+    const loaded = await loadConfig(text, {
+      file: this.#name,
+      readFile: read,
+      readSecret: async (ref: SecretRef) => {
+        if ('env' in ref) {
+          const value = this.#env[ref.env]
+          hash.update(`${ref.env}\0${value ?? ''}\0`)
+          return value
+        }
+        // Editors and `echo` leave a newline that is no part of a secret.
+        return (await read(ref.file))?.replace(/\r?\n$/, '')
+      },
+    })
+    return { ...loaded, path: this.path, text, hash: hash.digest('hex') }
   }
 
   /**

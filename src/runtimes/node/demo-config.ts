@@ -14,6 +14,9 @@ const POOL_OF: Readonly<Record<string, string>> = {
   'ap-southeast-1': 'singapore',
 }
 
+/** Beside the config. */
+export const CONTROL_TOKEN_FILE = 'control-token'
+
 const ISSUER = 'https://issuer.demo.test'
 const AUDIENCE = 'meridian-demo'
 
@@ -36,7 +39,7 @@ export async function demoConfig(
   }
   const config: MeridianConfigInput = {
     listen: { addresses: [{ port: ports.port }] },
-    admin: { port: ports.adminPort },
+    admin: { port: ports.adminPort, token: { file: CONTROL_TOKEN_FILE } },
     // The demo's clients are this machine; X-Forwarded-For says where they pretend to be.
     trustedProxies: ['127.0.0.0/8', '::1'],
     geo: { gateway: { region: 'eu-central-1' } },

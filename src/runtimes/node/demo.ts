@@ -4,14 +4,16 @@
  * demo runs.
  */
 import { type ChildProcess, fork } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ConfigError } from '../../config/errors.ts'
 import { ConfigFile } from './config-file.ts'
-import { type DemoOriginAddress, demoConfig, demoToken } from './demo-config.ts'
+import { CONTROL_TOKEN_FILE, type DemoOriginAddress, demoConfig, demoToken } from './demo-config.ts'
 import { DEMO_REGIONS } from './demo-origins.ts'
+import { startDemoTraffic } from './demo-traffic.ts'
 import { startGateway } from './start.ts'
 
 export interface DemoOptions {
@@ -19,6 +21,8 @@ export interface DemoOptions {
   readonly port: number
   /** Port of the control interface, on 127.0.0.1. */
   readonly adminPort: number
+  /** Made-up requests a second; 0 for none. */
+  readonly traffic: number
 }
 
 const ORIGIN_PROGRAM = fileURLToPath(new URL('./demo-origins.js', import.meta.url))
@@ -40,10 +44,15 @@ export async function runDemo(options: DemoOptions): Promise<void> {
     for (const region of DEMO_REGIONS) origins.push(await startOrigin(region))
     const { config, signingKey } = await demoConfig(origins, options)
     const path = join(folder, 'meridian.json')
+    const controlToken = randomBytes(18).toString('base64url')
+    writeFileSync(join(folder, CONTROL_TOKEN_FILE), controlToken, { mode: 0o600 })
     writeFileSync(path, `${JSON.stringify(config, null, 2)}\n`)
     const file = new ConfigFile(path)
     const gateway = await startGateway(file, await file.load())
+    const address = (gateway.addresses[0] ?? '').replace('[::]', 'localhost')
+    const stopTraffic = startDemoTraffic(address, options.traffic)
     const stop = () => {
+      stopTraffic()
       void gateway.close().then(() => {
         cleanUp()
         process.exit(0)
@@ -52,9 +61,16 @@ export async function runDemo(options: DemoOptions): Promise<void> {
     process.once('SIGINT', stop)
     process.once('SIGTERM', stop)
     process.on('SIGHUP', () => void gateway.reload())
-    const address = (gateway.addresses[0] ?? '').replace('[::]', 'localhost')
     process.stdout.write(
-      welcome(address, gateway.control ?? '', path, origins, await demoToken(signingKey)),
+      welcome({
+        address,
+        control: gateway.control ?? '',
+        controlToken,
+        path,
+        origins,
+        token: await demoToken(signingKey),
+        traffic: options.traffic,
+      }),
     )
   } catch (error) {
     cleanUp()
@@ -91,22 +107,37 @@ function startOrigin(region: string): Promise<OriginProcess> {
   })
 }
 
-function welcome(
-  address: string,
-  control: string,
-  path: string,
-  origins: readonly OriginProcess[],
-  token: string,
-): string {
+interface Welcome {
+  readonly address: string
+  readonly control: string
+  readonly controlToken: string
+  readonly path: string
+  readonly origins: readonly OriginProcess[]
+  readonly token: string
+  readonly traffic: number
+}
+
+function welcome({
+  address,
+  control,
+  controlToken,
+  path,
+  origins,
+  token,
+  traffic,
+}: Welcome): string {
   const lines = origins.map(
     ({ region, url, child }) => `  ${region.padEnd(16)} ${url}  (process ${child.pid})`,
   )
   const german = origins[0]
   return `
 Meridian is running: ${address}
-Control port:        ${control}  (try ${control}/status, ${control}/metrics)
+Dashboard:           ${control}/ui/
+  its token:         ${controlToken}
+Control port:        ${control}  (the same token as Authorization: Bearer …)
 Config:              ${path}  (edit it: changes are taken over at once)
 
+${traffic === 0 ? '' : `Visitors:            ${traffic} made-up requests a second, from all over the world\n`}
 Origins
 ${lines.join('\n')}
 
@@ -130,7 +161,7 @@ Try it
   curl -s -o /dev/null -w '%{http_code} ' "${address}/limited?[1-60]" ; echo
 
   # Why did a request go where it went?
-  curl "${control}/explain?url=${address}/&ip=91.10.0.1"
+  curl "${control}/explain?url=${address}/&ip=91.10.0.1" -H 'Authorization: Bearer ${controlToken}'
 
   # Kill the German client's region and ask again: the next nearest one answers.
   kill -9 ${german?.child.pid} ; curl ${address}/ -H 'X-Forwarded-For: 91.10.0.1'

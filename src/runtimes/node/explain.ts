@@ -92,6 +92,7 @@ export async function rehearsal(
     clock: nodeClock,
     random: nodeRandom,
     upstream: new SilentUpstream(),
+    names: live?.platform.names,
     geo,
     keys: nodeKeySource,
     access: { line: () => {} },
@@ -115,6 +116,7 @@ export async function rehearsal(
     rehearsal: {
       health: live?.snapshot.health,
       penaltyBox: live?.snapshot.penaltyBox,
+      drains: live?.snapshot.drains,
       rollouts: live?.snapshot.rollouts,
     },
   })

@@ -14,6 +14,8 @@ import type { Logger, Platform } from '../../ports.ts'
 import type { Snapshot } from '../../snapshot.ts'
 import { isInMask } from '../../steering/regions.ts'
 import type { AlertNotice } from '../../telemetry/alerts/notice.ts'
+import { OtlpExport } from '../../telemetry/otlp/otlp-export.ts'
+import { RequestRecorder } from '../../telemetry/recorder.ts'
 import { Telemetry, type TelemetrySecrets } from '../../telemetry/telemetry.ts'
 import { Alerts } from './alerts.ts'
 import { type Analytics, openAnalytics } from './analytics/analytics.ts'
@@ -23,15 +25,21 @@ import { nodeCompressor } from './compressor.ts'
 import type { ConfigBundle } from './config-file.ts'
 import { nodeDecoder } from './decoder.ts'
 import { GeoFileWatcher, oldest } from './geo-file.ts'
+import { HealthShare } from './health-share.ts'
+import { type HealthNote, type Siblings, tellEjection } from './health-siblings.ts'
 import { nodeKeySource } from './key-source.ts'
 import { LogFile } from './log-file.ts'
 import { operationsLog } from './operations-log.ts'
 import { nodeProber } from './prober.ts'
 import { processFacts } from './process-facts.ts'
-import { Resolver } from './resolver.ts'
+import { openRedis, type RedisConnection } from './redis.ts'
+import { RedisLimits } from './redis-limits.ts'
+import { nameService, Resolver } from './resolver.ts'
+import type { RolloutKeeper } from './rollout-keeper.ts'
 import { builtInRuleset } from './rulesets.ts'
 import { NodeServer } from './server.ts'
 import { UndiciUpstream } from './undici-upstream.ts'
+import { nodeUplink } from './uplink.ts'
 import { VERSION } from './version.ts'
 
 type Compile = (next: ConfigBundle, previous?: Snapshot) => Promise<Snapshot>
@@ -42,6 +50,10 @@ export interface InstanceOptions {
   readonly worker?: number | undefined
   /** Takes what this process would alert of; left out, it delivers that itself. */
   readonly tellAlert?: ((notice: AlertNotice) => void) | undefined
+  /** Other processes of this gateway, which share its health. */
+  readonly siblings?: Siblings | undefined
+  /** Where rollouts were before the restart, and who is told of changes; without it, they begin anew. */
+  readonly rollouts?: RolloutKeeper | undefined
   /** What all workers sign with when the config names no secret. */
   readonly drawnSecret?: Uint8Array | undefined
 }
@@ -51,15 +63,25 @@ export class Instance {
   readonly platform: Platform
   readonly telemetry: Telemetry
   readonly geo: MmdbGeoSource
+  /** Undefined where the config names no server. */
+  readonly redis: RedisConnection | undefined
+  /** Limits that are counted there. */
+  readonly fleet: RedisLimits | undefined
   readonly startedAt = Date.now()
   readonly #server: NodeServer
   readonly #upstream: UndiciUpstream
   readonly alerts: Alerts
+  readonly #resolver: Resolver
   readonly #access: LogFile
   readonly #analytics: Analytics | undefined
+  readonly #otlp: OtlpExport
   readonly #geoWatcher: GeoFileWatcher
   readonly #compile: Compile
   readonly #disk: DiskTier | undefined
+  /** Reloads one after another: two at once would each take the place of the same snapshot. */
+  #reloading: Promise<unknown> = Promise.resolve()
+  readonly #rollouts: RolloutKeeper | undefined
+  #share: HealthShare | undefined
   #bundle: ConfigBundle
   #loadedAt = Date.now()
   #lastError: string | null = null
@@ -70,28 +92,38 @@ export class Instance {
     platform: Platform
     telemetry: Telemetry
     geo: MmdbGeoSource
+    redis: RedisConnection | undefined
+    fleet: RedisLimits | undefined
     server: NodeServer
     upstream: UndiciUpstream
+    resolver: Resolver
     access: LogFile
     alerts: Alerts
     analytics: Analytics | undefined
+    otlp: OtlpExport
     geoWatcher: GeoFileWatcher
     compile: Compile
     disk: DiskTier | undefined
+    rollouts: RolloutKeeper | undefined
     bundle: ConfigBundle
   }) {
     this.gateway = parts.gateway
     this.platform = parts.platform
     this.telemetry = parts.telemetry
     this.geo = parts.geo
+    this.redis = parts.redis
+    this.fleet = parts.fleet
     this.#server = parts.server
     this.#upstream = parts.upstream
+    this.#resolver = parts.resolver
     this.#access = parts.access
     this.alerts = parts.alerts
     this.#analytics = parts.analytics
+    this.#otlp = parts.otlp
     this.#geoWatcher = parts.geoWatcher
     this.#compile = parts.compile
     this.#disk = parts.disk
+    this.#rollouts = parts.rollouts
     this.#bundle = parts.bundle
   }
 
@@ -120,9 +152,18 @@ export class Instance {
     )
     warnIfStale(geo, config.geo.maxAge, log)
     let current: Gateway | undefined
-    const resolver = new Resolver(nodeClock, nodeRandom, undefined, (name, addresses) =>
-      log.info('an origin has other addresses', { name, addresses: addresses.join(' ') }),
-    )
+    let share: HealthShare | undefined
+    let metrics: Telemetry['metrics'] | undefined
+    const resolver = new Resolver(nodeClock, nodeRandom, nameService(config.resolver), {
+      changed: (name, addresses) =>
+        log.info('an origin has other addresses', { name, addresses: addresses.join(' ') }),
+      resolved: (result) => metrics?.nameResolutions.add([result]),
+      failed: (name, error) =>
+        log.warn('the name of an origin does not resolve; its last addresses stay in use', {
+          name,
+          error: error.message,
+        }),
+    })
     const upstream = new UndiciUpstream({
       resolver,
       onConnected: (originId, durationMs) => {
@@ -138,6 +179,7 @@ export class Instance {
       clock: nodeClock,
       random: nodeRandom,
       upstream,
+      names: resolver,
       geo,
       keys: nodeKeySource,
       access,
@@ -155,11 +197,15 @@ export class Instance {
       process: processFacts(() => server?.connections ?? 0),
     })
     const alerts = new Alerts(telemetry, log, options.tellAlert)
+    const redis = await openRedis(bundle, telemetry, log)
+    const fleet = redis === undefined ? undefined : new RedisLimits(bundle, redis, nodeClock, log)
+    metrics = telemetry.metrics
     const compile = (next: ConfigBundle, previous?: Snapshot): Promise<Snapshot> =>
       compileSnapshot(next, {
         platform,
         slots,
         previous,
+        fleet: fleet?.limits,
         drawnSecret:
           options.drawnSecret === undefined
             ? undefined
@@ -170,12 +216,28 @@ export class Instance {
           onChange: (change) => telemetry.noteAnomaly(change),
         },
         probe: nodeProber(upstream),
+        probePatience: options.siblings?.patience,
+        onProbe: (id, result) => {
+          telemetry.metrics.healthProbes.add([result.ok ? 'good' : 'bad'])
+          options.siblings?.tell({ probed: id, result })
+        },
         onHealthEvent: (event) => {
           noteHealth(telemetry, log, event)
+          share?.changed(event.origin)
           if (current !== undefined) alerts.look(() => (current as Gateway).snapshot)
+          const board = current?.snapshot.health
+          if (board !== undefined && options.siblings !== undefined)
+            tellEjection(options.siblings, board, event)
         },
+        onAddresses: ({ pool, added, removed }) =>
+          telemetry.note('health', 'addresses-changed', {
+            pool,
+            added: added.join(' '),
+            removed: removed.join(' '),
+          }),
       })
     const snapshot = await compile(bundle)
+    options.rollouts?.restore(snapshot, log)
     const disk = await openDiskTier(bundle, options.worker, log)
     const cache = new ResponseCache({
       clock: nodeClock,
@@ -189,34 +251,66 @@ export class Instance {
       lower: disk?.store,
     })
     await disk?.attach(cache)
-    const gateway = new Gateway({ platform, telemetry, cache }, snapshot)
+    const { admin } = config
+    const recorder =
+      admin.enabled && admin.recorded > 0 ? new RequestRecorder(admin.recorded) : undefined
+    const services = { platform, telemetry, cache, recorder, shared: fleet?.limits }
+    const gateway = new Gateway(services, snapshot)
     current = gateway
     server = new NodeServer(gateway, config.listen, dirname(bundle.path), log)
     try {
       await server.start()
     } catch (error) {
       geoWatcher.stop()
+      redis?.close()
       await access.close()
       await analytics?.close()
       throw error
     }
+    const otlp = new OtlpExport(telemetry, {
+      clock: nodeClock,
+      random: nodeRandom,
+      log,
+      build: { version: VERSION, runtime: 'nodejs' },
+      uplink: ({ compression }) => nodeUplink(compression),
+      hasBackground: true,
+    })
+    otlp.configure(config.telemetry, (ref) => bundle.secrets.get(ref))
     const instance = new Instance({
       gateway,
       platform,
       telemetry,
       geo,
+      redis,
+      fleet,
       server,
       upstream,
+      resolver,
       access,
       alerts,
       analytics,
+      otlp,
       geoWatcher,
       compile,
       disk,
+      rollouts: options.rollouts,
       bundle,
     })
     snapshot.start()
     alerts.configure(snapshot)
+    if (redis !== undefined && config.healthSharing.enabled) {
+      share = new HealthShare({
+        redis,
+        intervalMs: config.healthSharing.interval,
+        speaks: (options.worker ?? 0) === 0,
+        board: () => gateway.snapshot.health,
+        clock: nodeClock,
+        random: nodeRandom,
+        metrics: telemetry.metrics,
+      })
+      share.start()
+      instance.#share = share
+    }
     instance.#watchGauges()
     analytics?.watch(telemetry.metrics)
     return instance
@@ -229,7 +323,13 @@ export class Instance {
     metrics.registry.onCollect(() => {
       metrics.geoAge.set([], Math.max(0, (Date.now() - oldest(this.geo.databases)) / 1000))
       metrics.logDropped.setTotal([], this.#access.dropped)
-      const { health, regions } = this.snapshot
+      this.fleet?.observe(metrics)
+      if (this.redis !== undefined) metrics.redisUp.set([], this.redis.state === 'up' ? 1 : 0)
+      const { health, regions, drains } = this.snapshot
+      drains.advance(nodeClock.now())
+      if (this.#share !== undefined) metrics.fleetGateways.set([], this.#share.gateways)
+      // Addresses come and go; what is gone is not to be shown for ever.
+      metrics.originHealthy.forget()
       for (const state of health.states()) {
         const isUp = state.tier === 'up' || state.tier === 'unknown' || state.tier === 'trial'
         metrics.originHealthy.set([state.id], isUp ? 1 : 0)
@@ -237,6 +337,8 @@ export class Instance {
       regions.ids().forEach((id, index) => {
         const isUp = isInMask(health.low, health.high, index)
         metrics.regionHealthy.set([id], isUp ? 1 : 0)
+        const isDrained = drains.has(index) || regions.at(index).drain
+        metrics.regionDrained.set([id], isDrained ? 1 : 0)
       })
       if (this.gateway.services.cache !== undefined) {
         metrics.observeCache(this.gateway.services.cache.stats())
@@ -264,22 +366,40 @@ export class Instance {
     return this.#stopping
   }
 
+  get recorder(): RequestRecorder | undefined {
+    return this.gateway.services.recorder
+  }
+
   get snapshot(): Snapshot {
     return this.gateway.snapshot
   }
 
+  /** Resolves when no reload is under way: what is changed then is not lost by the next snapshot. */
+  async settled(): Promise<void> {
+    await this.#reloading
+  }
+
   /** Takes a new config over, or says why not and keeps the old one. */
-  async reload(bundle: ConfigBundle): Promise<boolean> {
+  reload(bundle: ConfigBundle): Promise<boolean> {
+    const done = this.#reloading.then(() => this.#reload(bundle))
+    this.#reloading = done
+    return done
+  }
+
+  async #reload(bundle: ConfigBundle): Promise<boolean> {
     const { log } = this.platform
     try {
       const before = this.gateway.snapshot
       const next = await this.#compile(bundle, before)
       before.stop()
+      this.#resolver.use(nameService(bundle.config.resolver))
       next.start()
       this.gateway.swap(next)
+      this.#rollouts?.follow(next)
       this.telemetry.configure(bundle.config.telemetry, telemetrySecrets(bundle))
       this.#analytics?.configure(bundle)
       this.alerts.configure(next)
+      this.#otlp.configure(bundle.config.telemetry, (ref) => bundle.secrets.get(ref))
       this.#upstream.retain(
         [...next.pools.values()].flatMap((pool) => pool.origins.map((origin) => origin.address)),
       )
@@ -314,6 +434,16 @@ export class Instance {
     this.platform.log.error('config not reloaded, the old one stays', { error: message })
   }
 
+  /** What another process of this gateway found out. */
+  heardHealth(note: HealthNote): void {
+    const { health, heardProbe } = this.snapshot
+    if ('probed' in note) heardProbe(note.probed, note.result)
+    else {
+      const now = nodeClock.monotonic()
+      health.adoptEjection(note.ejected, now + note.forMs, now)
+    }
+  }
+
   reopenLog(): void {
     this.#access.reopen()
   }
@@ -330,9 +460,13 @@ export class Instance {
     const cut = await this.#server.stop(shutdown.drain)
     this.#geoWatcher.stop()
     this.alerts.stop()
+    this.#share?.stop()
     this.snapshot.stop()
     await this.#upstream.close()
     await this.#disk?.close()
+    await this.fleet?.close()
+    this.redis?.close()
+    await this.#otlp.stop()
     await this.#access.close()
     await this.#analytics?.close()
     return cut
@@ -361,7 +495,8 @@ function openAccessLog(config: TelemetryConfig): LogFile {
 
 function noteHealth(telemetry: Telemetry, log: Logger, event: HealthEvent): void {
   const { origin, from, to, cause } = event
-  telemetry.metrics.healthTransitions.add([origin, from, to])
+  // By the origin of the config: addresses would make series without end.
+  telemetry.metrics.healthTransitions.add([origin.replace(/@[\da-f.:]+$/i, ''), from, to])
   telemetry.note('health', `${from} to ${to}`, { origin, cause })
   const message = `origin ${origin} is ${to}`
   if (to === 'up') log.info(message, { from, cause })

@@ -10,7 +10,7 @@ export function nodeProber(upstream: UndiciUpstream): Prober {
   // Checks have connections of their own: a pool that is busy with requests must not look dead.
   const addresses = new WeakMap<OriginAddress, OriginAddress>()
   return (target) => {
-    if (target.health.type === 'tcp') return probeTcp(target)
+    if (target.health.type === 'tcp') return probeTcp(target, upstream.lookupOf(target.origin))
     let address = addresses.get(target.origin)
     if (address === undefined) {
       address = { ...target.origin, id: `${target.origin.id} (checks)`, maxConnections: 1 }
@@ -80,11 +80,18 @@ function readStart(body: ReplyBody, limit: number): Promise<string | undefined> 
   })
 }
 
-function probeTcp({ origin, health }: ProbeTarget): Promise<ProbeResult> {
+function probeTcp(
+  { origin, health }: ProbeTarget,
+  lookup: net.LookupFunction | undefined,
+): Promise<ProbeResult> {
   return new Promise((resolve) => {
     const socket =
       origin.socketPath === undefined
-        ? net.connect(origin.port, origin.hostname)
+        ? net.connect({
+            port: origin.port,
+            host: origin.hostname,
+            ...(lookup === undefined ? {} : { lookup }),
+          })
         : net.connect(origin.socketPath)
     const finish = (result: ProbeResult) => {
       clearTimeout(timer)

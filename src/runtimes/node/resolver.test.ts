@@ -21,9 +21,9 @@ function world(addresses: ResolvedAddress[], ttl: number[] = [10]) {
     lifetimes: async () => state.ttl,
   }
   const changes: string[] = []
-  const resolver = new Resolver(clock, seededRandom(), names, (name, all) =>
-    changes.push(`${name} ${all.join(' ')}`),
-  )
+  const resolver = new Resolver(clock, seededRandom(), names, {
+    changed: (name, all) => changes.push(`${name} ${all.join(' ')}`),
+  })
   const all = () =>
     new Promise<string[]>((resolve, reject) => {
       resolver.lookup('app.test', { all: true }, (error, found) =>
@@ -95,6 +95,30 @@ describe('the resolver', () => {
     state.addresses = [...addresses].reverse()
     await clock.pass(11_000)
     expect(changes).toEqual([])
+  })
+
+  it('asks for a watched name within its limits, found or not, until nobody watches', async () => {
+    const { clock, state, resolver } = world([v4('10.0.0.1')], [3600])
+    const heard: unknown[] = []
+    state.fails = true
+    const narrow = resolver.watch('app.test', { leastMs: 100, mostMs: 5000 }, () =>
+      heard.push(resolver.addresses('app.test')),
+    )
+    const wide = resolver.watch('app.test', { leastMs: 1000, mostMs: 60_000 }, () => {})
+    await clock.pass(10_000)
+    expect([heard, state.asked]).toEqual([[], 6])
+    state.fails = false
+    await clock.pass(2000)
+    expect(heard).toEqual([[v4('10.0.0.1')]])
+    const asked = state.asked
+    await clock.pass(20_000)
+    expect(state.asked - asked).toBeGreaterThanOrEqual(4)
+    resolver.retain(new Set())
+    expect(resolver.addresses('app.test')).toEqual([v4('10.0.0.1')])
+    narrow()
+    wide()
+    resolver.retain(new Set())
+    expect(resolver.addresses('app.test')).toBeUndefined()
   })
 
   it('leaves addresses alone, and forgets names that nobody needs', async () => {

@@ -7,12 +7,10 @@
 import dns from 'node:dns'
 import type { LookupFunction } from 'node:net'
 import net from 'node:net'
-import type { Clock, Random } from '../../ports.ts'
+import type { ResolverConfig } from '../../config/sections/resolver.ts'
+import type { Clock, LifetimeLimits, NameSource, Random, ResolvedAddress } from '../../ports.ts'
 
-export interface ResolvedAddress {
-  readonly address: string
-  readonly family: 4 | 6
-}
+export type { ResolvedAddress } from '../../ports.ts'
 
 /** What is asked of the system; tests bring their own. */
 export interface NameService {
@@ -38,12 +36,61 @@ export const systemNames: NameService = {
   },
 }
 
+/** The answer is there, and it is that there are no addresses of this family. */
+const NO_ADDRESS: ReadonlySet<string> = new Set([dns.NODATA, dns.NOTFOUND])
+
+/** DNS servers that a config names, asked without the system's own ways. */
+export function serverNames(servers: readonly string[], timeoutMs: number): NameService {
+  const resolver = new dns.promises.Resolver({ timeout: timeoutMs, tries: 2 })
+  resolver.setServers([...servers])
+  const underWay = new Map<string, Promise<(ResolvedAddress & { readonly ttl: number })[]>>()
+  const ask = (name: string) => {
+    let asked = underWay.get(name)
+    if (asked === undefined) {
+      asked = bothFamilies(resolver, name).finally(() => underWay.delete(name))
+      underWay.set(name, asked)
+    }
+    return asked
+  }
+  return {
+    lookup: async (name) => (await ask(name)).map(({ address, family }) => ({ address, family })),
+    lifetimes: async (name) => (await ask(name)).map(({ ttl }) => ttl),
+  }
+}
+
+/** @throws when one family's answer is missing: half an answer would look as if addresses had gone */
+async function bothFamilies(resolver: dns.promises.Resolver, name: string) {
+  const answers = await Promise.allSettled([
+    resolver.resolve4(name, { ttl: true }),
+    resolver.resolve6(name, { ttl: true }),
+  ])
+  const families = [4, 6] as const
+  const found = answers.flatMap((answer, i) => {
+    const family = families[i] as 4 | 6
+    if (answer.status === 'fulfilled') return answer.value.map((each) => ({ ...each, family }))
+    const { code } = answer.reason as NodeJS.ErrnoException
+    if (code !== undefined && NO_ADDRESS.has(code)) return []
+    throw answer.reason
+  })
+  if (found.length > 0) return found
+  throw Object.assign(new Error(`${name} has no address`), { code: dns.NOTFOUND })
+}
+
+export function nameService({ servers, timeout }: ResolverConfig): NameService {
+  return servers === undefined ? systemNames : serverNames(servers, timeout)
+}
+
 /** No name is believed for longer, whatever its time to live; also for what is not in DNS. */
 const MOST_LIFETIME_MS = 30_000
 /** No name is asked for more often. */
 const LEAST_LIFETIME_MS = 1000
-/** After a failure. */
+/** After a failure; sooner where the limits of the name say so. */
 const RETRY_MS = 2000
+
+interface Watcher {
+  readonly limits: LifetimeLimits
+  readonly onChange: () => void
+}
 
 interface Entry {
   addresses: readonly ResolvedAddress[]
@@ -54,25 +101,52 @@ interface Entry {
   cancel: (() => void) | undefined
   error: NodeJS.ErrnoException | undefined
   turn: number
+  readonly watchers: Set<Watcher>
 }
 
-export class Resolver {
-  readonly #names: NameService
+export interface ResolverObserver {
+  /** A name that was known has other addresses. */
+  changed?(name: string, addresses: readonly string[]): void
+  /** After each question. */
+  resolved?(result: 'answered' | 'failed'): void
+  /** The first failure after an answer, or the first of all. */
+  failed?(name: string, error: Error): void
+}
+
+export class Resolver implements NameSource {
+  #names: NameService
   readonly #clock: Clock
   readonly #random: Random
   readonly #entries = new Map<string, Entry>()
-  readonly #onChange: ((name: string, addresses: readonly string[]) => void) | undefined
+  readonly #observer: ResolverObserver
 
   constructor(
     clock: Clock,
     random: Random,
     names: NameService = systemNames,
-    onChange?: (name: string, addresses: readonly string[]) => void,
+    observer: ResolverObserver = {},
   ) {
     this.#clock = clock
     this.#random = random
     this.#names = names
-    this.#onChange = onChange
+    this.#observer = observer
+  }
+
+  /** Asks somebody else from now on. */
+  use(names: NameService): void {
+    this.#names = names
+  }
+
+  addresses(name: string): readonly ResolvedAddress[] | undefined {
+    const known = this.#entries.get(name)?.addresses
+    return known === undefined || known.length === 0 ? undefined : known
+  }
+
+  watch(name: string, limits: LifetimeLimits, onChange: () => void): () => void {
+    const watcher = { limits, onChange }
+    const entry = this.#watch(name)
+    entry.watchers.add(watcher)
+    return () => entry.watchers.delete(watcher)
   }
 
   /**
@@ -97,24 +171,24 @@ export class Resolver {
         return
       }
       const turn = entry.turn++ % all.length
-      const rotated = [...all.slice(turn), ...all.slice(0, turn)]
-      const [first] = rotated
-      if (options.all === true) callback(null, interleaved(rotated))
-      else callback(null, first?.address ?? '', first?.family)
+      answer([...all.slice(turn), ...all.slice(0, turn)], options, callback)
     })
   }
 
-  /** Forgets all other names. */
+  /** Forgets all other names but those that are watched. */
   retain(names: ReadonlySet<string>): void {
     for (const [name, entry] of this.#entries) {
-      if (names.has(name)) continue
-      entry.cancel?.()
-      this.#entries.delete(name)
+      if (!names.has(name) && entry.watchers.size === 0) this.#forget(name, entry)
     }
   }
 
   close(): void {
-    this.retain(new Set())
+    for (const [name, entry] of this.#entries) this.#forget(name, entry)
+  }
+
+  #forget(name: string, entry: Entry): void {
+    entry.cancel?.()
+    this.#entries.delete(name)
   }
 
   #watch(name: string): Entry {
@@ -127,6 +201,7 @@ export class Resolver {
       cancel: undefined,
       error: undefined,
       turn: 0,
+      watchers: new Set(),
     }
     this.#entries.set(name, entry)
     entry.first = this.#refresh(name, entry)
@@ -139,35 +214,82 @@ export class Resolver {
       this.#names.lifetimes(name),
     ])
     if (this.#entries.get(name) !== entry) return
-    let next = RETRY_MS
+    const limits = limitsOf(entry)
+    let next = Math.min(RETRY_MS, limits.mostMs)
     if (found.status === 'fulfilled' && found.value.length > 0) {
+      this.#observer.resolved?.('answered')
       entry.error = undefined
       const seconds = lifetimes.status === 'fulfilled' ? Math.min(...lifetimes.value) : Infinity
-      next = Math.max(LEAST_LIFETIME_MS, Math.min(MOST_LIFETIME_MS, seconds * 1000))
-      if (keyOf(found.value) !== keyOf(entry.addresses)) {
-        const isFirst = entry.addresses.length === 0
-        entry.addresses = found.value
-        entry.version++
-        if (!isFirst)
-          this.#onChange?.(
-            name,
-            found.value.map(({ address }) => address),
-          )
-      }
-    } else if (found.status === 'rejected') {
+      next = Math.max(limits.leastMs, Math.min(limits.mostMs, seconds * 1000))
+      if (keyOf(found.value) !== keyOf(entry.addresses)) this.#changed(name, entry, found.value)
+    } else {
       // What it was last is better than nothing: most failures are the resolver's own.
-      entry.error = found.reason instanceof Error ? found.reason : new Error(String(found.reason))
+      this.#observer.resolved?.('failed')
+      const reason: unknown =
+        found.status === 'rejected' ? found.reason : new Error(`${name} has no address`)
+      const error = reason instanceof Error ? reason : new Error(String(reason))
+      if (entry.error === undefined) this.#observer.failed?.(name, error)
+      entry.error = error
     }
-    // A name that never had an answer is asked for anew by the next connection.
-    if (entry.addresses.length === 0) {
+    // A name that never had an answer and that nobody watches is asked for anew by the next connection.
+    if (entry.addresses.length === 0 && entry.watchers.size === 0) {
       this.#entries.delete(name)
       return
     }
     // A little early, so that gateways started together drift apart and none is late.
     entry.cancel = this.#clock.after(next * (1 - 0.1 * this.#random.next()), () => {
-      void this.#refresh(name, entry)
+      const refreshed = this.#refresh(name, entry)
+      // Connections wait for it only while there is no address at all.
+      if (entry.addresses.length === 0) entry.first = refreshed
     })
   }
+
+  #changed(name: string, entry: Entry, addresses: readonly ResolvedAddress[]): void {
+    const isFirst = entry.addresses.length === 0
+    entry.addresses = addresses
+    entry.version++
+    if (!isFirst) {
+      this.#observer.changed?.(
+        name,
+        addresses.map(({ address }) => address),
+      )
+    }
+    for (const { onChange } of entry.watchers) onChange()
+  }
+}
+
+/** The narrowest of those who watch the name. */
+function limitsOf({ watchers }: Entry): LifetimeLimits {
+  if (watchers.size === 0) return { leastMs: LEAST_LIFETIME_MS, mostMs: MOST_LIFETIME_MS }
+  let leastMs = Number.POSITIVE_INFINITY
+  let mostMs = Number.POSITIVE_INFINITY
+  for (const { limits } of watchers) {
+    leastMs = Math.min(leastMs, limits.leastMs)
+    mostMs = Math.min(mostMs, limits.mostMs)
+  }
+  return { leastMs, mostMs }
+}
+
+/** For sockets that go to these addresses and no others. */
+export function fixedLookup(addresses: readonly ResolvedAddress[]): LookupFunction {
+  return (name, options, callback) => {
+    const all = addresses.filter(({ family }) => !options.family || options.family === family)
+    if (all.length > 0) answer(all, options, callback)
+    else {
+      const error = new Error(`${name} has no address of the family that "dns.family" asks for`)
+      callback(Object.assign(error, { code: 'ENOTFOUND' }), [])
+    }
+  }
+}
+
+function answer(
+  all: readonly ResolvedAddress[],
+  options: Parameters<LookupFunction>[1],
+  callback: Parameters<LookupFunction>[2],
+): void {
+  const [first] = all
+  if (options.all === true) callback(null, interleaved(all))
+  else callback(null, first?.address ?? '', first?.family)
 }
 
 function keyOf(addresses: readonly ResolvedAddress[]): string {

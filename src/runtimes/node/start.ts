@@ -10,6 +10,9 @@ import { instanceView } from './admin-view.ts'
 import { runPrimary, runWorker } from './cluster.ts'
 import { type ConfigBundle, ConfigFile } from './config-file.ts'
 import { Instance, type InstanceOptions } from './instance.ts'
+import { operationsLog } from './operations-log.ts'
+import { openRolloutFile } from './rollout-file.ts'
+import { keptBy } from './rollout-keeper.ts'
 
 export interface StartOptions {
   /** Instead of the config's `workers`. */
@@ -53,18 +56,16 @@ export async function startGateway(
   bundle: ConfigBundle,
   options: InstanceOptions = {},
 ): Promise<SingleGateway> {
-  const instance = await Instance.start(bundle, options)
+  const rollouts = await openRolloutFile(bundle, options.log ?? operationsLog)
+  const keeper = rollouts === undefined ? undefined : keptBy(rollouts)
+  const instance = await Instance.start(bundle, { rollouts: keeper, ...options })
   let admin: AdminServer | undefined
-  const { config, secrets } = bundle
+  const { config } = bundle
   try {
     if (config.admin.enabled) {
-      const token = config.admin.token === undefined ? undefined : secrets.get(config.admin.token)
-      admin = await startAdmin(
-        config.admin,
-        token,
-        instanceView(instance),
-        () => instance.telemetry.mask,
-      )
+      const view = instanceView(instance, file)
+      const { log } = instance.platform
+      admin = await startAdmin(bundle, view, () => instance.telemetry.mask, log)
     }
   } catch (error) {
     await instance.stop()
@@ -80,6 +81,7 @@ export async function startGateway(
       stopWatching()
       await instance.stop()
       await admin?.close()
+      await rollouts?.flushed()
     },
   }
 }

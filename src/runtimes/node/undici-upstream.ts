@@ -5,7 +5,7 @@
  * leaves the gateway as one write. Bodies of small known length are collected before the promise
  * resolves, so that a cut body can still fail over (nothing has been sent to the client yet).
  */
-import type { Socket } from 'node:net'
+import { isIP, type LookupFunction, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { Readable } from 'node:stream'
 import { buildConnector, type Dispatcher, Pool } from 'undici'
@@ -19,7 +19,7 @@ import {
   type UpstreamReply,
   type UpstreamRequest,
 } from '../../ports.ts'
-import type { Resolver } from './resolver.ts'
+import { fixedLookup, type Resolver } from './resolver.ts'
 
 /** Below the 5 s at which many origins close idle connections. */
 const DEFAULT_KEEP_ALIVE_MS = 4000
@@ -38,7 +38,7 @@ interface OriginPool {
 export interface UndiciUpstreamOptions {
   /** Resolves names of origins; without it, Node does, once for each connection. */
   readonly resolver?: Resolver | undefined
-  /** Told how long each new TCP connection took, TLS not counted. */
+  /** Told how long each new TCP connection took, TLS not counted; by the origin's id in the config. */
   readonly onConnected?: ((originId: string, durationMs: number) => void) | undefined
 }
 
@@ -57,8 +57,8 @@ export class UndiciUpstream implements Upstream {
     const entry = this.#entry(origin)
     if (request.fresh === true) {
       entry.fresh ??= this.#make(origin)
-      call.dispatch(entry.fresh, originUrl(origin))
-    } else call.dispatch(entry.pool, originUrl(origin))
+      call.dispatch(entry.fresh, origin)
+    } else call.dispatch(entry.pool, origin)
     return call
   }
 
@@ -94,12 +94,18 @@ export class UndiciUpstream implements Upstream {
     return entry
   }
 
-  #versionOf({ hostname, socketPath }: OriginAddress, resolver: Resolver): number {
-    return socketPath === undefined ? resolver.version(hostname) : 0
+  #versionOf({ hostname, socketPath, addresses }: OriginAddress, resolver: Resolver): number {
+    return socketPath === undefined && addresses === undefined ? resolver.version(hostname) : 0
+  }
+
+  /** How sockets to the origin find it; undefined: as Node does. */
+  lookupOf({ addresses }: OriginAddress): LookupFunction | undefined {
+    return addresses === undefined ? this.#resolver?.lookup : fixedLookup(addresses)
   }
 
   #make(origin: OriginAddress): Pool {
     const { tls } = origin
+    const lookup = this.lookupOf(origin)
     return new Pool(originUrl(origin), {
       connections: origin.maxConnections,
       pipelining: 1,
@@ -107,17 +113,16 @@ export class UndiciUpstream implements Upstream {
       maxHeaderSize: 64 * 1024,
       // Own timers do the timing: undici's are coarse (half a second and more).
       headersTimeout: 0,
-      connect: this.#connector(origin.id, {
+      connect: this.#connector(origin, {
         timeout: 30_000,
         autoSelectFamily: true,
         keepAlive: true,
-        ...(this.#resolver === undefined ? {} : { lookup: this.#resolver.lookup }),
+        ...(lookup === undefined ? {} : { lookup }),
         ...(origin.socketPath === undefined ? {} : { socketPath: origin.socketPath }),
         ...(tls === undefined
           ? {}
           : {
               rejectUnauthorized: tls.verify,
-              ...(tls.serverName === undefined ? {} : { servername: tls.serverName }),
               ...(tls.ca === undefined ? {} : { ca: tls.ca }),
               ...(tls.cert === undefined ? {} : { cert: tls.cert }),
               ...(tls.key === undefined ? {} : { key: tls.key }),
@@ -129,13 +134,21 @@ export class UndiciUpstream implements Upstream {
     })
   }
 
-  #connector(originId: string, options: buildConnector.BuildOptions): buildConnector.connector {
+  #connector(
+    { id, partOf, tls, hostname }: OriginAddress,
+    options: buildConnector.BuildOptions,
+  ): buildConnector.connector {
     const connect = buildConnector(options)
+    const originId = partOf ?? id
+    const name = tls?.serverName ?? hostname
+    // An address is not sent by SNI (RFC 6066 §3); the certificate is checked for it all the same.
+    const servername = isIP(name) === 0 ? name : ''
     const onConnected = this.#onConnected
     return (target, callback) => {
       const startedAt = performance.now()
       // undici's connector gives back the socket it begins with; its types do not say so.
-      const socket = connect(target, callback) as unknown as Socket | undefined
+      const own = tls === undefined ? target : { ...target, servername, host: name }
+      const socket = connect(own, callback) as unknown as Socket | undefined
       socket?.once('connect', () => onConnected?.(originId, performance.now() - startedAt))
       // A reset says nothing of its connection: whether it had answered before is to be known.
       socket?.on('error', (error: SocketFailure) => {
@@ -165,6 +178,7 @@ function poolKey(origin: OriginAddress): string {
   if (key === undefined) {
     key = JSON.stringify([
       originUrl(origin),
+      origin.addresses,
       origin.socketPath,
       origin.tls,
       origin.maxConnections,
@@ -175,6 +189,9 @@ function poolKey(origin: OriginAddress): string {
   }
   return key
 }
+
+/** Its types leave out what its request takes. */
+type DispatchOptions = Dispatcher.DispatchOptions & { servername?: string }
 
 /** One exchange: undici's handler, the pending reply and the body's stream in one object. */
 class Call implements UpstreamCall, ByteStream {
@@ -208,14 +225,14 @@ class Call implements UpstreamCall, ByteStream {
     })
   }
 
-  dispatch(pool: Pool, origin: string): void {
+  dispatch(pool: Pool, origin: OriginAddress): void {
     const request = this.#request
     if (request.totalTimeoutMs !== undefined) this.#startedAt = performance.now()
     this.#timer = setTimeout(onConnectTimeout, request.connectTimeoutMs, this)
     const { body } = request
     // No spreading here: V8 keeps copies made by it alive until a full collection.
-    const options: Dispatcher.DispatchOptions = {
-      origin,
+    const options: DispatchOptions = {
+      origin: originUrl(origin),
       path: request.path,
       // undici types list the common methods only; the front has checked that this one is a token.
       method: request.method as Dispatcher.HttpMethod,
@@ -223,6 +240,9 @@ class Call implements UpstreamCall, ByteStream {
       body: body === null ? null : body instanceof Uint8Array ? body : readableFrom(body),
       bodyTimeout: request.idleTimeoutMs,
     }
+    // Else undici takes the Host that the client sent for the name in TLS, and drops the connection when
+    // the next request has another. `#connector` sets the name.
+    if (origin.tls !== undefined) options.servername = origin.hostname
     // On an HTTP/2 connection there is nothing to close: the connections of the fresh pool are young.
     if (request.fresh === true) options.reset = true
     if (request.upgrade !== undefined) options.upgrade = request.upgrade

@@ -57,6 +57,14 @@ export class WafRehearsal {
   /** @throws ConfigError, ConfigFileError, GeoFileError */
   static async open(path: string): Promise<WafRehearsal> {
     const loaded = await new ConfigFile(path).load()
+    return WafRehearsal.over(loaded, await openGeo(loaded))
+  }
+
+  /** @throws ConfigError */
+  static async over(
+    loaded: ConfigBundle,
+    { geo, slots }: Awaited<ReturnType<typeof openGeo>>,
+  ): Promise<WafRehearsal> {
     // Which requests are drawn is chance; a rehearsal asks what the rules say.
     const routes = loaded.config.routes.map((route) =>
       route.waf === undefined || route.waf === false
@@ -64,7 +72,6 @@ export class WafRehearsal {
         : { ...route, waf: { ...route.waf, simulateShare: 0 } },
     )
     const bundle = { ...loaded, config: { ...loaded.config, routes } }
-    const { geo, slots } = await openGeo(bundle)
     return new WafRehearsal(bundle, await rehearsal(bundle, geo, slots))
   }
 

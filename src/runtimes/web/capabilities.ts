@@ -15,6 +15,8 @@ export interface Capabilities {
   readonly addresses: boolean
   /** Databases and other files at run time. */
   readonly files: boolean
+  /** Work at an interval, of no request. */
+  readonly background: boolean
 }
 
 /** `fetch` of Bun, Deno and Node. */
@@ -22,6 +24,7 @@ export const WEB_CAPABILITIES: Capabilities = {
   platform: 'fetch',
   addresses: true,
   files: false,
+  background: true,
 }
 
 /**
@@ -73,6 +76,26 @@ export function checkCapabilities(
   }
   if (config.geo.database !== undefined && !can.files) {
     report('geo.database', `${can.platform} has no files`, 'the place comes from the platform')
+  }
+  if (config.resolver.servers !== undefined) {
+    report(
+      'resolver.servers',
+      `${can.platform} resolves names by itself`,
+      'leave it out; only the gateway on Node asks servers of its own',
+    )
+  }
+  if (config.state.directory !== undefined && !can.files) {
+    report('state.directory', `${can.platform} has no files`, 'leave it out')
+  }
+  if (config.redis !== undefined) {
+    report(
+      'redis',
+      `the gateway speaks to Redis on Node only, not on ${can.platform}`,
+      'leave it out; on Workers, Durable Objects share what Redis shares elsewhere',
+    )
+  }
+  if (config.telemetry.otlp?.signals.includes('metrics') === true && !can.background) {
+    warnings.push(`telemetry.otlp: metrics are not sent from ${can.platform}; scrape them`)
   }
   for (const limit of config.limits) {
     if (limit.algorithm === 'concurrency') {

@@ -51,7 +51,11 @@ export async function explainRequest(
   const snapshot = await compileSnapshot(loaded, {
     ...compileOptions({ ...options, onHealthEvent: undefined }, platform, slots, telemetry),
     drawnSecret: drawnSecretOf(web.snapshot),
-    rehearsal: { health: web.snapshot.health, penaltyBox: web.snapshot.penaltyBox },
+    rehearsal: {
+      health: web.snapshot.health,
+      penaltyBox: web.snapshot.penaltyBox,
+      drains: web.snapshot.drains,
+    },
   })
   const gateway = new Gateway({ platform, telemetry, cache: undefined }, snapshot)
   const peer = {

@@ -14,12 +14,14 @@ import { NO_GEO_SOURCE } from '../../geo/source.ts'
 import type { HealthEvent } from '../../health/board.ts'
 import type { GeoSource, KeySource, Logger, Platform, RecordSink, Upstream } from '../../ports.ts'
 import type { Snapshot } from '../../snapshot.ts'
+import { OtlpExport } from '../../telemetry/otlp/otlp-export.ts'
 import { Telemetry, type TelemetrySecrets } from '../../telemetry/telemetry.ts'
 import { type Capabilities, checkCapabilities, WEB_CAPABILITIES } from './capabilities.ts'
 import { webClock, webRandom } from './clock.ts'
 import { webDecoder } from './decoder.ts'
 import { FetchUpstream } from './fetch-upstream.ts'
 import { fetchKeySource } from './key-source.ts'
+import { fetchUplink } from './uplink.ts'
 import { VERSION } from './version.ts'
 
 /** A config with everything it names, as texts: what a bundler or a key-value store can hold. */
@@ -50,6 +52,8 @@ export interface WebGatewayOptions extends ConfigTexts {
   /** Changes to a config for a platform, after it was read. */
   readonly adapt?: ((loaded: LoadedConfig) => LoadedConfig) | undefined
   readonly shared?: Services['shared']
+  /** Keeps the platform from stopping what goes on behind an answer. */
+  readonly keepAlive?: ((work: Promise<unknown>) => void) | undefined
   /** Every change of an origin's health. */
   readonly onHealthEvent?: ((event: HealthEvent) => void) | undefined
 }
@@ -62,6 +66,7 @@ export class WebGateway {
   readonly platform: Platform
   readonly slots: GeoSlots
   readonly options: WebGatewayOptions
+  readonly #otlp: OtlpExport
   #loaded: LoadedConfig
   #lastError: string | null = null
 
@@ -72,6 +77,7 @@ export class WebGateway {
     slots: GeoSlots
     options: WebGatewayOptions
     loaded: LoadedConfig
+    otlp: OtlpExport
   }) {
     this.gateway = parts.gateway
     this.telemetry = parts.telemetry
@@ -79,6 +85,7 @@ export class WebGateway {
     this.slots = parts.slots
     this.options = parts.options
     this.#loaded = parts.loaded
+    this.#otlp = parts.otlp
   }
 
   /** @throws ConfigError with every problem, the platform's own included */
@@ -124,7 +131,17 @@ export class WebGateway {
       { platform, telemetry, cache, ...(shared === undefined ? {} : { shared }) },
       snapshot,
     )
-    return new WebGateway({ gateway, telemetry, platform, slots, options, loaded })
+    const otlp = new OtlpExport(telemetry, {
+      clock: webClock,
+      random: webRandom,
+      log,
+      build: { version: VERSION, runtime: platform.name },
+      uplink: ({ compression }) => fetchUplink(compression),
+      keepAlive: options.keepAlive,
+      hasBackground: (options.capabilities ?? WEB_CAPABILITIES).background,
+    })
+    otlp.configure(config.telemetry, (ref) => loaded.secrets.get(ref))
+    return new WebGateway({ gateway, telemetry, platform, slots, options, loaded, otlp })
   }
 
   get loaded(): LoadedConfig {
@@ -155,6 +172,7 @@ export class WebGateway {
       this.gateway.swap(next)
       const { telemetry } = loaded.config
       this.telemetry.configure(telemetry, telemetrySecrets(telemetry, loaded))
+      this.#otlp.configure(telemetry, (ref) => loaded.secrets.get(ref))
       this.#loaded = loaded
       this.#lastError = null
       configReloads.add(['success'])

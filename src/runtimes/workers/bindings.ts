@@ -4,6 +4,7 @@
  */
 import type { CounterShard } from './counter-shard.ts'
 import type { HealthProber } from './health-prober.ts'
+import type { NoticeBoard } from './notice-board.ts'
 
 export interface ExecutionContext {
   waitUntil(promise: Promise<unknown>): void
@@ -46,6 +47,8 @@ export interface EdgeEnv {
   readonly CONFIG?: KeyValueStore
   readonly COUNTERS?: ObjectNamespace<CounterShard>
   readonly PROBER?: ObjectNamespace<HealthProber>
+  /** Purges and revocations, for all isolates. */
+  readonly NOTICES?: ObjectNamespace<NoticeBoard>
   readonly FLOOD?: FloodLimiter
   readonly ANALYTICS?: AnalyticsDataset
   readonly RECORDS?: RecordQueue

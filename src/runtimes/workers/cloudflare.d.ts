@@ -5,6 +5,9 @@ declare module 'cloudflare:workers' {
     put(key: string, value: unknown): Promise<void>
     getAlarm(): Promise<number | null>
     setAlarm(at: number): Promise<void>
+    readonly sql: {
+      exec<Row>(query: string, ...values: (string | number)[]): Iterable<Row>
+    }
   }
   export class DurableObject<Env = unknown> {
     protected ctx: { readonly storage: ObjectStorage }

@@ -3,6 +3,7 @@
  * may be asked or drawn before one.
  */
 import type { LoadedConfig } from '../../config/load.ts'
+import type { MeridianConfig } from '../../config/schema.ts'
 import type { Clock, Logger } from '../../ports.ts'
 import type { Capabilities } from '../web/capabilities.ts'
 import { webClock } from '../web/clock.ts'
@@ -16,6 +17,7 @@ import { type ByteCache, CacheApiStore } from './cache-api-store.ts'
 import { ConfigUpdates } from './config-updates.ts'
 import { keepAlive, within } from './context.ts'
 import { HealthSync } from './health-sync.ts'
+import { NoticeSync } from './notice-sync.ts'
 import { infoOf } from './peer.ts'
 import { EdgeRecords } from './records.ts'
 import { EdgeLimits, shardsOf } from './shared-limits.ts'
@@ -39,6 +41,7 @@ export const WORKERS_CAPABILITIES: Capabilities = {
   platform: 'Cloudflare Workers',
   addresses: false,
   files: false,
+  background: false,
 }
 
 interface WithFixedLength {
@@ -59,17 +62,20 @@ export class Edge {
   readonly web: WebGateway
   readonly updates: ConfigUpdates | undefined
   readonly health: HealthSync | undefined
+  readonly notices: NoticeSync | undefined
   readonly #isLocal: boolean
 
   private constructor(
     web: WebGateway,
     updates: ConfigUpdates | undefined,
     health: HealthSync | undefined,
+    notices: NoticeSync | undefined,
     isLocal: boolean,
   ) {
     this.web = web
     this.updates = updates
     this.health = health
+    this.notices = notices
     this.#isLocal = isLocal
   }
 
@@ -82,7 +88,11 @@ export class Edge {
       env.CONFIG === undefined ? undefined : new ConfigUpdates(env.CONFIG, web, webClock, log)
     await updates?.read()
     const health = env.PROBER === undefined ? undefined : new HealthSync(env.PROBER, webClock, log)
-    return new Edge(web, updates, health, isLocal)
+    const { cache } = web.gateway.services
+    const notices =
+      env.NOTICES === undefined ? undefined : new NoticeSync(env.NOTICES, cache, webClock, log)
+    await notices?.start(web.snapshot)
+    return new Edge(web, updates, health, notices, isLocal)
   }
 
   fetch(request: Request, context: ExecutionContext): Response | Promise<Response> {
@@ -91,6 +101,8 @@ export class Edge {
       if (update !== undefined) keepAlive(update)
       const reading = this.health?.refresh(this.web.snapshot)
       if (reading !== undefined) keepAlive(reading)
+      const notices = this.notices?.refresh(this.web.snapshot)
+      if (notices !== undefined) keepAlive(notices)
       return serve(this.web.gateway, request, infoOf(request, this.#isLocal), RESPOND)
     })
   }
@@ -126,6 +138,7 @@ export function edgeOptions(bundle: EdgeBundle, env: EdgeEnv, log: Logger): WebG
       print: printLine,
       log,
     }),
+    keepAlive,
     lowerCache: new CacheApiStore({ cache: defaultCache, clock, keepAlive }),
     adapt,
     shared: hasShared
@@ -188,6 +201,10 @@ function printLine(line: string): void {
   console.log(line)
 }
 
+function hasCache({ routes }: MeridianConfig): boolean {
+  return routes.some((route) => route.cache !== false)
+}
+
 /** One sentence for everything that is left out, once for each isolate. */
 function warnOfMissing(env: EdgeEnv, { config }: LoadedConfig, log: Logger): void {
   const missing: string[] = []
@@ -195,6 +212,9 @@ function warnOfMissing(env: EdgeEnv, { config }: LoadedConfig, log: Logger): voi
   const hasChecks = Object.values(config.pools).some((pool) => pool.health !== undefined)
   if (env.PROBER === undefined && hasChecks) {
     missing.push('PROBER: origins are judged by live traffic alone')
+  }
+  if (env.NOTICES === undefined && (config.iam !== undefined || hasCache(config))) {
+    missing.push('NOTICES: nothing can be purged or revoked')
   }
   if (env.COUNTERS === undefined && config.limits.length > 0) {
     missing.push('COUNTERS: each isolate counts limits on its own')

@@ -1,23 +1,20 @@
 /**
- * The Worker: `createWorker` of a bundle is what an entry module exports, next to the two Durable Objects.
+ * The Worker: `createWorker` of a bundle is what an entry module exports, next to the Durable Objects.
  * Control paths stand under `/.meridian/`, behind a token; everything else is the gateway's.
  */
-import { type Context, Hono } from 'hono'
 import { problem } from '../../http/problem.ts'
 import type { Logger } from '../../ports.ts'
-import { secretEquals } from '../../telemetry/constant-time.ts'
-import { exposition } from '../../telemetry/exposition.ts'
 import { CHALLENGE_PATH } from '../../waf/challenge/page.ts'
-import { explainRequest } from '../web/explain.ts'
 import { toResponse } from '../web/respond.ts'
-import { VERSION } from '../web/version.ts'
-import type { CloudflareFacts, EdgeEnv, ExecutionContext } from './bindings.ts'
+import type { EdgeEnv, ExecutionContext } from './bindings.ts'
 import { within } from './context.ts'
+import { controlApp } from './control.ts'
 import { Edge, type EdgeBundle } from './edge.ts'
 
 export { CounterShard } from './counter-shard.ts'
 export type { EdgeBundle } from './edge.ts'
 export { HealthProber } from './health-prober.ts'
+export { NoticeBoard } from './notice-board.ts'
 
 const CONTROL = '/.meridian/'
 
@@ -83,65 +80,6 @@ function isControl(url: string, pathAt: number): boolean {
   if (!url.startsWith(CONTROL, pathAt)) return false
   const query = url.indexOf('?', pathAt)
   return url.slice(pathAt, query < 0 ? undefined : query) !== CHALLENGE_PATH
-}
-
-interface Control {
-  Bindings: { readonly env: EdgeEnv; readonly edge: Edge }
-}
-
-function controlApp(): Hono<Control> {
-  const app = new Hono<Control>().basePath('/.meridian')
-  app.use('*', async (c, next) => {
-    const given = /^bearer +(\S+)$/i.exec(c.req.header('authorization') ?? '')?.[1]
-    const { EDGE_TOKEN } = c.env.env
-    if (given === undefined || EDGE_TOKEN === undefined || !secretEquals(given, EDGE_TOKEN)) {
-      return c.json({ title: 'A valid bearer token is required.', status: 401 }, 401, {
-        'www-authenticate': 'Bearer realm="meridian"',
-      })
-    }
-    await next()
-    return undefined
-  })
-  app.get('/health', (c) => c.json(statusOf(c.env.edge)))
-  app.get('/metrics', (c) => c.text(exposition(c.env.edge.web.telemetry.metrics.snapshot())))
-  app.get('/explain', explainAnswer)
-  app.notFound((c) => c.json({ title: 'Nothing is served here.', status: 404 }, 404))
-  return app
-}
-
-/** `?url=…&method=…&ip=…&header=name:value`, and the place of the client as `country`, `latitude`, … */
-async function explainAnswer(c: Context<Control>): Promise<Response> {
-  const query = (name: string) => c.req.query(name)
-  const place: Record<string, string> = {}
-  for (const name of ['country', 'latitude', 'longitude', 'asn'] as const) {
-    const value = query(name)
-    if (value !== undefined) place[name] = value
-  }
-  const { cf } = c.req.raw as Request & { cf?: CloudflareFacts }
-  const isAsked = Object.keys(place).length > 0
-  const result = await explainRequest(c.env.edge.web, {
-    method: query('method') ?? 'GET',
-    url: query('url') ?? '/',
-    ip: query('ip'),
-    headers: (c.req.queries('header') ?? []).map((text): [string, string] => {
-      const colon = text.indexOf(':')
-      return colon < 0 ? [text, ''] : [text.slice(0, colon), text.slice(colon + 1).trim()]
-    }),
-    place: isAsked || c.env.env.PLATFORM === 'local' ? place : cf,
-  })
-  return typeof result === 'string' ? c.json({ title: result, status: 400 }, 400) : c.json(result)
-}
-
-function statusOf(edge: Edge) {
-  const { web, updates, health } = edge
-  return {
-    version: VERSION,
-    config: { version: updates?.version ?? 'bundled', lastError: web.lastError },
-    checks: { ageMs: health?.age ?? null },
-    origins: web.snapshot.health
-      .states()
-      .map(({ id, tier, lastProbe }) => ({ id, tier, lastProbe })),
-  }
 }
 
 const consoleLog: Logger = {

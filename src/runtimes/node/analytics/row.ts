@@ -40,6 +40,7 @@ export interface Row {
   user_agent: string
   referer: string
   aborted: boolean
+  trace_id: string
   /** JSON of fields that have no column here, of another version's records; empty without any. */
   more: string
 }
@@ -81,6 +82,7 @@ export const COLUMNS: Readonly<Record<keyof Row, ColumnKind>> = {
   user_agent: 'text',
   referer: 'text',
   aborted: 'flag',
+  trace_id: 'text',
   more: 'text',
 }
 

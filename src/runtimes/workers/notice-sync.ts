@@ -1,0 +1,159 @@
+/**
+ * The notice board as one isolate follows it: read whole before the first request, then every second beside
+ * the traffic. Until it was read once, nobody knows who is revoked, and tokens are refused.
+ */
+
+import type { CachePolicy } from '../../cache/policy/cache-policy.ts'
+import { purgeNames } from '../../cache/purge/purge-request.ts'
+import type { PurgeRequest, ResponseCache } from '../../cache/response-cache.ts'
+import type { Millis } from '../../exchange.ts'
+import type { Revocation, RevocationKind, RevocationList } from '../../iam/revocation.ts'
+import type { Clock, Logger } from '../../ports.ts'
+import type { Snapshot } from '../../snapshot.ts'
+import type { EdgeEnv } from './bindings.ts'
+import type { Notice } from './notice-board.ts'
+
+const READ_EVERY_MS = 1000
+/** The first request waits for the board, but not for ever. */
+const PATIENCE_MS = 1500
+/** Clocks of two machines differ by less; a purge that is younger also takes what was stored just after it. */
+const SKEW_MS = 10_000
+
+/** Of all routes that store. */
+export function cachePolicies({ routes }: Snapshot): CachePolicy[] {
+  return routes.flatMap(({ cache }) => (cache === undefined ? [] : [cache.route.base]))
+}
+
+export class NoticeSync {
+  readonly #board: NonNullable<EdgeEnv['NOTICES']>
+  readonly #cache: ResponseCache | undefined
+  readonly #clock: Clock
+  readonly #log: Logger
+  #revocations: RevocationList | undefined
+  #sequence = 0
+  #readAt: Millis = Number.NEGATIVE_INFINITY
+  #succeededAt: Millis | undefined
+  #isReading = false
+  #hasFailed = false
+
+  constructor(
+    board: NonNullable<EdgeEnv['NOTICES']>,
+    cache: ResponseCache | undefined,
+    clock: Clock,
+    log: Logger,
+  ) {
+    this.#board = board
+    this.#cache = cache
+    this.#clock = clock
+    this.#log = log
+  }
+
+  /** Since the board was read last; null before. */
+  get age(): Millis | null {
+    return this.#succeededAt === undefined ? null : this.#clock.monotonic() - this.#succeededAt
+  }
+
+  /** @returns the reading, when it is time for one; the caller keeps it alive */
+  refresh(snapshot: Snapshot): Promise<void> | undefined {
+    this.#follow(snapshot)
+    const now = this.#clock.monotonic()
+    if (this.#isReading || now - this.#readAt < READ_EVERY_MS) return undefined
+    return this.#read()
+  }
+
+  /** The first reading; ends when it is done, or when the first request has waited long enough. */
+  async start(snapshot: Snapshot): Promise<void> {
+    this.#follow(snapshot)
+    const patience = new Promise<void>((resolve) => {
+      this.#clock.after(PATIENCE_MS, () => resolve())
+    })
+    await Promise.race([this.#read(), patience])
+  }
+
+  /** Purges everywhere: here at once, elsewhere within a second. @returns when */
+  async purge(order: PurgeRequest, snapshot: Snapshot): Promise<Millis> {
+    const names = purgeNames(order, cachePolicies(snapshot))
+    const at = await this.#stub().purge(names, order.mode === 'soft')
+    await this.#read()
+    return at
+  }
+
+  async revoke(revocation: Revocation): Promise<void> {
+    await this.#stub().revoke(revocation)
+    await this.#read()
+  }
+
+  async restore(of: RevocationKind, value: string): Promise<void> {
+    await this.#stub().restore(of, value)
+    await this.#read()
+  }
+
+  revocations(): Promise<Revocation[]> {
+    return this.#stub().revocations()
+  }
+
+  #stub() {
+    return this.#board.get(this.#board.idFromName('notices'))
+  }
+
+  /** A config that brings identity with it has a list that knows nothing yet. */
+  #follow({ identity }: Snapshot): void {
+    if (identity?.revocations === this.#revocations) return
+    this.#revocations = identity?.revocations
+    if (this.#revocations === undefined) return
+    this.#revocations.isKnown = false
+    this.#sequence = 0
+    this.#readAt = Number.NEGATIVE_INFINITY
+  }
+
+  async #read(): Promise<void> {
+    this.#isReading = true
+    const revocations = this.#revocations
+    try {
+      let hasMore = true
+      while (hasMore) {
+        const page = await this.#stub().since(this.#sequence)
+        for (const notice of page.notices) this.#apply(notice)
+        this.#sequence = page.sequence
+        hasMore = page.hasMore
+      }
+      if (revocations !== undefined && revocations === this.#revocations) {
+        revocations.isKnown = true
+        revocations.expire(this.#clock.now() / 1000)
+      }
+      this.#succeededAt = this.#clock.monotonic()
+      this.#hasFailed = false
+    } catch (error) {
+      this.#failed(error)
+    } finally {
+      this.#readAt = this.#clock.monotonic()
+      this.#isReading = false
+    }
+  }
+
+  #apply(notice: Notice): void {
+    switch (notice.kind) {
+      case 'purge': {
+        const { name, soft, at } = notice
+        const epochs = this.#cache?.epochs
+        const isYoung = this.#clock.now() - at < SKEW_MS
+        epochs?.adopt(name, soft, isYoung ? Math.max(at, epochs.stamp()) : at)
+        return
+      }
+      case 'revoke':
+        this.#revocations?.add(notice.revocation)
+        return
+      case 'restore':
+        this.#revocations?.remove(notice.of, notice.value)
+    }
+  }
+
+  #failed(error: unknown): void {
+    if (this.#hasFailed) return
+    this.#hasFailed = true
+    this.#log.warn('the notice board does not answer: purges and revocations of others are late', {
+      error: error instanceof Error ? error.message : String(error),
+      ...(this.#revocations?.isKnown === false ? { tokens: 'refused until it does' } : {}),
+    })
+  }
+}
