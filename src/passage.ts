@@ -90,6 +90,8 @@ export class Passage extends Exchange {
   isOriginCharged = false
   /** The answer is a page whose fields its script depends on: the route changes none of them. */
   isOwnPage = false
+  /** Asked by another gateway of the fleet, whose shield this one is. */
+  isFromEdge = false
   /** A fetch in the background, of no client. */
   isDetached = false
   /** Fields to add to whatever is answered: challenges, limits, cookies. */
@@ -157,6 +159,7 @@ export class Passage extends Exchange {
       clearance: undefined,
     })
     copy.isDetached = true
+    copy.isFromEdge = this.isFromEdge
     copy.geo = this.geo
     copy.route = this.route
     copy.plan = this.plan

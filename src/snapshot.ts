@@ -93,8 +93,18 @@ export interface CompiledMirror {
 
 export interface CompiledCache {
   readonly route: RouteCache
+  /** Asked before the origins. */
+  readonly shield: CompiledShield | undefined
   /** Conditions of the route's cache rules, in order. */
   readonly rules: readonly ((x: Passage) => boolean)[]
+}
+
+export interface CompiledShield {
+  /** Gateways, not origins. */
+  readonly places: readonly Place[]
+  /** Whether a residency rule says which of them a request may see. */
+  readonly isBound: boolean
+  readonly retry: RetryPolicy
 }
 
 /** How many requests may be under way towards each pool. */
@@ -124,6 +134,8 @@ export interface Snapshot {
   readonly front: FrontLimits
   /** What the gateway calls itself in Via and CDN-Loop. */
   readonly pseudonym: string
+  /** Of this process, in CDN-Loop towards a shield: what comes back with it goes round. */
+  readonly shieldMark: string
   readonly via: string
   readonly trusted: CidrSet
   readonly router: Router<Passage>

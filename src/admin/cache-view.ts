@@ -9,6 +9,8 @@ export interface PurgeReport {
   readonly at: Millis
   /** Worker processes that have done it. */
   readonly workers: number
+  /** Whether the other gateways of the fleet know: `waiting` while Redis does not answer. Absent without Redis. */
+  readonly fleet?: 'told' | 'waiting'
   /** Stored responses in memory that are affected; only of a dry run, which looks at all of them. */
   readonly matched?: number
 }

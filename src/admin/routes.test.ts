@@ -12,6 +12,7 @@ const URL_ = 'https://example.com/a'
 
 /** What the shared world leaves out. */
 const EVERYTHING: Partial<AdminView> = {
+  threats: () => ({ attackers: [], anomalies: [], watched: 0 }),
   configs: {
     etag: async () => 'now',
     source: async () => ({ text: '{}', etag: 'now', readOnly: null }),

@@ -25,6 +25,8 @@ export interface ForwardOptions {
   readonly withBody: boolean
   /** Whose end stops the exchange: the client's request, or a fill that has more readers. */
   readonly control: Abortable
+  /** Whether another cache of the fleet may be asked in place of the origin. */
+  readonly mayShield: boolean
   /** The client already has its answer (a refresh in the background). */
   readonly isDetached: boolean
 }

@@ -19,6 +19,7 @@ export interface ForwardShape {
   readonly range: string | undefined
   readonly control: Abortable
   readonly isDetached: boolean
+  readonly mayShield?: boolean
 }
 
 export function forwardOptions(p: Pending, shape: ForwardShape): ForwardOptions {
@@ -46,6 +47,7 @@ export function forwardOptions(p: Pending, shape: ForwardShape): ForwardOptions 
     headers,
     withBody: !isFetch,
     control: shape.control,
+    mayShield: shape.mayShield === true,
     isDetached: shape.isDetached,
   }
 }

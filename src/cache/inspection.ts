@@ -57,10 +57,10 @@ export async function entriesOf(
     if (wanted.has(response.url)) found.push(reportOf(core, 'memory', response))
   }
   const { lower } = core
-  if (lower !== undefined) {
+  for (const tier of lower?.tiers ?? (lower === undefined ? [] : [lower])) {
     for (const key of keys) {
-      for (const response of (await lower.lookup(key))?.responses ?? []) {
-        found.push(reportOf(core, lower.name, response))
+      for (const response of (await tier.lookup(key))?.responses ?? []) {
+        found.push(reportOf(core, tier.name, response))
       }
     }
   }

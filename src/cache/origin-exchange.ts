@@ -2,7 +2,7 @@
  * One exchange with the origin, and what becomes of its response: stored and shared, used to freshen what
  * is stored, combined with a part, or passed on.
  */
-import { type CacheStatus, HeaderList, type Reply } from '../exchange.ts'
+import { type CacheStatus, HeaderList, type Millis, type Reply } from '../exchange.ts'
 import { type ForwardReason, staleStatus, withStatus } from './cache-status.ts'
 import { type CacheCore, isLive, type Pending, useOf } from './core.ts'
 import { BodyFill } from './fill/body-fill.ts'
@@ -41,6 +41,8 @@ import {
 const WINDOW_BYTES = 262_144
 /** A fill that nobody reads any more goes on if no more than this is still to come. */
 const FINISH_BYTES = 4 * 1024 ** 2
+/** A purge reaches the caches of a fleet within this time; until then the origin itself is asked. */
+const SPREAD: Millis = 2000
 /** Statuses for which stale-if-error steps in (RFC 5861 §4). */
 const ORIGIN_FAILURES: ReadonlySet<number> = new Set([500, 502, 503, 504])
 const NO_RESPONSES: readonly StoredResponse[] = []
@@ -56,6 +58,12 @@ interface Lead {
   readonly hasClient: boolean
   readonly validate: readonly StoredResponse[]
   readonly reason: ForwardReason
+}
+
+/** The names that can be told before the response is there. */
+function namesOf({ request, policy, key }: Pending): string[] {
+  const authority = policy.key.hostAlias.get(request.authority) ?? request.authority
+  return epochNames(request.scheme, authority, request.target.path, key.url, [], [])
 }
 
 export class OriginExchange {
@@ -82,6 +90,7 @@ export class OriginExchange {
       range: undefined,
       control: p.request,
       isDetached: false,
+      mayShield: this.#mayShield(p, namesOf(p)),
     })
     let reply: Reply
     try {
@@ -129,15 +138,10 @@ export class OriginExchange {
     }
     const vary = knownVary(core, p)
     const signature = selectingSignature(request.headers, vary, policy.vary)
-    const authority = policy.key.hostAlias.get(request.authority) ?? request.authority
-    const fill = new Fill(
-      p.key.key,
-      core.epochs.stamp(),
-      epochNames(request.scheme, authority, request.target.path, p.key.url, [], []),
-      vary,
-      signature,
-      now,
-    )
+    const names = namesOf(p)
+    // Before the fill's own stamp: a purge that comes later voids the fill.
+    const mayShield = this.#mayShield(p, names)
+    const fill = new Fill(p.key.key, core.epochs.stamp(), names, vary, signature, now)
     if (isShared) core.fills.add(fill)
     core.counters.fills++
 
@@ -163,6 +167,7 @@ export class OriginExchange {
       range: part?.range,
       control: isShared ? fill.control : (request satisfies Abortable),
       isDetached: !hasClient || p.isLaterSlice === true,
+      mayShield,
     })
     let answer: Reply | Promise<Reply>
     try {
@@ -176,6 +181,17 @@ export class OriginExchange {
       (error: unknown) => this.#failed(p, lead, error),
     )
     return this.#orStale(p, done)
+  }
+
+  /** What is for one client, was not for sharing, or has just been purged, is the origin's alone. */
+  #mayShield(p: Pending, names: readonly string[]): boolean {
+    const { fills, epochs, clock } = this.#core
+    return (
+      !p.isAuthenticated &&
+      (p.request.method === 'GET' || p.request.method === 'HEAD') &&
+      !fills.isHitForMiss(p.key.key, clock.monotonic()) &&
+      !epochs.isRecent(names, SPREAD)
+    )
   }
 
   /** `done`, or stale content when the origin takes too long (`stale.afterMs`). */

@@ -2,9 +2,18 @@
 import type { Body, CacheStatus, Millis, Reply } from '../exchange.ts'
 import { type ForwardReason, forwardedStatus, withStatus } from './cache-status.ts'
 import type { CacheCore, Pending } from './core.ts'
+import type { CachePolicy } from './policy/cache-policy.ts'
 import { ifRangeHolds, isNotModified, rangeReply } from './policy/serve.ts'
 import type { StoredResponse } from './policy/stored-response.ts'
 import { CONDITION, RANGE } from './request-flags.ts'
+
+/** Another cache of the fleet purges by the tags that clients do not see. */
+export function addTags(headers: string[], stored: StoredResponse, policy: CachePolicy): void {
+  const [field] = policy.tagHeaders
+  if (policy.exposeTags || field === undefined) return
+  const tags = stored.epochNames.filter((name) => name.startsWith('tag:'))
+  if (tags.length > 0) headers.push(field, tags.map((name) => name.slice(4)).join(', '))
+}
 
 const HEX = '0123456789abcdef'
 
@@ -40,10 +49,12 @@ export function replyFrom(
     if (body !== undefined && body !== null && 'cancel' in body) body.cancel()
     const headers = stored.notModifiedFields().slice()
     headers.push('Age', String(stored.age(now)))
+    if (p.request.isFromEdge === true) addTags(headers, stored, p.policy)
     return withStatus({ status: 304, headers, body: null }, status, core.format)
   }
   const headers = stored.fields.slice()
   headers.push('Age', String(stored.age(now)))
+  if (p.request.isFromEdge === true) addTags(headers, stored, p.policy)
   if (body !== undefined) {
     return withStatus({ status: stored.status, headers, body }, status, core.format)
   }

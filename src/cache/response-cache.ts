@@ -37,7 +37,7 @@ import {
   type PurgeRequest,
   purgeNames,
 } from './purge/purge-request.ts'
-import { freshStatus, replyFrom, statusOf } from './replies.ts'
+import { addTags, freshStatus, replyFrom, statusOf } from './replies.ts'
 import {
   AUTHORIZATION,
   CONDITION,
@@ -67,7 +67,8 @@ export interface ResponseCacheOptions {
 
 export interface CacheStats extends CacheCounters {
   readonly memory: StoreStats
-  readonly lower: StoreStats | undefined
+  /** Of the slower tiers that know, the nearest first. */
+  readonly lower: readonly (StoreStats & { readonly name: string })[]
   readonly fillsUnderWay: number
   readonly fillingBytes: number
   readonly epochs: number
@@ -155,6 +156,7 @@ export class ResponseCache {
               this.#format,
               method === 'HEAD' ? null : stored.openBody(),
             )
+            if (request.isFromEdge === true) addTags(reply.headers, stored, policy)
             if (policy.stale.earlyRefresh > 0 && this.#isDue(stored, now, policy)) {
               this.#coalescer.refresh(this.#pending(request, policy, flags, forward, found, stored))
             }
@@ -167,7 +169,12 @@ export class ResponseCache {
       const other = this.#core.search.find(pending.key.key, pending.key.url)
       if (other !== undefined) this.#find(pending, other)
       if (pending.stored !== undefined) return this.#reuse(pending)
-      return this.#core.lower === undefined ? this.#reuse(pending) : this.#fromLower(pending)
+      // What was not for sharing a moment ago is in no tier either.
+      const { lower, fills } = this.#core
+      if (lower === undefined || fills.isHitForMiss(pending.key.key, this.#clock.monotonic())) {
+        return this.#reuse(pending)
+      }
+      return this.#fromLower(pending)
     }
     return this.#aside(request, policy, flags, forward)
   }
@@ -223,7 +230,7 @@ export class ResponseCache {
     return {
       ...this.#counters,
       memory: this.#memory.stats(),
-      lower: this.#core.lower?.stats(),
+      lower: lowerStats(this.#core.lower),
       fillsUnderWay: this.#core.fills.size,
       fillingBytes: this.#exchange.filling,
       epochs: this.#core.epochs.size,
@@ -404,6 +411,12 @@ export class ResponseCache {
     if (left > step * 16) return false
     return -Math.log(this.#core.random.next() || Number.MIN_VALUE) * step >= left
   }
+}
+
+function lowerStats(lower: CacheStore | undefined): CacheStats['lower'] {
+  return (lower?.tiers ?? (lower === undefined ? [] : [lower])).flatMap((tier) =>
+    tier.stats === undefined ? [] : [{ name: tier.name, ...tier.stats() }],
+  )
 }
 
 export type { Forward, ForwardOptions } from './core.ts'

@@ -141,7 +141,7 @@ function droppedFields(p: Pending, facts: ResponseFacts): string[] {
 /** Fields of a reply that goes to the client as the origin sent it, but for what clients never see. */
 export function relayedFields(p: Pending, fields: string[], isStored: boolean): string[] {
   const { policy } = p
-  const hidden = policy.exposeTags ? [] : policy.tagHeaders
+  const hidden = policy.exposeTags || p.request.isFromEdge === true ? [] : policy.tagHeaders
   const strip = isStored && policy.setCookie === 'strip'
   if (hidden.length === 0 && !strip) return fields
   const kept: string[] = []

@@ -61,6 +61,7 @@ export function forwardReason(core: CacheCore, p: Pending, isPartial: boolean): 
 /** The request without its client: what happens to it later changes no record. */
 export function detachedRequest(request: CacheRequest): CacheRequest {
   const { method, scheme, authority, target, headers, geo, principal } = request
+  const { isFromEdge = false } = request
   return {
     method,
     scheme,
@@ -70,6 +71,7 @@ export function detachedRequest(request: CacheRequest): CacheRequest {
     geo,
     principal,
     body: null,
+    isFromEdge,
     cacheStatus: undefined,
     served: undefined,
     aborted: false,

@@ -44,13 +44,18 @@ export async function purge(
 interface Answer {
   readonly id?: string
   readonly workers?: number
+  readonly fleet?: 'told' | 'waiting'
   readonly matched?: number
 }
 
-function sentence({ id, workers, matched }: Answer, mode: string): string {
+function sentence({ id, workers, matched, fleet }: Answer, mode: string): string {
   if (matched !== undefined) {
     return `${matched} ${matched === 1 ? 'response' : 'responses'} in memory would be purged`
   }
   const done = mode === 'soft' ? 'marked as stale' : 'purged'
-  return `${done} in ${workers} ${workers === 1 ? 'process' : 'processes'} (${id})`
+  const here = `${done} in ${workers} ${workers === 1 ? 'process' : 'processes'} (${id})`
+  if (fleet === undefined) return here
+  return fleet === 'told'
+    ? `${here}, and the fleet was told`
+    : `${here}; the rest of the fleet is told when Redis answers again`
 }

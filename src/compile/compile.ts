@@ -11,6 +11,7 @@ import type { HealthBoard, HealthEvent } from '../health/board.ts'
 import type { Prober } from '../health/probe.ts'
 import { CidrSet } from '../http/cidr.ts'
 import { frontMethods } from '../http/front.ts'
+import { encodeHex } from '../iam/encoding.ts'
 import { Identity } from '../iam/identity.ts'
 import type { Fleet } from '../limits/fleet/fleet-counter.ts'
 import { Limits } from '../limits/limits.ts'
@@ -203,6 +204,7 @@ export async function compileSnapshot(
       methods: frontMethods(config.listen.methods),
     },
     pseudonym: 'meridian',
+    shieldMark: previous?.shieldMark ?? encodeHex(platform.random.bytes(8)),
     via: '1.1 meridian',
     trusted,
     router: new Router(

@@ -10,10 +10,10 @@ import type { Limits } from '../limits/limits.ts'
 import type { Passage } from '../passage.ts'
 import type { ContentCoding } from '../ports.ts'
 import type { RouteCandidate } from '../routing/router.ts'
-import type { CompiledRoute } from '../snapshot.ts'
+import type { CompiledRoute, CompiledShield } from '../snapshot.ts'
 import { rolloutSalt } from '../steering/rollout.ts'
 import { Rollout, type Rollouts } from '../steering/rollouts.ts'
-import type { Place } from '../upstream/attempt.ts'
+import type { Place, RetryPolicy } from '../upstream/attempt.ts'
 import { Mirror } from '../upstream/mirror.ts'
 import type { Pool } from '../upstream/pool.ts'
 import type { Waf } from '../waf/waf.ts'
@@ -185,7 +185,37 @@ function compileCache(
     rules.push(condition ?? (() => false))
   })
   // Two routes may answer one URL (by method, header or country): their entries stay apart.
-  return { route: new RouteCache(config.cache, context.cache, config.id), rules }
+  const route = new RouteCache(config.cache, context.cache, config.id)
+  return { route, shield: compileShield(config, context), rules }
+}
+
+function compileShield(config: RouteConfig, context: RouteContext): CompiledShield | undefined {
+  const shield = config.cache === false ? undefined : config.cache.shield
+  const pool = shield === undefined ? undefined : context.pools.get(shield.pool)
+  if (shield === undefined || pool === undefined) return undefined
+  return {
+    places: [{ region: context.regionOf(shield.pool), pool }],
+    isBound: config.residency !== undefined || context.hasGeneralResidency,
+    retry: shieldRetry(shield.timeout),
+  }
+}
+
+/** One attempt at each of two gateways: the origin is the second choice, not a third one. */
+function shieldRetry(timeoutMs: number): RetryPolicy {
+  return {
+    tries: 2,
+    regions: 1,
+    deadlineMs: timeoutMs,
+    perTryMs: timeoutMs,
+    statuses: new Set(),
+    methods: new Set(['GET', 'HEAD']),
+    idempotencyKey: false,
+    adaptive: false,
+    announceDeadline: false,
+    bodyLimit: 0,
+    holdMs: 0,
+    hedge: undefined,
+  }
 }
 
 function fixedPlaces(

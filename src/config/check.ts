@@ -20,6 +20,7 @@ export function checkConfig(config: MeridianConfig, report: CheckReport): void {
   checkIds(config, report)
   checkLists(config, report)
   checkTelemetry(config, report)
+  checkCache(config, report)
   checkThreats(config, report)
   checkAlerts(config, report)
 }
@@ -32,6 +33,15 @@ function checkThreats({ threats, penaltyBox }: MeridianConfig, report: CheckRepo
       'add "penaltyBox": {}, or leave the action at "log"',
     )
   }
+}
+
+function checkCache({ cache, redis }: MeridianConfig, report: CheckReport): void {
+  if (cache.redis === undefined || redis !== undefined) return
+  report(
+    ['cache', 'redis'],
+    'there is no Redis server to share responses through',
+    'name it in "redis", or take this out',
+  )
 }
 
 /** Fields that usually hold a credential. */
@@ -212,6 +222,10 @@ function checkRoutes(config: MeridianConfig, report: CheckReport): void {
     checkName(route.rollout?.from, pools, 'pool', [...path, 'rollout', 'from'], report)
     checkName(route.rollout?.to, pools, 'pool', [...path, 'rollout', 'to'], report)
     checkName(route.mirror?.pool, pools, 'pool', [...path, 'mirror', 'pool'], report)
+    if (route.cache !== false) {
+      const where: Segment[] = [...path, 'cache', 'shield', 'pool']
+      checkName(route.cache?.shield?.pool, pools, 'pool', where, report)
+    }
     checkNames(route.limits, limits, 'limit', [...path, 'limits'], report)
     checkAuth(config, index, report)
     const ends = route.redirect !== undefined || route.respond !== undefined

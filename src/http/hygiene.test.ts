@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { HeaderList } from '../exchange.ts'
 import { CidrSet, parseCidr } from './cidr.ts'
 import { clientAddress } from './client-address.ts'
-import { loops, requestFields, responseFields } from './hygiene.ts'
+import { loopOf, requestFields, responseFields, shieldEntry } from './hygiene.ts'
 import { compareIp, parseIp } from './ip.ts'
 import { requestIds } from './request-id.ts'
 
@@ -144,10 +144,16 @@ it('fields for the client leave out the origin’s connection', () => {
 
 it('a loop is a request that names this gateway, or names too many', () => {
   const list = (value: string) => new HeaderList(['CDN-Loop', value])
-  expect(loops(list('other; v=1, Meridian ;x'), 'meridian')).toBe(true)
-  expect(loops(list('meridian-two'), 'meridian')).toBe(false)
-  expect(loops(list(new Array(21).fill('x').join(',')), 'meridian')).toBe(true)
-  expect(loops(new HeaderList([]), 'meridian')).toBe(false)
+  const told = (headers: HeaderList) => loopOf(headers, 'meridian', 'a1')
+  expect(told(list('other; v=1, Meridian ;x'))).toBe('loop')
+  expect(told(list('meridian-two'))).toBe('none')
+  expect(told(list(new Array(21).fill('x').join(',')))).toBe('loop')
+  expect(told(new HeaderList([]))).toBe('none')
+  // One gateway may ask another as its shield: not itself, and not a third time round.
+  expect(told(list(`other, ${shieldEntry('meridian', 'b2')}`))).toBe('shielded')
+  expect(told(list(shieldEntry('meridian', 'a1')))).toBe('loop')
+  expect(told(list('meridian;shield=b2, meridian'))).toBe('loop')
+  expect(told(list('meridian;shield=b2, meridian;shield=c3'))).toBe('loop')
 })
 
 describe('the client’s address', () => {

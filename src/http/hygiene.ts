@@ -92,6 +92,8 @@ export interface ForwardingIdentity {
   readonly requestId: string
   /** What the gateway calls itself in Via and CDN-Loop (RFC 8586). */
   readonly pseudonym: string
+  /** What is said in CDN-Loop instead, with a parameter. */
+  readonly loopEntry?: string | undefined
   readonly receivedVersion: '1.0' | '1.1' | '2'
   /** Whether the gateway has a span of its own in the trace. */
   readonly isTraced: boolean
@@ -143,7 +145,7 @@ export function requestFields(
       ? `2.0 ${who.pseudonym}`
       : `${who.receivedVersion} ${who.pseudonym}`,
   )
-  out.push('cdn-loop', who.pseudonym)
+  out.push('cdn-loop', who.loopEntry ?? who.pseudonym)
   return out
 }
 
@@ -186,14 +188,31 @@ export function responseFields(flat: readonly string[]): string[] {
   return kept
 }
 
+/** Entry in CDN-Loop of a gateway that asks another one as its shield. @param mark of the asking process */
+export function shieldEntry(pseudonym: string, mark: string): string {
+  return `${pseudonym};shield=${mark}`
+}
+
 /**
- * Whether this gateway is already in the request's CDN-Loop (RFC 8586 §2), or the chain is implausibly long.
+ * What the request's CDN-Loop (RFC 8586 §2) says of gateways of this name: none was there, one asks this one
+ * as its shield, or the request goes round. So does one that this process has sent, or whose chain is
+ * implausibly long.
+ * @param mark of this process
  */
-export function loops(headers: HeaderList, pseudonym: string): boolean {
+export function loopOf(
+  headers: HeaderList,
+  pseudonym: string,
+  mark: string,
+): 'none' | 'shielded' | 'loop' {
   const value = headers.joined('cdn-loop')
-  if (value === undefined) return false
-  const tokens = value.toLowerCase().split(',')
-  if (tokens.length > 20) return true
-  const own = pseudonym.toLowerCase()
-  return tokens.some((token) => (token.split(';')[0] as string).trim() === own)
+  if (value === undefined) return 'none'
+  const entries = value.toLowerCase().split(',')
+  if (entries.length > 20) return 'loop'
+  const own = entries
+    .map((entry) => entry.split(';').map((part) => part.trim()))
+    .filter(([name]) => name === pseudonym.toLowerCase())
+  const [first, second] = own
+  if (first === undefined) return 'none'
+  const asking = first[1]?.startsWith('shield=') === true ? first[1].slice(7) : undefined
+  return second === undefined && asking !== undefined && asking !== mark ? 'shielded' : 'loop'
 }

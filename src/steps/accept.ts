@@ -4,7 +4,7 @@
  */
 import type { Reply, StepResult } from '../exchange.ts'
 import type { Services } from '../gateway.ts'
-import { loops } from '../http/hygiene.ts'
+import { loopOf } from '../http/hygiene.ts'
 import { isProblemCode, problem } from '../http/problem.ts'
 import type { Passage } from '../passage.ts'
 import { CHALLENGE_PATH } from '../waf/challenge/page.ts'
@@ -19,7 +19,9 @@ export function accept(x: Passage, services: Services): StepResult {
   }
   const refused = shutOut(x)
   if (refused !== undefined) return refused
-  if (loops(x.headers, x.snapshot.pseudonym)) {
+  const loop = loopOf(x.headers, x.snapshot.pseudonym, x.snapshot.shieldMark)
+  x.isFromEdge = loop === 'shielded' && x.client.viaTrustedProxy
+  if (loop !== 'none' && !x.isFromEdge) {
     x.outcome = 'loop-detected'
     return problem('loop-detected', x.id)
   }

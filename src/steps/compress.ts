@@ -11,6 +11,8 @@ export function compress(x: Passage, reply: Reply, services: Services): Reply | 
   const compression = x.plan?.compression
   const { compressor } = services.platform
   if (compression === undefined || compressor === undefined || x.outcome !== 'served') return reply
+  // Another gateway stores it as the origin sent it.
+  if (x.isFromEdge) return reply
   const outcome = x.cacheStatus?.outcome
   const isFromCache = outcome === 'hit' || outcome === 'stale' || outcome === 'revalidated'
   const { body } = reply

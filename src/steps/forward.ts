@@ -10,11 +10,11 @@ import type { Services } from '../gateway.ts'
 import { requestFields, responseFields } from '../http/hygiene.ts'
 import type { Passage } from '../passage.ts'
 import type { UpstreamReply } from '../ports.ts'
-import { traceparent } from '../telemetry/trace-context.ts'
-import { Attempts, AttemptsFailed, type OutgoingTrace } from '../upstream/attempt.ts'
+import { Attempts, AttemptsFailed } from '../upstream/attempt.ts'
 import type { Comparison } from '../upstream/mirror.ts'
 import { admitToOrigin } from './admission.ts'
 import { beginMirror, leaveRollout } from './arms.ts'
+import { forwardingIdentity, outgoingTrace } from './outgoing.ts'
 
 /** What the cache asks of the origin, when it is the cache that asks. */
 export interface OriginRequest {
@@ -148,32 +148,11 @@ function outgoingFields(
   const own = asked?.headers ?? x.headers
   const fields = requestFields(
     identity === undefined ? own : new HeaderList(identity.originFields(x, x.plan?.auth, own)),
-    {
-      peer: x.client.peer?.text,
-      viaTrustedProxy: x.client.viaTrustedProxy,
-      scheme: x.scheme,
-      authority: x.authority,
-      requestId: x.id,
-      pseudonym: x.snapshot.pseudonym,
-      receivedVersion: x.httpVersion,
-      isTraced: x.trace !== undefined && x.trace.spanId !== '',
-    },
+    forwardingIdentity(x),
     host ?? asked?.authority ?? x.authority,
   )
   x.plan?.requestFields?.(x, fields)
   return fields
-}
-
-/** Undefined when the gateway has no span in the trace, or there is none. */
-function outgoingTrace(x: Passage, { telemetry }: Services): OutgoingTrace | undefined {
-  const { trace } = x
-  if (trace === undefined || trace.spanId === '') return undefined
-  return {
-    // Attempts in the background are in no record: what they call hangs below the request itself.
-    span: () => (x.isDetached ? trace.spanId : telemetry.tracer.span()),
-    parent: (spanId) => traceparent(trace, spanId),
-    state: trace.state,
-  }
 }
 
 function clientReply(reply: UpstreamReply): Reply {

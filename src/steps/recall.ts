@@ -7,6 +7,7 @@ import type { Passage } from '../passage.ts'
 import { AttemptsFailed } from '../upstream/attempt.ts'
 import { fetchOrigin } from './forward.ts'
 import { respond } from './route.ts'
+import { throughShield } from './shield.ts'
 import { steer } from './steer.ts'
 
 export function recall(x: Passage, services: Services): StepResult {
@@ -53,6 +54,11 @@ async function askOrigin(
       x.outcome = 'served'
       throw new AttemptsFailed(isProblemCode(code) ? code : 'no-healthy-origin')
     }
+  }
+  const shield = x.plan?.cache?.shield
+  if (shield !== undefined && options.mayShield && !x.isFromEdge) {
+    const reply = await throughShield(x, services, shield, options)
+    if (reply !== undefined) return reply
   }
   return fetchOrigin(x, services, {
     method: options.method,

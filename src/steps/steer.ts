@@ -84,27 +84,29 @@ function fixedPools(
 ): StepResult {
   x.places = fixed.places
   x.decision = fixed.decision
-  const refused = fixed.isBound ? bindFixed(x, fixed, steering) : undefined
-  return refused ?? (x.snapshot.drains.any ? withoutDrained(x) : undefined)
+  if (fixed.isBound) {
+    const places = permittedPlaces(x, fixed.places, steering)
+    if (places.length === 0) return refuse(x, 'residency-denied')
+    x.places = places
+  }
+  return x.snapshot.drains.any ? withoutDrained(x) : undefined
 }
 
-function bindFixed(
+/** Those that residency allows the request to see; none when that cannot be told. */
+export function permittedPlaces(
   x: Passage,
-  fixed: NonNullable<CompiledRoute['fixed']>,
-  steering: SteeringPlan,
-): StepResult {
-  const permitted = steering.permit(x.geo, steeringRequest(x))
-  if ('outcome' in permitted) return refuse(x, 'residency-denied')
+  places: readonly Place[],
+  steering: SteeringPlan | undefined = x.plan && x.snapshot.steering.plan(x.plan.ref.index, x),
+): readonly Place[] {
+  const permitted = steering?.permit(x.geo, steeringRequest(x))
+  if (permitted === undefined || 'outcome' in permitted) return []
   const { regions } = x.snapshot
-  if (permitted === regions.all) return undefined
-  const places = fixed.places.filter(({ region }) => {
+  if (permitted === regions.all) return places
+  return places.filter(({ region }) => {
     const index = regions.indexOf(region)
     // A pool that stands in no region has no tag that a rule could ask for.
     return index !== undefined && isInMask(permitted.low, permitted.high, index)
   })
-  if (places.length === 0) return refuse(x, 'residency-denied')
-  x.places = places
-  return undefined
 }
 
 /** Pools in regions that an operator has drained are as if they were not listed. */

@@ -358,6 +358,30 @@ export const CATALOGUE = {
     'max',
     'Gateway processes that count limits together, as last known.',
   ),
+  cacheShield: counter(
+    'meridian_cache_shield_requests_total',
+    'Fetches for which the shield was to be asked: answered, refused, failed, down.',
+    'outcome',
+  ),
+  cacheRedisLookups: counter(
+    'meridian_cache_redis_lookups_total',
+    'Lookups in the tier that the fleet shares: found, nothing, purged, damaged, unavailable.',
+    'outcome',
+  ),
+  cacheRedisRejected: counter(
+    'meridian_cache_redis_rejections_total',
+    'Responses that could not be written to the tier that the fleet shares.',
+  ),
+  cacheFleetPurges: counter(
+    'meridian_cache_fleet_purges_total',
+    'Purged names told to the fleet, and heard of from it.',
+    'direction',
+  ),
+  cacheFleetWaiting: gauge(
+    'meridian_cache_fleet_waiting',
+    'sum',
+    'Purged names that the fleet could not be told yet.',
+  ),
   redisUp: gauge('meridian_redis_up', 'min', '1 while the shared Redis server answers, else 0.'),
   redisCommands: counter(
     'meridian_redis_commands_total',

@@ -29,7 +29,7 @@ export interface TierFacts {
 /** What the cache counts itself; read at each scrape. */
 export interface CacheFacts {
   readonly memory: TierFacts
-  readonly lower: TierFacts | undefined
+  readonly lower: readonly (TierFacts & { readonly name: string })[]
   readonly collapsed: number
   readonly fills: number
   readonly fillsFailed: number
@@ -108,6 +108,11 @@ export class GatewayMetrics {
   readonly limitReturned
   readonly limitUntold
   readonly limitGateways
+  readonly cacheShield
+  readonly cacheRedisLookups
+  readonly cacheRedisRejected
+  readonly cacheFleetPurges
+  readonly cacheFleetWaiting
   readonly redisUp
   readonly redisCommands
   readonly redisDuration
@@ -210,6 +215,11 @@ export class GatewayMetrics {
     this.limitReturned = registry.scalar(CATALOGUE.limitReturned)
     this.limitUntold = registry.scalar(CATALOGUE.limitUntold)
     this.limitGateways = registry.scalar(CATALOGUE.limitGateways)
+    this.cacheShield = registry.scalar(CATALOGUE.cacheShield)
+    this.cacheRedisLookups = registry.scalar(CATALOGUE.cacheRedisLookups)
+    this.cacheRedisRejected = registry.scalar(CATALOGUE.cacheRedisRejected)
+    this.cacheFleetPurges = registry.scalar(CATALOGUE.cacheFleetPurges)
+    this.cacheFleetWaiting = registry.scalar(CATALOGUE.cacheFleetWaiting)
     this.redisUp = registry.scalar(CATALOGUE.redisUp)
     this.redisCommands = registry.scalar(CATALOGUE.redisCommands)
     this.redisDuration = registry.histogram(CATALOGUE.redisDuration)
@@ -358,7 +368,7 @@ export class GatewayMetrics {
   observeCache(facts: CacheFacts): void {
     const { filling, epochs } = this.#cache
     this.#observeTier('memory', facts.memory)
-    if (facts.lower !== undefined) this.#observeTier('disk', facts.lower)
+    for (const tier of facts.lower) this.#observeTier(tier.name, tier)
     this.#cache.collapsed.setTotal([], facts.collapsed)
     this.#cache.fills.setTotal([], facts.fills)
     this.#cache.fillsFailed.setTotal([], facts.fillsFailed)

@@ -19,7 +19,7 @@ const OF_ONE_CLIENT = /^(x-)?ratelimit(-|$)/
 
 /**
  * What is kept of a response (RFC 9111 §3.1): connection fields, fields that Connection names, Age (made
- * anew for each reuse), RateLimit fields and the fields in `drop` are left out.
+ * anew for each reuse), Cache-Status (of caches that a reuse does not come to), RateLimit fields and the fields in `drop` are left out.
  */
 export function storableFields(headers: HeaderList, drop: readonly string[]): string[] {
   const names = headers.names()
@@ -27,7 +27,8 @@ export function storableFields(headers: HeaderList, drop: readonly string[]): st
   const kept: string[] = []
   for (let i = 0; i < names.length; i++) {
     const name = names[i] as string
-    if (name === 'age' || HOP_BY_HOP.has(name) || drop.includes(name)) continue
+    if (name === 'age' || name === 'cache-status' || HOP_BY_HOP.has(name) || drop.includes(name))
+      continue
     if (OF_ONE_CLIENT.test(name)) continue
     if (listed?.includes(name)) continue
     kept.push(headers.flat[i * 2] as string, headers.flat[i * 2 + 1] as string)

@@ -24,6 +24,8 @@ export interface CacheRequest {
   /** Anybody but `anonymous` makes the request authenticated. */
   readonly principal: { readonly kind: string } | undefined
   readonly body: BodySource | null
+  /** Asked by another cache of the fleet, which needs the tags. */
+  readonly isFromEdge?: boolean
   /** Set by the cache. */
   cacheStatus: CacheStatus | undefined
   /** Set by the cache: the stored response whose body the reply has, as it is. */

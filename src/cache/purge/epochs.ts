@@ -27,6 +27,7 @@ export class PurgeEpochs {
   readonly #capacity: number
   readonly #listeners: PurgeListener[] = []
   #last = 0
+  #lastTag = 0
   /** Anything begun before this is gone: what was forgotten when the table was full. */
   #floor = 0
 
@@ -63,6 +64,7 @@ export class PurgeEpochs {
 
   #purge(name: string, soft: boolean, at: number, isOwn: boolean): number {
     if (at > this.#last) this.#last = at
+    if (name.startsWith('tag:') || name.startsWith('grp:')) this.#lastTag = at
     const epoch = this.#epochs.get(name) ?? { hardAt: 0, softAt: 0 }
     if (soft) epoch.softAt = Math.max(epoch.softAt, at)
     else epoch.hardAt = Math.max(epoch.hardAt, at)
@@ -91,6 +93,15 @@ export class PurgeEpochs {
       if (stamp <= epoch.softAt) verdict = 'soft'
     }
     return verdict
+  }
+
+  /**
+   * Whether one of the names, or any tag, was purged a moment ago: another cache may not know yet, and what a
+   * response's tags are shows when it is here.
+   */
+  isRecent(names: readonly string[], window: Millis): boolean {
+    const since = this.#now() - window
+    return this.#lastTag > since || this.verdict(names, since) !== 'live'
   }
 
   /** Forgets purges before `before`: no stored response is that old. */

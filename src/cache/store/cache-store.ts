@@ -24,7 +24,10 @@ export interface CacheStore {
   /** Takes out one response, or with `response` left out all of the key. */
   remove(key: string, response?: StoredResponse): void | Promise<void>
   clear(): void | Promise<void>
-  stats(): StoreStats
+  /** Absent where only a server knows, which other processes share. */
+  stats?(): StoreStats
+  /** Where it stands for several, the nearest first. */
+  readonly tiers?: readonly CacheStore[]
   /** The largest body that a writer takes; 0 or absent when there is none. */
   readonly maxObject?: number
   /**

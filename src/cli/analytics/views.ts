@@ -45,7 +45,8 @@ export function requestsView(sources: readonly string[]): string {
   const empty = Object.entries(COLUMNS)
     .map(([name, kind]) => `NULL::${TYPES[kind]} AS ${name}`)
     .join(', ')
-  const rows = sources.length === 0 ? `SELECT ${empty} WHERE false` : sources.join(' UNION ALL BY NAME ')
+  const rows =
+    sources.length === 0 ? `SELECT ${empty} WHERE false` : sources.join(' UNION ALL BY NAME ')
   return `CREATE OR REPLACE VIEW requests AS ${rows};`
 }
 

@@ -68,6 +68,28 @@ export const CacheSection = v.strictObject({
     ),
     'A second tier on disk (Node).',
   ),
+  redis: described(
+    v.optional(
+      v.strictObject({
+        maxObject: described(
+          v.optional(
+            v.pipe(size, v.maxValue(16 * 1024 ** 2, 'at most "16MiB" is expected')),
+            '256KiB',
+          ),
+          'The largest body that is shared.',
+        ),
+        keep: described(
+          v.optional(duration, '1d'),
+          'How long a response stays beyond its freshness, for validation and stale use.',
+        ),
+        key: described(
+          v.optional(secret),
+          'A secret of 32 bytes (hex or base64), the same for the fleet: values are sealed with AES-256-GCM.',
+        ),
+      }),
+    ),
+    'A last tier of small responses that all gateways on the server of `redis` share (Node).',
+  ),
 })
 export type CacheConfig = v.InferOutput<typeof CacheSection>
 
@@ -243,6 +265,21 @@ export const RouteCacheSection = v.strictObject({
       ),
     }),
     {},
+  ),
+  shield: described(
+    v.optional(
+      v.strictObject({
+        pool: described(
+          identifier,
+          'Pool whose origins are gateways of this fleet, near to the origins proper. They must trust this gateway (`trustedProxies`).',
+        ),
+        timeout: described(
+          v.optional(v.pipe(duration, v.minValue(1, 'at least "1ms" is expected')), '10s'),
+          'How long the shield may take to the response header before the origin is asked.',
+        ),
+      }),
+    ),
+    'An origin shield: what the cache would fetch is asked of another gateway first, and of the origin when that is down or refuses.',
   ),
   limits: v.optional(
     v.strictObject({

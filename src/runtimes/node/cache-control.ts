@@ -9,17 +9,19 @@ import {
   type WarmResult,
 } from '../../admin/cache-view.ts'
 import type { CachePolicy } from '../../cache/policy/cache-policy.ts'
+import { purgeNames } from '../../cache/purge/purge-request.ts'
 import type {
   EntryReport,
   PurgeNote,
   PurgeRequest,
   ResponseCache,
 } from '../../cache/response-cache.ts'
-import type { Reply } from '../../exchange.ts'
+import type { Millis, Reply } from '../../exchange.ts'
 import { splitAbsoluteForm } from '../../http/target.ts'
 import type { EventValue } from '../../telemetry/events.ts'
 import type { MetricsSnapshot } from '../../telemetry/metrics.ts'
 import type { Instance } from './instance.ts'
+import type { Told } from './purge-fleet.ts'
 
 /** How long one URL may take to warm. */
 const WARM_MS = 30_000
@@ -41,15 +43,27 @@ export interface PurgeAudit {
   readonly by: string
 }
 
+interface PurgeDone {
+  readonly at: Millis
+  /** Of the process that told the fleet. */
+  readonly fleet?: Told
+}
+
 /** Answers one question, in the process whose cache it is. */
 export function answerAboutCache(instance: Instance, question: CacheQuestion): unknown {
   const cache = cacheOf(instance)
   switch (question.ask) {
     case 'cache-purge': {
       const { order, audit } = question
-      const at = cache.purge(order, policiesOf(instance), false)
-      if (audit !== undefined) notePurge(instance, order, audit)
-      return at
+      const policies = policiesOf(instance)
+      const at = cache.purge(order, policies, false)
+      if (audit === undefined) return { at } satisfies PurgeDone
+      notePurge(instance, order, audit)
+      if (instance.purgeFleet === undefined) return { at } satisfies PurgeDone
+      const isSoft = order.mode === 'soft'
+      return instance.purgeFleet
+        .tell(purgeNames(order, policies), isSoft)
+        .then((fleet): PurgeDone => ({ at, fleet }))
     }
     case 'cache-adopt':
       cache.adopt(question.notes)
@@ -75,8 +89,14 @@ export function cacheView(
   return {
     purge: async (order, id, by): Promise<PurgeReport> => {
       const audit = { id: id ?? randomUUID(), by }
-      const done = (await askAll({ ask: 'cache-purge', order }, audit)) as number[]
-      return { id: audit.id, at: Math.max(0, ...done), workers: done.length }
+      const done = (await askAll({ ask: 'cache-purge', order }, audit)) as PurgeDone[]
+      const fleet = done.find((one) => one.fleet !== undefined)?.fleet
+      return {
+        id: audit.id,
+        at: Math.max(0, ...done.map(({ at }) => at)),
+        workers: done.length,
+        ...(fleet === undefined ? {} : { fleet }),
+      }
     },
     match: async (order) => {
       const counts = (await askAll({ ask: 'cache-match', order })) as number[]
@@ -127,10 +147,7 @@ function reportOf(instance: Instance): CacheReport {
   const { memory, lower, ...counters } = cacheOf(instance).stats()
   return {
     workers: 1,
-    tiers: [
-      { name: 'memory', ...memory },
-      ...(lower === undefined ? [] : [{ name: 'disk', ...lower }]),
-    ],
+    tiers: [{ name: 'memory', ...memory }, ...lower],
     routes: routesOf(instance.telemetry.metrics.snapshot()),
     counters: { ...counters },
   }

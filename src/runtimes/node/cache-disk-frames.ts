@@ -67,6 +67,13 @@ export class Frames {
     return Buffer.concat([decipher.update(frame.subarray(16, 16 + length)), decipher.final()])
   }
 
+  /** As `unseal`, of a frame that is all there is. @throws also when something follows it */
+  unsealWhole(frame: Buffer, id: Buffer, index: number): Buffer {
+    const payload = this.unseal(frame, id, index)
+    if (frame.byteLength !== payload.byteLength + this.#overhead) throw new Error('length')
+    return payload
+  }
+
   /**
    * Preamble and sealed header, padded to whole 4 KiB so that a later one can take its place.
    * @param place size to fit into; undefined when the new header is too long for it

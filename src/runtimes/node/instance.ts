@@ -19,7 +19,7 @@ import { RequestRecorder } from '../../telemetry/recorder.ts'
 import { Telemetry, type TelemetrySecrets } from '../../telemetry/telemetry.ts'
 import { Alerts } from './alerts.ts'
 import { type Analytics, openAnalytics } from './analytics/analytics.ts'
-import { type DiskTier, openDiskTier } from './cache-tiers.ts'
+import { type CacheTiers, openCacheTiers } from './cache-tiers.ts'
 import { nodeClock, nodeRandom } from './clock.ts'
 import { nodeCompressor } from './compressor.ts'
 import type { ConfigBundle } from './config-file.ts'
@@ -32,6 +32,7 @@ import { LogFile } from './log-file.ts'
 import { operationsLog } from './operations-log.ts'
 import { nodeProber } from './prober.ts'
 import { processFacts } from './process-facts.ts'
+import type { PurgeFleet } from './purge-fleet.ts'
 import { openRedis, type RedisConnection } from './redis.ts'
 import { RedisLimits } from './redis-limits.ts'
 import { nameService, Resolver } from './resolver.ts'
@@ -77,11 +78,11 @@ export class Instance {
   readonly #otlp: OtlpExport
   readonly #geoWatcher: GeoFileWatcher
   readonly #compile: Compile
-  readonly #disk: DiskTier | undefined
   /** Reloads one after another: two at once would each take the place of the same snapshot. */
   #reloading: Promise<unknown> = Promise.resolve()
   readonly #rollouts: RolloutKeeper | undefined
   #share: HealthShare | undefined
+  readonly #tiers: CacheTiers
   #bundle: ConfigBundle
   #loadedAt = Date.now()
   #lastError: string | null = null
@@ -103,8 +104,8 @@ export class Instance {
     otlp: OtlpExport
     geoWatcher: GeoFileWatcher
     compile: Compile
-    disk: DiskTier | undefined
     rollouts: RolloutKeeper | undefined
+    tiers: CacheTiers
     bundle: ConfigBundle
   }) {
     this.gateway = parts.gateway
@@ -122,8 +123,8 @@ export class Instance {
     this.#otlp = parts.otlp
     this.#geoWatcher = parts.geoWatcher
     this.#compile = parts.compile
-    this.#disk = parts.disk
     this.#rollouts = parts.rollouts
+    this.#tiers = parts.tiers
     this.#bundle = parts.bundle
   }
 
@@ -238,7 +239,7 @@ export class Instance {
       })
     const snapshot = await compile(bundle)
     options.rollouts?.restore(snapshot, log)
-    const disk = await openDiskTier(bundle, options.worker, log)
+    const tiers = await openCacheTiers(bundle, options.worker, redis, telemetry.metrics, log)
     const cache = new ResponseCache({
       clock: nodeClock,
       random: nodeRandom,
@@ -248,14 +249,14 @@ export class Instance {
       admission: config.cache.admission,
       maxMemoryObject: config.cache.maxMemoryObject,
       fillMemory: config.cache.fillMemory,
-      lower: disk?.store,
+      lower: tiers.lower,
     })
-    await disk?.attach(cache)
     const { admin } = config
     const recorder =
       admin.enabled && admin.recorded > 0 ? new RequestRecorder(admin.recorded) : undefined
     const services = { platform, telemetry, cache, recorder, shared: fleet?.limits }
     const gateway = new Gateway(services, snapshot)
+    await tiers.attach(cache)
     current = gateway
     server = new NodeServer(gateway, config.listen, dirname(bundle.path), log)
     try {
@@ -292,8 +293,8 @@ export class Instance {
       otlp,
       geoWatcher,
       compile,
-      disk,
       rollouts: options.rollouts,
+      tiers,
       bundle,
     })
     snapshot.start()
@@ -344,6 +345,11 @@ export class Instance {
         metrics.observeCache(this.gateway.services.cache.stats())
       }
     })
+  }
+
+  /** The other gateways that are told of purges; undefined without Redis. */
+  get purgeFleet(): PurgeFleet | undefined {
+    return this.#tiers.fleet
   }
 
   get ports(): readonly number[] {
@@ -463,8 +469,8 @@ export class Instance {
     this.#share?.stop()
     this.snapshot.stop()
     await this.#upstream.close()
-    await this.#disk?.close()
     await this.fleet?.close()
+    await this.#tiers.close()
     this.redis?.close()
     await this.#otlp.stop()
     await this.#access.close()

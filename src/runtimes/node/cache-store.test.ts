@@ -1,0 +1,287 @@
+/** What every tier of the cache promises, whichever keeps the bytes; and what only Redis can do wrong. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import * as v from 'valibot'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { hasRedis, RedisServer } from '../../../test/harness/redis.ts'
+import { until } from '../../../test/harness/wait.ts'
+import type { StoredResponse } from '../../cache/policy/stored-response.ts'
+import type { CacheStore } from '../../cache/store/cache-store.ts'
+import { MemoryStore } from '../../cache/store/memory-store.ts'
+import { joinTiers } from '../../cache/store/tiered-store.ts'
+import { Drain, reply, World } from '../../cache/world.fixture.ts'
+import { RedisSection } from '../../config/sections/redis.ts'
+import type { Logger } from '../../ports.ts'
+import { DiskStore } from './cache-disk.ts'
+import { type RedisLookup, RedisStore } from './cache-redis.ts'
+import { nodeClock } from './clock.ts'
+import { PurgeFleet } from './purge-fleet.ts'
+import { RedisConnection } from './redis.ts'
+
+const MAX_OBJECT = 100_000
+const KEY = new Uint8Array(32).fill(7)
+const quiet: Logger = { info: () => undefined, warn: () => undefined, error: () => undefined }
+
+/** A response as a cache stores it. */
+async function made(
+  path: string,
+  body: string,
+  fields = {},
+  headers = {},
+): Promise<StoredResponse> {
+  const world = new World({ cache: { memoryBytes: 64e6, maxMemoryObject: 30e6 } })
+  world.origin = () => reply(200, { 'Cache-Control': 'max-age=600', ETag: '"a"', ...fields }, body)
+  await world.ask(path, { headers })
+  const response = world.cache.memory.peek(`https://example.com${path}`)!.responses[0]!
+  // The stores go by the real clock.
+  return response.with({ receivedAt: nodeClock.monotonic(), receivedWall: nodeClock.now() })
+}
+
+async function text(response: StoredResponse | undefined): Promise<string> {
+  const body = response?.openBody() ?? null
+  if (body === null || 'byteLength' in body) return new TextDecoder().decode(body ?? undefined)
+  const sink = new Drain()
+  body.pipe(sink)
+  await until('the body', () => sink.ended)
+  return sink.text
+}
+
+async function disk(key: Uint8Array | undefined): Promise<CacheStore> {
+  const directory = await mkdtemp(join(tmpdir(), 'meridian-store-'))
+  onTestFinished(() =>
+    rm(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 20 }),
+  )
+  const options = {
+    directory,
+    capacityBytes: 50e6,
+    maxObject: MAX_OBJECT,
+    clock: nodeClock,
+    log: quiet,
+  }
+  const store = new DiskStore({ ...options, key })
+  await store.start()
+  await store.ready()
+  return store
+}
+
+/** One gateway's side of a Redis server. */
+interface Side {
+  readonly redis: RedisConnection
+  readonly fleet: PurgeFleet
+  readonly store: RedisStore
+  readonly world: World
+  readonly looked: RedisLookup[]
+}
+
+async function side(server: RedisServer, key?: Uint8Array): Promise<Side> {
+  const redis = await RedisConnection.open(
+    v.parse(RedisSection, { url: server.url, commandTimeout: '1s' }),
+    undefined,
+    { ended: () => undefined, stateChanged: () => undefined },
+  )
+  onTestFinished(() => redis.close())
+  const looked: RedisLookup[] = []
+  const fleet = new PurgeFleet(redis, { log: quiet, observer: { purges: () => undefined } })
+  onTestFinished(() => fleet.close())
+  const store = new RedisStore({
+    redis,
+    fleet,
+    maxObject: MAX_OBJECT,
+    keep: 60_000,
+    key,
+    clock: nodeClock,
+    observe: { looked: (outcome) => looked.push(outcome), rejected: () => undefined },
+  })
+  const world = new World()
+  await fleet.attach(world.cache)
+  return { redis, fleet, store, world, looked }
+}
+
+const redisStore = async (key?: Uint8Array) => (await side(await RedisServer.start(), key)).store
+
+const TIERS: { name: string; open: () => Promise<CacheStore>; needsRedis?: boolean }[] = [
+  {
+    name: 'memory',
+    open: async () => new MemoryStore({ capacityBytes: 50e6, admission: 'tinylfu' }),
+  },
+  { name: 'disk, checksummed', open: () => disk(undefined) },
+  { name: 'disk, sealed', open: () => disk(KEY) },
+  { name: 'Redis, checksummed', open: () => redisStore(), needsRedis: true },
+  { name: 'Redis, sealed', open: () => redisStore(KEY), needsRedis: true },
+  {
+    name: 'disk before Redis',
+    open: async () => joinTiers([await disk(undefined), await redisStore()]) as CacheStore,
+    needsRedis: true,
+  },
+]
+
+describe.each(TIERS)('the store: $name', ({ open, needsRedis }) => {
+  it.skipIf(needsRedis === true && !hasRedis)('keeps its promises', async () => {
+    const store = await open()
+    expect(await store.lookup('nothing')).toBeUndefined()
+
+    // Fields, facts and bytes come back as they were; what cannot be JSON too.
+    for (const size of [0, 1, 65_537, MAX_OBJECT]) {
+      const response = await made(`/size/${size}`, 'abcdefgh'.repeat(size / 8 + 1).slice(0, size))
+      await store.put(response, 8)
+      const found = (await store.lookup(response.key))?.responses
+      expect(found).toHaveLength(1)
+      const { key, url, status, fields, vary, etag, lifetime, epochNames, lastModifiedAt } =
+        response
+      const facts = { key, url, status, fields, vary, etag, lifetime, epochNames, lastModifiedAt }
+      expect(found?.[0]).toMatchObject(facts)
+      expect(found?.[0]?.bodyLength).toBe(size)
+      expect(await text(found?.[0])).toBe(await text(response))
+    }
+
+    // Variants lie side by side, and the same variant is replaced.
+    const en = await made('/v', 'hello', { Vary: 'Foo' }, { Foo: 'en' })
+    const de = await made('/v', 'hallo', { Vary: 'Foo' }, { Foo: 'de' })
+    const again = await made('/v', 'good day', { Vary: 'Foo', ETag: '"b"' }, { Foo: 'en' })
+    for (const response of [en, de, again]) await store.put(response, 8)
+    const bodies = async () =>
+      (await Promise.all(((await store.lookup(en.key))?.responses ?? []).map(text))).sort()
+    expect(await bodies()).toEqual(['good day', 'hallo'])
+
+    // A 304 changed the fields, not the bytes.
+    const current = (await store.lookup(en.key))!.responses.find(({ etag }) => etag === '"b"')!
+    await store.put(current.with({ fields: [...current.fields, 'X-New', '1'] }), 8)
+    const freshened = (await store.lookup(en.key))!.responses.find(({ etag }) => etag === '"b"')
+    expect(freshened?.fields.slice(-2)).toEqual(['X-New', '1'])
+    expect(await text(freshened)).toBe('good day')
+
+    // One goes, then all of the key, then everything.
+    await store.remove(en.key, freshened)
+    expect(await bodies()).toEqual(['hallo'])
+    await store.remove(en.key)
+    expect(await store.lookup(en.key)).toBeUndefined()
+    await Promise.all([de, again].map((response) => store.put(response, 8)))
+    expect(await bodies()).toEqual(['good day', 'hallo'])
+    await store.clear()
+    expect(await store.lookup(en.key)).toBeUndefined()
+    expect(await store.lookup('https://example.com/size/1')).toBeUndefined()
+
+    // Too large for a tier with a limit is not there, and breaks nothing.
+    if (store.name !== 'memory') {
+      const large = await made('/large', 'x'.repeat(MAX_OBJECT + 1))
+      await store.put(large, 8)
+      expect(await store.lookup(large.key)).toBeUndefined()
+    }
+  })
+})
+
+describe.skipIf(!hasRedis)('the tier in Redis', () => {
+  it('takes nothing that is damaged, moved, or sealed with another key', async () => {
+    const server = await RedisServer.start()
+    for (const key of [undefined, KEY]) {
+      const { redis, store, looked } = await side(server, key)
+      await store.clear()
+      const response = await made('/a', 'x'.repeat(200))
+      await store.put(response, 8)
+      const [name] = (await redis.command(['KEYS', 'meridian:cache:*'])) as [string]
+      const [field] = (await redis.command(['HKEYS', name])) as [string]
+      const good = (await redis.commandBytes(['HGET', name, field])) as Buffer
+      const broken: Buffer[] = [Buffer.alloc(0), Buffer.from('rubbish'), good.subarray(0, -1)]
+      broken.push(
+        Buffer.concat([good, Buffer.from('x')]),
+        Buffer.concat([Buffer.from('MRR2'), good.subarray(4)]),
+      )
+      for (let at = 0; at < good.length; at += 37) {
+        const flipped = Buffer.from(good)
+        flipped[at]! ^= 1
+        broken.push(flipped)
+      }
+      for (const bytes of broken) {
+        await redis.command(['HSET', name, field, bytes])
+        expect(await store.lookup(response.key)).toBeUndefined()
+      }
+      expect(new Set(looked)).toEqual(new Set(['damaged']))
+      // Whole, but under the name of another.
+      const other = await made('/b', 'y')
+      await store.put(other, 8)
+      const names = (await redis.command(['KEYS', 'meridian:cache:*'])) as string[]
+      await redis.command(['HSET', names.find((one) => one !== name) as string, 'moved', good])
+      expect(await store.lookup(other.key)).toMatchObject({ responses: [{ key: other.key }] })
+      await redis.command(['HSET', name, field, good])
+      expect(await text((await store.lookup(response.key))?.responses[0])).toBe('x'.repeat(200))
+      const stranger = await side(server, new Uint8Array(32).fill(9))
+      expect(await stranger.store.lookup(response.key)).toBeUndefined()
+    }
+  })
+
+  it('expires what nobody wrote again, and holds a few variants of a key', async () => {
+    const server = await RedisServer.start()
+    const { redis, store } = await side(server)
+    for (let i = 0; i < 20; i++) {
+      await store.put(await made('/v', `${i}`, { Vary: 'Foo' }, { Foo: `${i}` }), 64)
+    }
+    const [name] = (await redis.command(['KEYS', 'meridian:cache:*'])) as [string]
+    expect(await redis.command(['HLEN', name])).toBe(16)
+    const left = (await redis.command(['PTTL', name])) as number
+    // Fresh for ten minutes, kept for one more.
+    expect(left).toBeGreaterThan(600_000)
+    expect(left).toBeLessThanOrEqual(660_000)
+  })
+
+  it('asks once for all who look for a key, and costs nothing while Redis is away', async () => {
+    const server = await RedisServer.start()
+    const { redis, store, looked } = await side(server)
+    const response = await made('/a', 'body')
+    await store.put(response, 8)
+    await Promise.all(Array.from({ length: 40 }, () => store.lookup(response.key)))
+    expect(looked).toEqual(['found'])
+    await server.kill()
+    await until('the loss is noticed', () => redis.state !== 'up')
+    const startedAt = performance.now()
+    for (let i = 0; i < 200; i++) {
+      expect(await store.lookup(response.key)).toBeUndefined()
+      await store.put(response, 8)
+    }
+    expect(performance.now() - startedAt).toBeLessThan(500)
+  })
+
+  it.each([
+    ['hard', undefined],
+    ['soft', 'stale'],
+  ] as const)('knows of a %s purge that it was not told of', async (mode, left) => {
+    const server = await RedisServer.start()
+    const [one, two] = [await side(server), await side(server)]
+    const response = await made('/a', 'old', { 'Cache-Tag': 'red' })
+    await one.store.put(response, 8)
+    expect(await two.store.lookup(response.key)).toBeDefined()
+    // Before the message can have come: the lookup itself asks for what it has not heard.
+    await one.fleet.tell(['tag:red'], mode === 'soft')
+    for (const { store } of [two, one]) {
+      const found = (await store.lookup(response.key))?.responses[0]
+      if (left === undefined) expect(found).toBeUndefined()
+      else expect(found!.staleness(nodeClock.monotonic())).toBeGreaterThanOrEqual(0)
+      if (mode === 'hard') continue
+    }
+    // What is stored after the purge has seen it.
+    await two.store.put(response, 8)
+    const found = (await one.store.lookup(response.key))?.responses[0]
+    expect(found!.staleness(nodeClock.monotonic())).toBeLessThan(0)
+  })
+
+  it('gives nothing of a purge that waits to be told, and nothing from before names were forgotten', async () => {
+    const server = await RedisServer.start()
+    const { redis, fleet, store, world } = await side(server)
+    const response = await made('/a', 'old', { 'Cache-Tag': 'red' })
+    await store.put(response, 8)
+    // An unsafe request here: told within the same turn of the loop, and judged before that.
+    world.cache.epochs.purge('tag:red', false)
+    expect(fleet.waiting).toBe(1)
+    expect(fleet.verdict(response.epochNames, fleet.place!)).toBe('hard')
+    await until('it is told', () => fleet.waiting === 0)
+    await store.put(response, 8)
+    expect(await store.lookup(response.key)).toBeDefined()
+    // A full server threw the names out.
+    await fleet.tell(['tag:blue'], false)
+    await redis.command(['DEL', 'meridian:{purge}:names'])
+    await fleet.tell(['tag:green'], false)
+    await redis.command(['DEL', 'meridian:{purge}:names'])
+    const late = await side(server)
+    expect(await late.store.lookup(response.key)).toBeUndefined()
+  })
+})
