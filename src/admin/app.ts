@@ -15,6 +15,7 @@ import { CONFIG_ROUTES } from './config-routes.ts'
 import { CORE_ROUTES } from './core-routes.ts'
 import { type AdminAccess, asksForToken, guard } from './guard.ts'
 import { LIVE_ROUTES } from './live.ts'
+import { MIRROR_ROUTES } from './mirrors.ts'
 import { openApi } from './openapi.ts'
 import { isPagePath, pageRoutes } from './page.ts'
 import { adminProblem } from './problem.ts'
@@ -41,8 +42,9 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...RULES_ROUTES,
   ...REGION_ROUTES,
   ...ROLLOUT_ROUTES,
-  ...CACHE_ROUTES,
   ...THREAT_ROUTES,
+  ...MIRROR_ROUTES,
+  ...CACHE_ROUTES,
   ...AUDIT_ROUTES,
   ...LIVE_ROUTES,
   defineRoute({

@@ -12,7 +12,6 @@ const URL_ = 'https://example.com/a'
 
 /** What the shared world leaves out. */
 const EVERYTHING: Partial<AdminView> = {
-  threats: () => ({ attackers: [], anomalies: [], watched: 0 }),
   configs: {
     etag: async () => 'now',
     source: async () => ({ text: '{}', etag: 'now', readOnly: null }),
@@ -47,6 +46,7 @@ const EVERYTHING: Partial<AdminView> = {
     recorded: async () => ({ size: 1, capacity: 10, requests: [] }),
   },
   explain: () => explain(exchangeOf(), { status: 200 }, mask),
+  threats: () => ({ attackers: [], anomalies: [], watched: 0 }),
   rollouts: {
     status: async () => [
       {
@@ -68,6 +68,7 @@ const EVERYTHING: Partial<AdminView> = {
     ],
     command: async () => 1,
   },
+  mirrors: { status: async () => [] },
   live: {
     take: async () => [],
     clock: { now: () => 0, monotonic: () => 0, after: () => () => {} },

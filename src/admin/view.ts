@@ -7,6 +7,7 @@ import type { ThreatReport } from '../telemetry/threats/threats.ts'
 import type { AuditView } from './audit-view.ts'
 import type { CacheView } from './cache-view.ts'
 import type { LiveView } from './live-view.ts'
+import type { MirrorView } from './mirror-view.ts'
 import type { PageFiles } from './page.ts'
 import type { ConfigView, RulesView } from './publish-view.ts'
 import type { RegionsView } from './regions-view.ts'
@@ -126,6 +127,8 @@ export interface AdminView {
   readonly cache?: CacheView | undefined
   /** Undefined where none can be moved. */
   readonly rollouts?: RolloutView | undefined
+  /** Undefined where none is counted. */
+  readonly mirrors?: MirrorView | undefined
   readonly regions?: RegionsView | undefined
   readonly configs?: ConfigView | undefined
   readonly rules?: RulesView | undefined

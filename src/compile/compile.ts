@@ -141,6 +141,7 @@ export async function compileSnapshot(
       })),
       gateway: config.geo.gateway,
       predicate: (text, path) => expressions.condition(text, path, report),
+      previous: previous?.steering,
       sticky,
       drains,
     },
@@ -166,6 +167,10 @@ export async function compileSnapshot(
   const context: RouteContext = {
     rollouts,
     previousRollouts: previous?.rollouts ?? options.rehearsal?.rollouts,
+    tallyOf: (route, pool) => {
+      const mirror = previous?.routes.find(({ ref }) => ref.id === route)?.mirror
+      return mirror?.mirror.policy.pool.id === pool ? mirror.tally : undefined
+    },
     codings: platform.compressor?.codings ?? [],
     now: platform.clock.monotonic(),
     identity,

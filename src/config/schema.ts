@@ -90,14 +90,14 @@ export const ConfigSchema = v.pipe(
     waitingRooms: v.optional(WaitingRoomsSection, []),
     iam: v.optional(described(IamSection, 'Identity: who may. Left out: nobody is asked.')),
     cache: v.optional(described(CacheSection, 'What the process keeps, for all routes.'), {}),
-    threats: v.optional(ThreatsSection),
-    alerts: v.optional(AlertsSection, []),
     redis: v.optional(
       described(
         RedisSection,
         'A Redis server that the gateways of a fleet share. Nothing of it is needed to serve: without it each gateway goes on by itself.',
       ),
     ),
+    threats: v.optional(ThreatsSection),
+    alerts: v.optional(AlertsSection, []),
     telemetry: v.optional(
       described(TelemetrySection, 'Access log, masking, debug headers, metrics and events.'),
       {},

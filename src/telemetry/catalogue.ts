@@ -524,5 +524,10 @@ export const CATALOGUE = {
     'max',
     '99th percentile of the event loop delay since the last scrape.',
   ),
+  load: gauge(
+    'meridian_load_ratio',
+    'max',
+    'Share of the last seconds in which the event loop was busy, 0 to 1: what to scale by.',
+  ),
   connections: gauge('meridian_open_connections', 'sum', 'Client connections.'),
 } as const satisfies Readonly<Record<string, MetricDefinition>>

@@ -15,6 +15,8 @@ export interface ProcessFacts {
   readonly startedAt: number
   /** 99th percentile since the last call, seconds. */
   readonly loopDelaySeconds: number
+  /** Share of time that the event loop was busy, 0 to 1. */
+  readonly loadRatio: number
   readonly openConnections: number
 }
 
@@ -276,6 +278,7 @@ export class GatewayMetrics {
     const heap = registry.scalar(CATALOGUE.processHeap)
     const start = registry.scalar(CATALOGUE.processStart)
     const delay = registry.scalar(CATALOGUE.loopDelay)
+    const load = registry.scalar(CATALOGUE.load)
     const connections = registry.scalar(CATALOGUE.connections)
     registry.onCollect(() => {
       const facts = read()
@@ -284,6 +287,7 @@ export class GatewayMetrics {
       heap.set([], facts.heapUsedBytes)
       start.set([], facts.startedAt)
       delay.set([], facts.loopDelaySeconds)
+      load.set([], facts.loadRatio)
       connections.set([], facts.openConnections)
     })
   }

@@ -50,10 +50,10 @@ const STEERING_OUTCOMES: ReadonlySet<string> = new Set([
 export class Telemetry {
   readonly metrics: GatewayMetrics
   readonly events: EventRing
-  /** Sees each record at once, and keeps nothing of it. */
-  observer: ((record: Readonly<RequestRecord>) => void) | undefined
   readonly live: LiveWatch
   readonly tracer: Tracer
+  /** Sees each record at once, and keeps nothing of it. */
+  observer: ((record: Readonly<RequestRecord>) => void) | undefined
   readonly #ports: TelemetryPorts
   readonly #drawnKey: Uint8Array
   readonly #record: RequestRecord = emptyRecord()

@@ -22,6 +22,7 @@ import { explainExchange } from './explain.ts'
 import { oldest } from './geo-file.ts'
 import type { Instance } from './instance.ts'
 import { instanceLiveView } from './live-control.ts'
+import { instanceMirrorView } from './mirror-control.ts'
 import { instanceRolloutView } from './rollout-control.ts'
 import { VERSION } from './version.ts'
 
@@ -44,6 +45,7 @@ export function instanceView(instance: Instance, file: ConfigFile): AdminView {
     threats: (limit) => threatReport(instance.gateway.services, instance.snapshot, limit),
     cache: instanceCacheView(instance),
     rollouts: instanceRolloutView(instance),
+    mirrors: instanceMirrorView(instance),
     regions: regionsView(asker),
     configs: configView(asker),
     rules: rulesView(asker),

@@ -37,6 +37,7 @@ import { explainExchange } from './explain.ts'
 import { type HealthNote, siblingsOf } from './health-siblings.ts'
 import { Instance } from './instance.ts'
 import { liveCounts, takeLive, workersLiveView } from './live-control.ts'
+import { type MirrorQuestion, mirrorStatus, mirrorView } from './mirror-control.ts'
 import { operationsLog } from './operations-log.ts'
 import {
   answerAboutRollouts,
@@ -61,12 +62,13 @@ const LONGEST_PAUSE_MS = 30_000
 type Question =
   | CacheQuestion
   | RolloutQuestion
-  | { readonly ask: 'threats'; readonly limit: number }
-  | { readonly ask: 'alert'; readonly notice: AlertNotice }
+  | MirrorQuestion
   | ControlQuestion
   | { readonly ask: 'control-state' }
   | { readonly ask: 'control-adopt'; readonly state: RuntimeState }
   | { readonly ask: 'metrics' | 'status' | 'live' }
+  | { readonly ask: 'threats'; readonly limit: number }
+  | { readonly ask: 'alert'; readonly notice: AlertNotice }
   | { readonly ask: 'explain'; readonly query: ExplainQuery }
   | {
       readonly ask: 'events'
@@ -90,9 +92,9 @@ type FromWorker =
   | { readonly ready: readonly number[] }
   | { readonly failed: string }
   | { readonly purged: readonly PurgeNote[] }
-  | { readonly alert: AlertNotice }
   | { readonly rollout: RolloutStatus }
   | { readonly health: readonly HealthNote[] }
+  | { readonly alert: AlertNotice }
   | { readonly id: number; readonly answer: unknown }
 
 // The worker's side --------------------------------------------------------------------------------
@@ -105,9 +107,9 @@ export async function runWorker(file: ConfigFile, bundle: ConfigBundle): Promise
     instance = await Instance.start(bundle, {
       worker: workerNumber(),
       drawnSecret: takeSecret(),
-      tellAlert: (alert) => send({ alert }),
       siblings: siblingsOf(workerNumber() ?? 0, tellHealth(send)),
       rollouts: new RolloutKeeper(await savedRollouts(bundle), (rollout) => send({ rollout })),
+      tellAlert: (alert) => send({ alert }),
     })
   } catch (error) {
     // The primary says it; this process has nothing to add.
@@ -189,15 +191,17 @@ async function answer(instance: Instance, file: ConfigFile, question: Question):
   switch (question.ask) {
     case 'metrics':
       return instance.telemetry.metrics.snapshot()
+    case 'mirror-status':
+      return mirrorStatus(instance)
     case 'status':
       return statusOf(instance, 1)
+    case 'live':
+      return takeLive(instance)
     case 'threats':
       return threatReport(instance.gateway.services, instance.snapshot, question.limit) ?? null
     case 'alert':
       instance.alerts.deliver(question.notice)
       return true
-    case 'live':
-      return takeLive(instance)
     case 'events':
       return instance.telemetry.events.since(question.since, question.limit, question.kind)
     case 'explain':
@@ -557,17 +561,18 @@ function primaryView(workers: Workers): AdminView {
       question.ask === 'cache-purge' ? workers.purge(question, audit) : workers.askAll(question),
     ),
     rollouts: rolloutView((question, by) => workers.orderRollout(question, by)),
-    threats: async (limit) => {
-      const reports = await workers.askAll({ ask: 'threats', limit })
-      const known = reports.filter((one): one is ThreatReport => one !== null)
-      return known.length === 0 ? undefined : mergeThreats(known, limit)
-    },
+    mirrors: mirrorView((question) => workers.askAll(question)),
     regions: regionsView(asker),
     configs: configView(asker),
     rules: rulesView(asker),
     live: workersLiveView(() => workers.askAll({ ask: 'live' }), counts),
     page: dashboardFiles(),
     now: () => Date.now(),
+    threats: async (limit) => {
+      const reports = await workers.askAll({ ask: 'threats', limit })
+      const known = reports.filter((one): one is ThreatReport => one !== null)
+      return known.length === 0 ? undefined : mergeThreats(known, limit)
+    },
     onFailed: (error, path) =>
       operationsLog.error('the control port failed', { path, error: error.message }),
   }

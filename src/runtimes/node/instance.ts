@@ -29,6 +29,7 @@ import { HealthShare } from './health-share.ts'
 import { type HealthNote, type Siblings, tellEjection } from './health-siblings.ts'
 import { nodeKeySource } from './key-source.ts'
 import { LogFile } from './log-file.ts'
+import { LogRotation } from './log-rotation.ts'
 import { operationsLog } from './operations-log.ts'
 import { nodeProber } from './prober.ts'
 import { processFacts } from './process-facts.ts'
@@ -49,12 +50,12 @@ export interface InstanceOptions {
   readonly log?: Logger
   /** Number of this worker process, from 0; undefined where there is one process. */
   readonly worker?: number | undefined
-  /** Takes what this process would alert of; left out, it delivers that itself. */
-  readonly tellAlert?: ((notice: AlertNotice) => void) | undefined
   /** Other processes of this gateway, which share its health. */
   readonly siblings?: Siblings | undefined
   /** Where rollouts were before the restart, and who is told of changes; without it, they begin anew. */
   readonly rollouts?: RolloutKeeper | undefined
+  /** Takes what this process would alert of; left out, it delivers that itself. */
+  readonly tellAlert?: ((notice: AlertNotice) => void) | undefined
   /** What all workers sign with when the config names no secret. */
   readonly drawnSecret?: Uint8Array | undefined
 }
@@ -71,11 +72,12 @@ export class Instance {
   readonly startedAt = Date.now()
   readonly #server: NodeServer
   readonly #upstream: UndiciUpstream
-  readonly alerts: Alerts
   readonly #resolver: Resolver
+  readonly alerts: Alerts
   readonly #access: LogFile
   readonly #analytics: Analytics | undefined
   readonly #otlp: OtlpExport
+  readonly #rotation: LogRotation | undefined
   readonly #geoWatcher: GeoFileWatcher
   readonly #compile: Compile
   /** Reloads one after another: two at once would each take the place of the same snapshot. */
@@ -102,6 +104,7 @@ export class Instance {
     alerts: Alerts
     analytics: Analytics | undefined
     otlp: OtlpExport
+    rotation: LogRotation | undefined
     geoWatcher: GeoFileWatcher
     compile: Compile
     rollouts: RolloutKeeper | undefined
@@ -121,6 +124,7 @@ export class Instance {
     this.alerts = parts.alerts
     this.#analytics = parts.analytics
     this.#otlp = parts.otlp
+    this.#rotation = parts.rotation
     this.#geoWatcher = parts.geoWatcher
     this.#compile = parts.compile
     this.#rollouts = parts.rollouts
@@ -197,10 +201,10 @@ export class Instance {
       build: { version: VERSION, runtime: 'node' },
       process: processFacts(() => server?.connections ?? 0),
     })
-    const alerts = new Alerts(telemetry, log, options.tellAlert)
     const redis = await openRedis(bundle, telemetry, log)
     const fleet = redis === undefined ? undefined : new RedisLimits(bundle, redis, nodeClock, log)
     metrics = telemetry.metrics
+    const alerts = new Alerts(telemetry, log, options.tellAlert)
     const compile = (next: ConfigBundle, previous?: Snapshot): Promise<Snapshot> =>
       compileSnapshot(next, {
         platform,
@@ -291,6 +295,7 @@ export class Instance {
       alerts,
       analytics,
       otlp,
+      rotation: rotationOf(config.telemetry, options.worker, log, access),
       geoWatcher,
       compile,
       rollouts: options.rollouts,
@@ -298,7 +303,6 @@ export class Instance {
       bundle,
     })
     snapshot.start()
-    alerts.configure(snapshot)
     if (redis !== undefined && config.healthSharing.enabled) {
       share = new HealthShare({
         redis,
@@ -312,6 +316,7 @@ export class Instance {
       share.start()
       instance.#share = share
     }
+    alerts.configure(snapshot)
     instance.#watchGauges()
     analytics?.watch(telemetry.metrics)
     return instance
@@ -404,8 +409,8 @@ export class Instance {
       this.#rollouts?.follow(next)
       this.telemetry.configure(bundle.config.telemetry, telemetrySecrets(bundle))
       this.#analytics?.configure(bundle)
-      this.alerts.configure(next)
       this.#otlp.configure(bundle.config.telemetry, (ref) => bundle.secrets.get(ref))
+      this.alerts.configure(next)
       this.#upstream.retain(
         [...next.pools.values()].flatMap((pool) => pool.origins.map((origin) => origin.address)),
       )
@@ -465,18 +470,33 @@ export class Instance {
     if (shutdown.delay > 0) await new Promise((resolve) => setTimeout(resolve, shutdown.delay))
     const cut = await this.#server.stop(shutdown.drain)
     this.#geoWatcher.stop()
-    this.alerts.stop()
     this.#share?.stop()
+    this.alerts.stop()
     this.snapshot.stop()
     await this.#upstream.close()
     await this.fleet?.close()
     await this.#tiers.close()
     this.redis?.close()
     await this.#otlp.stop()
+    await this.#rotation?.stop()
     await this.#access.close()
     await this.#analytics?.close()
     return cut
   }
+}
+
+/** One of the processes rotates for all. */
+function rotationOf(
+  { access: { output } }: TelemetryConfig,
+  worker: number | undefined,
+  log: Logger,
+  file: LogFile,
+): LogRotation | undefined {
+  if (typeof output === 'string' || (worker ?? 0) > 0) return undefined
+  if (output.rotate === undefined && output.maxSize === undefined) return undefined
+  const rotation = new LogRotation(output, nodeClock, log, () => file.reopen())
+  rotation.start()
+  return rotation
 }
 
 function telemetrySecrets(bundle: ConfigBundle): TelemetrySecrets {
