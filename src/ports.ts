@@ -232,7 +232,7 @@ export interface RecordSink {
   line(text: string): void
 }
 
-/** Posts what was gathered to a collector of telemetry. */
+/** Posts JSON: what was gathered to a collector of telemetry, alerts to whoever wants them. No redirects. */
 export interface Uplink {
   /** @throws when there is no answer within the time */
   post(
@@ -249,12 +249,6 @@ export interface Uplink {
   /** Lets go of connections. */
   close?(): Promise<void>
 }
-/**
- * Posts a message: alerts. Redirects are not followed.
- * @param headers flat name, value list
- * @returns the status; rejects when there is no answer in time
- */
-export type Poster = (url: string, headers: readonly string[], body: string) => Promise<number>
 
 /** Operational messages for people (start, reload, health changes); not one per request. */
 export interface Logger {
