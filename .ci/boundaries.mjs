@@ -49,6 +49,7 @@ const PACKAGES = [
   },
   { pattern: /^hono(\/|$)/, layers: ['admin', 'runtimes', 'index'] },
   { pattern: /^jose(\/|$)/, layers: ['iam', 'runtimes'] },
+  { pattern: /^(openid-client|oauth4webapi)$/, layers: ['runtimes'] },
   { pattern: /^lru-cache$/, layers: ['cache', 'iam', 'limits', 'runtimes'] },
   { pattern: /^(commander|yaml)$/, layers: ['cli'] },
   { pattern: /^(preact|uplot|d3-geo|topojson-client)(\/|$)/, layers: ['dashboard'] },
