@@ -254,6 +254,25 @@ function buildProgram(terminal: Terminal, done: (code: ExitCode) => void): Comma
     done(await enable(region, options, terminal))
   })
 
+  const snapshot = verb('snapshot', 'what a gateway knows beyond its config: save, restore', [
+    'snapshot save state.json',
+    'snapshot restore state.json',
+  ])
+  controlled(
+    snapshot
+      .command('save [file]')
+      .description('drains, rollouts, ejections, penalties, revocations'),
+  ).action(async (file, options) => {
+    const { snapshotSave } = await import('./snapshot.ts')
+    done(await snapshotSave(file, options, terminal))
+  })
+  controlled(
+    snapshot.command('restore <file>').description('put a saved state back, in all processes'),
+  ).action(async (file, options) => {
+    const { snapshotRestore } = await import('./snapshot.ts')
+    done(await snapshotRestore(file, options, terminal))
+  })
+
   const audit = verb('audit', 'the audit log of the control port', [
     'audit verify /var/log/meridian/audit.log',
   ])
