@@ -46,7 +46,11 @@ const steering = compileSteering(
     regions,
     residency,
     steering: v.parse(SteeringSection, {}),
-    routes: Array.from({ length: RULES }, (_, i) => ({ path: `routes[${i}]` })),
+    // Every tenth has steering of its own, and with it decisions of its own.
+    routes: Array.from({ length: RULES }, (_, i) => ({
+      path: `routes[${i}]`,
+      ...(i % 10 === 0 ? { steering: v.parse(SteeringSection, {}) } : {}),
+    })),
     predicate: () => () => true,
   },
   fail,
@@ -170,7 +174,7 @@ for (let round = 0; round < ROUNDS; round++) {
 const median = (name) => times.get(name).sort((a, b) => a - b)[ROUNDS >> 1]
 const ours = median(names[0])
 console.log(
-  `${regions.size} regions, ${RULES} plans, ${CLIENTS} clients, ${seen.size} places; median of ${ROUNDS} rounds`,
+  `${regions.size} regions, ${RULES} routes, ${CLIENTS} clients, ${seen.size} places; median of ${ROUNDS} rounds`,
 )
 for (const name of names) {
   const time = median(name)

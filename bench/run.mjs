@@ -7,6 +7,7 @@
  *   --quick            few short rounds
  *   --json             figures as JSON on stdout
  *   --only=TEXT        contenders whose name contains TEXT, and the first of each group
+ *   --group=TEXT       groups whose title contains TEXT
  *   --connections=N    connections of the load generator (32)
  *   --profile          also where the gateway's CPU time went (which costs some: compare no ratios)
  */
@@ -26,6 +27,7 @@ const { values: options } = parseArgs({
     quick: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     only: { type: 'string' },
+    group: { type: 'string' },
     connections: { type: 'string', default: '32' },
     profile: { type: 'boolean', default: false },
   },
@@ -99,6 +101,7 @@ try {
   const world = { origin: origin.url, folder, profiled: options.profile }
   const results = []
   for (const group of GROUPS) {
+    if (options.group !== undefined && !group.title.includes(options.group)) continue
     const summaries = await runGroup(group, world, load)
     results.push({ title: group.title, contenders: summaries })
     if (!options.json) console.log(table(group.title, summaries))

@@ -33,6 +33,7 @@ import type { Threats } from './telemetry/threats/threats.ts'
 import type { Place, RetryPolicy, RouteTimeouts } from './upstream/attempt.ts'
 import type { Hold } from './upstream/hold.ts'
 import type { Mirror } from './upstream/mirror.ts'
+import type { MirrorTally } from './upstream/mirror-tally.ts'
 import type { Pool } from './upstream/pool.ts'
 import type { Challenge } from './waf/challenge/challenge.ts'
 import type { RouteWaf } from './waf/waf.ts'
@@ -87,6 +88,8 @@ export interface CompiledMirror {
   /** Share of clients whose requests are repeated. */
   readonly percent: number
   readonly salt: number
+  /** Outlives a reload. */
+  readonly tally: MirrorTally
   /** When a difference was noted last, monotonic. */
   notedAt: number
 }

@@ -1,11 +1,20 @@
 /** Who runs, in two groups; the first of each group is 1.00. */
-import { cacheOnly, everythingOff, everythingOn, startMeridian } from './meridian.mjs'
+import {
+  cacheOnly,
+  everythingOff,
+  everythingOn,
+  exported,
+  startMeridian,
+  unobserved,
+} from './meridian.mjs'
 import { startPeer } from './server-process.mjs'
 
 const peer =
   (file) =>
   (_name, { origin }) =>
     startPeer(file, [origin])
+/** Where nothing listens: what waits is bounded, and dropped. */
+const NOBODY = 'http://127.0.0.1:9'
 const meridian = (configure) => (name, world) => startMeridian(name, configure, world)
 
 export const GROUPS = [
@@ -21,6 +30,24 @@ export const GROUPS = [
         start: meridian(everythingOn),
         hit: true,
         budget: 1.6,
+      },
+    ],
+  },
+  {
+    title: 'What watching costs: a hit with everything on',
+    path: '/cached',
+    contenders: [
+      { name: 'without logging and metrics', start: meridian(unobserved), hit: true },
+      {
+        name: 'with logging and metrics',
+        start: meridian(everythingOn),
+        hit: true,
+        budget: 1.08,
+      },
+      {
+        name: 'metrics, 1 % logged and traced, by OTLP',
+        start: meridian(exported(NOBODY)),
+        hit: true,
       },
     ],
   },

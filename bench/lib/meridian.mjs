@@ -51,6 +51,27 @@ export function everythingOn(port, origin, folder) {
   }
 }
 
+/** Everything on, but nobody hears of it. */
+export function unobserved(port, origin, folder) {
+  return { ...everythingOn(port, origin, folder), telemetry: OFF.telemetry }
+}
+
+/** Everything on, a span for each request begun, one in a hundred exported, and log records of as many. */
+export function exported(collector) {
+  return (port, origin, folder) => {
+    const config = everythingOn(port, origin, folder)
+    const { access } = config.telemetry
+    return {
+      ...config,
+      telemetry: {
+        access: { ...access, sample: 0.01 },
+        trace: { sampling: 0.01 },
+        otlp: { endpoint: collector },
+      },
+    }
+  }
+}
+
 /** Where a gateway of this name keeps its config, log and profile. */
 export function ownFolder(name, folder) {
   return join(folder, name.replaceAll(/\W+/g, '-'))

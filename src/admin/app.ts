@@ -15,6 +15,7 @@ import { CORE_ROUTES } from './core-routes.ts'
 import { DEFENCE_ROUTES } from './defence-routes.ts'
 import { type AdminAccess, asksForToken, guard } from './guard.ts'
 import { LIVE_ROUTES } from './live.ts'
+import { MIRROR_ROUTES } from './mirrors.ts'
 import { openApi } from './openapi.ts'
 import { isPagePath, pageRoutes } from './page.ts'
 import { adminProblem } from './problem.ts'
@@ -43,6 +44,7 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...REGION_ROUTES,
   ...ROLLOUT_ROUTES,
   ...THREAT_ROUTES,
+  ...MIRROR_ROUTES,
   ...CACHE_ROUTES,
   ...DEFENCE_ROUTES,
   ...SNAPSHOT_ROUTES,

@@ -113,6 +113,7 @@ const EVERYTHING: Partial<AdminView> = {
     ],
     command: async () => 1,
   },
+  mirrors: { status: async () => [] },
   live: {
     take: async () => [],
     clock: { now: () => 0, monotonic: () => 0, after: () => () => {} },

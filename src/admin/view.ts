@@ -8,6 +8,7 @@ import type { AuditView } from './audit-view.ts'
 import type { CacheView } from './cache-view.ts'
 import type { Caller, Refused } from './caller.ts'
 import type { LiveView } from './live-view.ts'
+import type { MirrorView } from './mirror-view.ts'
 import type { PageFiles } from './page.ts'
 import type { ConfigView, RulesView } from './publish-view.ts'
 import type { RegionsView } from './regions-view.ts'
@@ -128,6 +129,8 @@ export interface AdminView {
   readonly cache?: CacheView | undefined
   /** Undefined where none can be moved. */
   readonly rollouts?: RolloutView | undefined
+  /** Undefined where none is counted. */
+  readonly mirrors?: MirrorView | undefined
   readonly regions?: RegionsView | undefined
   readonly configs?: ConfigView | undefined
   readonly rules?: RulesView | undefined

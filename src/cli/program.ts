@@ -170,6 +170,21 @@ function buildProgram(terminal: Terminal, done: (code: ExitCode) => void): Comma
     done(await cacheGet(url, options, terminal))
   })
 
+  verb('erase [file...]', "take a person's lines out of access logs and analytics", [
+    'erase --subject alice',
+    'erase --subject alice --dry-run',
+    'erase --hash 5f1c8a0e9b2d4c37 access.log.20261101T000000Z.gz',
+  ])
+    .option(CONFIG_FLAG, CONFIG_HELP, CONFIG_DEFAULT)
+    .option('--subject <subject>', 'whose lines: the subject of her credentials')
+    .option('--hash <hash>', 'the same as it stands in the log')
+    .option('--dry-run', 'only count what would go')
+    .option('--json', 'print JSON')
+    .action(async (files, options) => {
+      const { erase } = await import('./erase.ts')
+      done(await erase(files, options, terminal))
+    })
+
   controlled(
     verb('threats', 'who is refused most now, and which networks are unlike what is usual', [
       'threats',
@@ -206,6 +221,16 @@ function buildProgram(terminal: Terminal, done: (code: ExitCode) => void): Comma
       },
     )
   }
+
+  controlled(
+    verb('mirror [id]', 'what comparing mirrored answers came to', [
+      'mirror',
+      'mirror shop --json',
+    ]),
+  ).action(async (id, options) => {
+    const { mirrorReport } = await import('./mirror.ts')
+    done(await mirrorReport(id, options, terminal))
+  })
 
   controlled(
     verb('drain [region]', 'take a region out of service; without one, list the regions', [

@@ -43,6 +43,7 @@ import { canShare, compileConcurrency, compilePenaltyBox, compileRooms } from '.
 import { compileLogShare } from './log-share.ts'
 import { allMembers, type Members } from './members.ts'
 import { type AddressChange, type NamedPool, OriginNames } from './names.ts'
+import { loadOpenId } from './open-id.ts'
 import { compilePools, originMaker } from './pools.ts'
 import { compileMatch, compileRoute, type RouteContext } from './routes.ts'
 import { compileAlerts, compileThreats, type ThreatSurroundings } from './threats.ts'
@@ -141,6 +142,7 @@ export async function compileSnapshot(
       })),
       gateway: config.geo.gateway,
       predicate: (text, path) => expressions.condition(text, path, report),
+      previous: previous?.steering,
       sticky,
       drains,
     },
@@ -158,6 +160,7 @@ export async function compileSnapshot(
           file: (path) => loaded.files.get(path),
           report,
           conditions: expressions,
+          openId: await loadOpenId(config.iam, platform, report),
           previous: previous?.identity,
         })
   const waf = compileWaf(loaded, expressions, options, report)
@@ -166,6 +169,10 @@ export async function compileSnapshot(
   const context: RouteContext = {
     rollouts,
     previousRollouts: previous?.rollouts ?? options.rehearsal?.rollouts,
+    tallyOf: (route, pool) => {
+      const mirror = previous?.routes.find(({ ref }) => ref.id === route)?.mirror
+      return mirror?.mirror.policy.pool.id === pool ? mirror.tally : undefined
+    },
     codings: platform.compressor?.codings ?? [],
     now: platform.clock.monotonic(),
     identity,

@@ -15,6 +15,7 @@ import { rolloutSalt } from '../steering/rollout.ts'
 import { Rollout, type Rollouts } from '../steering/rollouts.ts'
 import type { Place, RetryPolicy } from '../upstream/attempt.ts'
 import { Mirror } from '../upstream/mirror.ts'
+import { MirrorTally } from '../upstream/mirror-tally.ts'
 import type { Pool } from '../upstream/pool.ts'
 import type { Waf } from '../waf/waf.ts'
 import type { Expressions } from './expressions.ts'
@@ -28,6 +29,8 @@ export interface RouteContext {
   /** Filled as routes are compiled. */
   readonly rollouts: Map<string, Rollout>
   readonly previousRollouts: Rollouts | undefined
+  /** What an earlier config's mirrors came to, by route and pool. */
+  readonly tallyOf: (route: string, pool: string) => MirrorTally | undefined
   /** Monotonic. */
   readonly now: number
   readonly limits: Limits
@@ -168,6 +171,7 @@ function compileMirror(config: RouteConfig, context: RouteContext): CompiledRout
     region: context.regionOf(mirror.pool),
     percent: mirror.percent,
     salt: rolloutSalt(`mirror ${config.id}`),
+    tally: context.tallyOf(config.id, mirror.pool) ?? new MirrorTally(),
     notedAt: Number.NEGATIVE_INFINITY,
   }
 }

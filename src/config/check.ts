@@ -61,6 +61,16 @@ const CREDENTIAL_FIELD = /auth|token|secret|cookie|key/i
 
 function checkTelemetry({ telemetry }: MeridianConfig, report: CheckReport): void {
   const { access, otlp } = telemetry
+  const { output } = access
+  if (typeof output === 'object' && output.keep !== undefined) {
+    if (output.rotate === undefined && output.maxSize === undefined) {
+      report(
+        ['telemetry', 'access', 'output', 'keep'],
+        'nothing is ever old enough: only rotated files are deleted',
+        'add "rotate" or "maxSize"',
+      )
+    }
+  }
   for (const [name, value] of Object.entries(otlp?.headers ?? {})) {
     if (typeof value !== 'string' || !CREDENTIAL_FIELD.test(name)) continue
     report(
@@ -212,6 +222,14 @@ function checkSteering(
     known(policy.lists?.europeanUnion, 'lists', 'europeanUnion')
     known(policy.lists?.default, 'lists', 'default')
   }
+  coveredBy(steering.rules.map((rule) => rule.when)).forEach((at, index) => {
+    if (at < 0) return
+    report(
+      [...path, 'rules', index],
+      `this rule can never hold: ${path.join('.')}.rules[${at}] takes its requests first`,
+      'put the narrower rule first',
+    )
+  })
 }
 
 function checkRoutes(config: MeridianConfig, report: CheckReport): void {

@@ -36,6 +36,8 @@ export interface SteeringInput<X> {
     | undefined
   /** Compiles a rule's expression; undefined after having reported a mistake. */
   readonly predicate: (expression: string, path: string) => ((subject: X) => boolean) | undefined
+  /** The table before a reload: what it has measured is taken over. */
+  readonly previous?: SteeringTable<X> | undefined
   /** Tokens made beforehand for each sticky section in use (`StickyTokens.create`). */
   readonly sticky?: ReadonlyMap<SteeringConfig, StickyTokens> | undefined
   /** What operators have drained; none when left out. */
@@ -90,6 +92,8 @@ class Compiler<X> {
   readonly #drains: DrainBoard
   readonly #rtt: RttTable
   readonly #gateway: Geo
+  /** Routes without steering of their own, by what else makes a difference. */
+  readonly #general = new Map<string, CompiledRoute<X>>()
   readonly #byDistance: RankTable
   readonly #byEstimate: RankTable
   readonly #byMeasurement: RankTable
@@ -103,6 +107,10 @@ class Compiler<X> {
     this.#gateway = this.#gatewayPlace()
     const isKnown = !Number.isNaN(this.#gateway.latitude)
     this.#rtt = new RttTable(input.regions, isKnown ? this.#gateway : undefined)
+    if (input.previous !== undefined) {
+      this.#load.adopt(input.previous.load)
+      this.#rtt.adopt(input.previous.rtt)
+    }
     this.#byDistance = new RankTable(input.regions, { kind: 'distance' })
     this.#byEstimate = new RankTable(input.regions, { kind: 'estimate', rtt: this.#rtt })
     this.#byMeasurement = new RankTable(input.regions, { kind: 'measured', rtt: this.#rtt })
@@ -129,11 +137,27 @@ class Compiler<X> {
     return Object.freeze({ ...UNKNOWN_GEO, latitude, longitude })
   }
 
+  /** Routes that steer alike share their plans, and with them the decisions that these keep. */
   #route(route: RouteForSteering): CompiledRoute<X> {
-    const config = route.steering ?? this.#input.steering
-    const path = route.steering === undefined ? 'steering' : `${route.path}.steering`
     const residency = this.#residency(route)
     const candidates = this.#mask(route.regions, `${route.path}.regions`) ?? this.#regions.all
+    if (route.steering !== undefined) return this.#compiled(route, candidates, residency)
+    const key = `${candidates.low} ${candidates.high} ${route.residency ?? ''}`
+    let shared = this.#general.get(key)
+    if (shared === undefined) {
+      shared = this.#compiled(route, candidates, residency)
+      this.#general.set(key, shared)
+    }
+    return shared
+  }
+
+  #compiled(
+    route: RouteForSteering,
+    candidates: RegionMask,
+    residency: readonly ResidencyRule[],
+  ): CompiledRoute<X> {
+    const config = route.steering ?? this.#input.steering
+    const path = route.steering === undefined ? 'steering' : `${route.path}.steering`
     const tokens = this.#input.sticky?.get(config)
     const sticky =
       tokens === undefined ? undefined : { tokens, repins: config.sticky?.mode === 'sticky' }

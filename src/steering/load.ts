@@ -30,6 +30,17 @@ export class LoadBoard {
     this.#countedAt = new Float64Array(regions.size)
   }
 
+  /** Rates of an older config's regions of the same name. Requests under way there end there. */
+  adopt(before: LoadBoard): void {
+    for (const { id, index } of this.#regions.regions) {
+      const old = before.#regions.indexOf(id)
+      if (old === undefined) continue
+      this.#rates[index] = before.#rates[old] as number
+      this.#inflightMean[index] = before.#inflightMean[old] as number
+      this.#countedAt[index] = before.#countedAt[old] as number
+    }
+  }
+
   /**
    * A request arrived at a region, whether it stayed there or went on: call it for the chosen region and
    * for each in the decision's `spilledFrom`.

@@ -242,6 +242,38 @@ describe('latency', () => {
   })
 })
 
+describe('a reload', () => {
+  it('keeps what was measured of the regions that stay, by name', () => {
+    const before = worldOf({
+      regions: ['eu-central-1', { id: 'us-east-1', capacity: { requestsPerSecond: 100 } }],
+      steering: { policy: 'latency', reference: 'gateway' },
+      gateway: { latitude: 50, longitude: -30 },
+    })
+    const old = before.table
+    for (const at of [0, 10_000, 20_000]) {
+      old.rtt.observe(0, 400, at)
+      old.rtt.observe(1, 60, at)
+    }
+    for (let i = 0; i < 3000; i++) old.load.arrived(1, i * 5)
+    expect(old.load.shares[1]).toBeLessThan(0.6)
+    const after = worldOf({
+      regions: [
+        'ap-southeast-1',
+        { id: 'us-east-1', capacity: { requestsPerSecond: 100 } },
+        'eu-central-1',
+      ],
+      steering: { policy: 'latency', reference: 'gateway' },
+      gateway: { latitude: 50, longitude: -30 },
+      previous: old,
+    })
+    expect(after.where(PLACES.frankfurt)).toBe('us-east-1')
+    expect(after.table.rtt.fromGateway(2)).toBe(400)
+    expect(after.table.rtt.inflation(0)).toBe(1)
+    after.table.load.arrived(1, 15_000)
+    expect(after.table.load.shares[1]).toBeLessThan(0.6)
+  })
+})
+
 describe('shares of traffic', () => {
   const all = clients(20_000)
   const shareAt = (world: ReturnType<typeof worldOf>, id: string, health = world.regions.all) =>

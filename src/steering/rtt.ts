@@ -21,6 +21,7 @@ const LEAST_INFLATION = 0.5
 const MOST_INFLATION = 4
 
 export class RttTable {
+  readonly #ids: readonly string[]
   readonly #prior: Float64Array
   readonly #current: Float64Array
   readonly #seenAt: Float64Array
@@ -33,12 +34,27 @@ export class RttTable {
   /** @param gateway where this gateway stands, if it is known */
   constructor(regions: RegionTable, gateway: { latitude: number; longitude: number } | undefined) {
     const from = unitVector(gateway?.latitude ?? Number.NaN, gateway?.longitude ?? Number.NaN)
+    this.#ids = regions.ids()
     this.#prior = Float64Array.from(regions.regions, (region) =>
       priorMs(regions.distanceKm(from, region.index)),
     )
     this.#current = new Float64Array(regions.size).fill(Number.NaN)
     this.#seenAt = new Float64Array(regions.size)
     this.#reviewed = new Float64Array(regions.size).fill(Number.NaN)
+  }
+
+  /** What an older config's table has measured, for regions of the same name. */
+  adopt(before: RttTable): void {
+    this.#ids.forEach((id, index) => {
+      const old = before.#ids.indexOf(id)
+      if (old < 0) return
+      this.#current[index] = before.#current[old] as number
+      this.#reviewed[index] = before.#reviewed[old] as number
+      this.#seenAt[index] = before.#seenAt[old] as number
+    })
+    this.#reviewedAt = before.#reviewedAt
+    this.#changed = before.#changed
+    this.#version++
   }
 
   /** Changes when the estimates do. */

@@ -21,6 +21,8 @@ export interface WorldConfig {
   residency?: v.InferInput<typeof ResidencySection>
   steering?: SteeringInputConfig
   route?: { regions?: string[]; residency?: string; steering?: SteeringInputConfig }
+  /** Of the config before a reload. */
+  previous?: SteeringTable<string>
   gateway?: { region: string } | { latitude: number; longitude: number }
   sticky?: StickyTokens
 }
@@ -68,6 +70,7 @@ export function worldOf(config: WorldConfig): World {
         },
       ],
       gateway: config.gateway,
+      previous: config.previous,
       predicate: (expression) => (subject) => subject === expression,
       sticky: config.sticky === undefined ? undefined : new Map([[steering, config.sticky]]),
     },

@@ -99,8 +99,9 @@ export function beginMirror(
     { upstream, clock, random, health: x.snapshot.health },
     (report) => {
       telemetry.metrics.mirrored.add([route, report.result])
-      if (report.result !== 'status' && report.result !== 'body') return
       const now = clock.monotonic()
+      compiled.tally.add(report, { method: request.method, path }, now, clock.now())
+      if (report.result !== 'status' && report.result !== 'body') return
       if (now - compiled.notedAt < NOTE_EVERY_MS) return
       compiled.notedAt = now
       const { status, mirrorStatus, mirrorMs } = report

@@ -172,6 +172,12 @@ export const CATALOGUE = {
     'outcome',
     'reason',
   ),
+  logins: counter(
+    'meridian_logins_total',
+    'Logins of browsers: `begun`, `completed`, `failed`, sessions that were `refreshed` or not (`refresh-failed`), and `logout`. The reason is that of a failure.',
+    'outcome',
+    'reason',
+  ),
   limitDecisions: counter(
     'meridian_limit_decisions_total',
     'Requests that a limit judged, by the decision.',
@@ -523,6 +529,11 @@ export const CATALOGUE = {
     'meridian_event_loop_delay_seconds',
     'max',
     '99th percentile of the event loop delay since the last scrape.',
+  ),
+  load: gauge(
+    'meridian_load_ratio',
+    'max',
+    'Share of the last seconds in which the event loop was busy, 0 to 1: what to scale by.',
   ),
   connections: gauge('meridian_open_connections', 'sum', 'Client connections.'),
 } as const satisfies Readonly<Record<string, MetricDefinition>>

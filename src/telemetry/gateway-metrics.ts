@@ -15,6 +15,8 @@ export interface ProcessFacts {
   readonly startedAt: number
   /** 99th percentile since the last call, seconds. */
   readonly loopDelaySeconds: number
+  /** Share of time that the event loop was busy, 0 to 1. */
+  readonly loadRatio: number
   readonly openConnections: number
 }
 
@@ -70,6 +72,7 @@ export class GatewayMetrics {
   readonly rolloutCommands
   readonly #wafMatches
   readonly challenges
+  readonly logins
   /** Reused for each look-up; `slot` does not keep them. */
   readonly #labels5: [string, string, string, string, string] = ['', '', '', '', '']
   readonly #labels3: [string, string, string] = ['', '', '']
@@ -173,6 +176,7 @@ export class GatewayMetrics {
     this.rolloutCommands = registry.scalar(CATALOGUE.rolloutCommands)
     this.#wafMatches = registry.scalar(CATALOGUE.wafMatches)
     this.challenges = registry.scalar(CATALOGUE.challenges)
+    this.logins = registry.scalar(CATALOGUE.logins)
     this.limitDecisions = registry.scalar(CATALOGUE.limitDecisions)
     this.limitKeys = registry.scalar(CATALOGUE.limitKeys)
     this.limitDisplaced = registry.scalar(CATALOGUE.limitDisplaced)
@@ -276,6 +280,7 @@ export class GatewayMetrics {
     const heap = registry.scalar(CATALOGUE.processHeap)
     const start = registry.scalar(CATALOGUE.processStart)
     const delay = registry.scalar(CATALOGUE.loopDelay)
+    const load = registry.scalar(CATALOGUE.load)
     const connections = registry.scalar(CATALOGUE.connections)
     registry.onCollect(() => {
       const facts = read()
@@ -284,6 +289,7 @@ export class GatewayMetrics {
       heap.set([], facts.heapUsedBytes)
       start.set([], facts.startedAt)
       delay.set([], facts.loopDelaySeconds)
+      load.set([], facts.loadRatio)
       connections.set([], facts.openConnections)
     })
   }

@@ -29,6 +29,9 @@ export interface MirrorReport {
   /** 0 when the mirror did not answer. */
   readonly mirrorStatus: number
   readonly mirrorMs: Millis
+  /** Length and hash of each body, where they are known. */
+  readonly body?: string | undefined
+  readonly mirrorBody?: string | undefined
 }
 
 export interface MirrorPorts {
@@ -204,7 +207,14 @@ export class Comparison {
     const status = main === 'failed' ? 0 : main.status
     const { answer, ms } = mirror
     const mirrorStatus = answer?.status ?? 0
-    this.#report({ result: resultOf(main, answer), status, mirrorStatus, mirrorMs: ms })
+    this.#report({
+      result: resultOf(main, answer),
+      status,
+      mirrorStatus,
+      mirrorMs: ms,
+      body: main === 'failed' ? undefined : main.body,
+      mirrorBody: answer?.body,
+    })
   }
 }
 

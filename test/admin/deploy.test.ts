@@ -56,7 +56,12 @@ describe('the Kubernetes manifests', () => {
 
   it('leave time to drain, and notice that it began', () => {
     const { delay, drain } = config.shutdown
-    expect(pod.terminationGracePeriodSeconds * 1000).toBeGreaterThan(delay + drain)
+    const [, preStop] = /setTimeout\(\(\) => \{\}, (\d+)\)/.exec(
+      container.lifecycle.preStop.exec.command.at(-1),
+    ) as RegExpExecArray
+    expect(pod.terminationGracePeriodSeconds * 1000).toBeGreaterThan(
+      Number(preStop) + delay + drain,
+    )
     const { periodSeconds, failureThreshold } = container.readinessProbe
     expect(periodSeconds * failureThreshold * 1000).toBeLessThan(delay)
   })
@@ -80,6 +85,16 @@ describe('the Dockerfile', () => {
     expect(final).toMatch(/^HEALTHCHECK[\s\S]*\/healthz/m)
     const packageJson = JSON.parse(read('../package.json'))
     expect(final).toContain(`ENTRYPOINT ["node", "/app/${packageJson.bin.meridian}"]`)
+  })
+})
+
+describe('what the image keeps of the optional packages', () => {
+  it('is all that the Redis client needs', () => {
+    const client = JSON.parse(read('../node_modules/@redis/client/package.json'))
+    const kept = /cp -r (node_modules\S.*?) \/kept\//.exec(read('Dockerfile'))?.[1]?.split(' ')
+    expect(kept).toEqual(
+      ['@redis', ...Object.keys(client.dependencies)].map((name) => `node_modules/${name}`),
+    )
   })
 })
 

@@ -123,6 +123,14 @@ export const references: Case[] = [
     message: 'given together',
   },
   {
+    name: 'a steering rule behind one that takes everything',
+    text: withRest(
+      '"regions": [{"id": "eu-central-1", "pools": ["app"]}], "steering": {"rules": [{"when": "true"}, {"when": "ip.src.country eq \\"DE\\""}]}',
+    ),
+    path: 'steering.rules[1]',
+    message: 'this rule can never hold: steering.rules[0] takes its requests first',
+  },
+  {
     name: 'a steering rule to an unknown region',
     text: withRest(
       '"regions": [{"id": "eu-central-1", "pools": ["app"]}], "steering": {"rules": [{"when": "true", "order": ["eu-centarl-1"]}]}',

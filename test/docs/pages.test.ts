@@ -65,7 +65,13 @@ describe('configs in the pages', () => {
   it('are found', () => {
     const marked = allBlocks.filter((block) => block.mark === 'config').map((block) => block.page)
     expect(new Set(marked)).toEqual(
-      new Set(['README.md', 'docs/admin-api.md', 'docs/operations.md', 'docs/steering.md']),
+      new Set([
+        'README.md',
+        'docs/admin-api.md',
+        'docs/alibaba-cloud.md',
+        'docs/operations.md',
+        'docs/steering.md',
+      ]),
     )
     expect(configs.length).toBeGreaterThanOrEqual(9)
   })

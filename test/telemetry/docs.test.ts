@@ -120,6 +120,7 @@ describe('docs/metrics.md', () => {
       heapUsedBytes: 0,
       startedAt: 0,
       loopDelaySeconds: 0,
+      loadRatio: 0,
       openConnections: 0,
     }))
     const registered = metrics.snapshot().map((family) => family.definition.name)

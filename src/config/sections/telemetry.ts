@@ -1,6 +1,6 @@
 /** The `telemetry` section: the access log, what is masked in it, debug headers, metrics and events. */
 import * as v from 'valibot'
-import { cidr, duration, expression, positiveInteger, secret } from '../values.ts'
+import { cidr, duration, expression, positiveInteger, secret, size } from '../values.ts'
 import { AnalyticsSection } from './analytics.ts'
 
 const ACCESS_FIELDS = [
@@ -54,6 +54,24 @@ const SampleRule = v.strictObject({
   sample: v.pipe(share, v.description('Share of them that is logged, 0 to 1.')),
 })
 
+const LogFileOutput = v.strictObject({
+  file: v.pipe(v.string(), v.minLength(1), v.description('Path of the file.')),
+  rotate: v.pipe(
+    v.optional(v.pipe(duration, v.minValue(60_000), v.maxValue(366 * 86_400_000))),
+    v.description(
+      'How much time a file holds, 1m to 366d; files begin at full hours, days… in UTC. The old one gets its time added to its name.',
+    ),
+  ),
+  maxSize: v.pipe(
+    v.optional(v.pipe(size, v.minValue(1024))),
+    v.description('Size at which a new file is begun earlier.'),
+  ),
+  keep: v.pipe(
+    v.optional(v.pipe(duration, v.minValue(60_000))),
+    v.description('How long rotated files are kept. Left out: they are never deleted.'),
+  ),
+})
+
 const AccessLog = v.pipe(
   v.strictObject({
     enabled: v.pipe(
@@ -91,7 +109,7 @@ const AccessLog = v.pipe(
     output: v.pipe(
       v.optional(
         v.union(
-          [v.literal('stdout'), v.strictObject({ file: v.pipe(v.string(), v.minLength(1)) })],
+          [v.literal('stdout'), LogFileOutput],
           'the access log goes to "stdout" or to {"file": "/path"}',
         ),
         'stdout',

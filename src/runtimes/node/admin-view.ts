@@ -19,6 +19,7 @@ import { explainExchange } from './explain.ts'
 import { oldest } from './geo-file.ts'
 import type { Instance } from './instance.ts'
 import { instanceLiveView } from './live-control.ts'
+import { instanceMirrorView } from './mirror-control.ts'
 import type { OrdersFile } from './orders-file.ts'
 import { instanceRolloutView } from './rollout-control.ts'
 import { VERSION } from './version.ts'
@@ -42,6 +43,7 @@ export function instanceView(instance: Instance, file: ConfigFile, orders?: Orde
     threats: (limit) => threatReport(instance.gateway.services, instance.snapshot, limit),
     cache: instanceCacheView(instance),
     rollouts: instanceRolloutView(instance),
+    mirrors: instanceMirrorView(instance),
     ...askingViews(asker),
     live: instanceLiveView(instance),
     page: dashboardFiles(),

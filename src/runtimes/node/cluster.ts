@@ -41,6 +41,7 @@ import { explainExchange } from './explain.ts'
 import { type HealthNote, siblingsOf } from './health-siblings.ts'
 import { Instance } from './instance.ts'
 import { liveCounts, takeLive, workersLiveView } from './live-control.ts'
+import { type MirrorQuestion, mirrorStatus, mirrorView } from './mirror-control.ts'
 import { operationsLog } from './operations-log.ts'
 import { type OrdersFile, openOrdersFile, savedOrders } from './orders-file.ts'
 import {
@@ -65,6 +66,7 @@ const LONGEST_PAUSE_MS = 30_000
 type Question =
   | CacheQuestion
   | RolloutQuestion
+  | MirrorQuestion
   | ControlQuestion
   | { readonly ask: 'metrics' | 'status' | 'live' }
   | { readonly ask: 'threats'; readonly limit: number }
@@ -192,6 +194,8 @@ async function answer(instance: Instance, file: ConfigFile, question: Question):
   switch (question.ask) {
     case 'metrics':
       return instance.telemetry.metrics.snapshot()
+    case 'mirror-status':
+      return mirrorStatus(instance)
     case 'status':
       return statusOf(instance, 1)
     case 'live':
@@ -564,6 +568,7 @@ function primaryView(workers: Workers): AdminView {
       question.ask === 'cache-purge' ? workers.purge(question, audit) : workers.askAll(question),
     ),
     rollouts: rolloutView((question, by) => workers.orderRollout(question, by)),
+    mirrors: mirrorView((question) => workers.askAll(question)),
     ...askingViews(asker),
     live: workersLiveView(() => workers.askAll({ ask: 'live' }), counts),
     page: dashboardFiles(),

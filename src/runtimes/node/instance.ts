@@ -18,6 +18,7 @@ import type { AlertNotice } from '../../telemetry/alerts/notice.ts'
 import { OtlpExport } from '../../telemetry/otlp/otlp-export.ts'
 import { RequestRecorder } from '../../telemetry/recorder.ts'
 import { Telemetry, type TelemetrySecrets } from '../../telemetry/telemetry.ts'
+import { openId } from '../web/openid.ts'
 import { Alerts } from './alerts.ts'
 import { type Analytics, openAnalytics } from './analytics/analytics.ts'
 import { type CacheTiers, openCacheTiers } from './cache-tiers.ts'
@@ -30,6 +31,7 @@ import { HealthShare } from './health-share.ts'
 import { type HealthNote, type Siblings, tellEjection } from './health-siblings.ts'
 import { nodeKeySource } from './key-source.ts'
 import { LogFile } from './log-file.ts'
+import { LogRotation } from './log-rotation.ts'
 import { operationsLog } from './operations-log.ts'
 import { nodeProber } from './prober.ts'
 import { processFacts } from './process-facts.ts'
@@ -80,6 +82,7 @@ export class Instance {
   readonly #access: LogFile
   readonly #analytics: Analytics | undefined
   readonly #otlp: OtlpExport
+  readonly #rotation: LogRotation | undefined
   readonly #geoWatcher: GeoFileWatcher
   readonly #compile: Compile
   /** Reloads one after another: two at once would each take the place of the same snapshot. */
@@ -106,6 +109,7 @@ export class Instance {
     alerts: Alerts
     analytics: Analytics | undefined
     otlp: OtlpExport
+    rotation: LogRotation | undefined
     geoWatcher: GeoFileWatcher
     compile: Compile
     rollouts: RolloutKeeper | undefined
@@ -125,6 +129,7 @@ export class Instance {
     this.alerts = parts.alerts
     this.#analytics = parts.analytics
     this.#otlp = parts.otlp
+    this.#rotation = parts.rotation
     this.#geoWatcher = parts.geoWatcher
     this.#compile = parts.compile
     this.#rollouts = parts.rollouts
@@ -187,6 +192,7 @@ export class Instance {
       names: resolver,
       geo,
       keys: nodeKeySource,
+      openId,
       access,
       log,
       decoder: nodeDecoder,
@@ -296,6 +302,7 @@ export class Instance {
       alerts,
       analytics,
       otlp,
+      rotation: rotationOf(config.telemetry, options.worker, log, access),
       geoWatcher,
       compile,
       rollouts: options.rollouts,
@@ -478,10 +485,25 @@ export class Instance {
     await this.#tiers.close()
     this.redis?.close()
     await this.#otlp.stop()
+    await this.#rotation?.stop()
     await this.#access.close()
     await this.#analytics?.close()
     return cut
   }
+}
+
+/** One of the processes rotates for all. */
+function rotationOf(
+  { access: { output } }: TelemetryConfig,
+  worker: number | undefined,
+  log: Logger,
+  file: LogFile,
+): LogRotation | undefined {
+  if (typeof output === 'string' || (worker ?? 0) > 0) return undefined
+  if (output.rotate === undefined && output.maxSize === undefined) return undefined
+  const rotation = new LogRotation(output, nodeClock, log, () => file.reopen())
+  rotation.start()
+  return rotation
 }
 
 function telemetrySecrets(bundle: ConfigBundle): TelemetrySecrets {

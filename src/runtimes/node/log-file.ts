@@ -4,7 +4,7 @@
  * slabs run out and lines are dropped and counted: a request never waits for its log line, and memory
  * never grows.
  */
-import { close, closeSync, open, openSync, write } from 'node:fs'
+import { close, closeSync, fstatSync, open, openSync, stat, write } from 'node:fs'
 import type { RecordSink } from '../../ports.ts'
 
 export type LogTarget = 'stdout' | { readonly file: string }
@@ -38,9 +38,15 @@ interface Slab {
 const RETRY_AFTER_MS = 20
 /** Read and write for the owner, read for the group: logs are personal data. */
 const FILE_MODE = 0o640
+/** How often it is looked whether the name has become another file's, at most, milliseconds. */
+const FOLLOW_MS = 1000
 
 const writeToFile: WriteBytes = (fd, bytes, offset, length, done) =>
   write(fd, bytes, offset, length, null, done)
+
+function identityOf({ dev, ino }: { readonly dev: number; readonly ino: number }): string {
+  return `${dev} ${ino}`
+}
 
 export class LogFile implements RecordSink {
   readonly #target: LogTarget
@@ -53,6 +59,9 @@ export class LogFile implements RecordSink {
   #slabCount = 1
   #current: Slab
   #fd: number
+  /** Device and number of the file that is open. */
+  #identity = ''
+  #lookedAt = performance.now()
   #isWriting = false
   #isBroken = false
   #wantsReopen = false
@@ -72,6 +81,7 @@ export class LogFile implements RecordSink {
     this.#flushAfterMs = options.flushAfterMs ?? 100
     this.#write = options.write ?? writeToFile
     this.#fd = target === 'stdout' ? 1 : openSync(target.file, 'a', FILE_MODE)
+    if (target !== 'stdout') this.#identity = identityOf(fstatSync(this.#fd))
     this.#current = this.#newSlab()
   }
 
@@ -143,7 +153,9 @@ export class LogFile implements RecordSink {
     const slab = this.#queue.shift()
     if (slab !== undefined) {
       this.#isWriting = true
-      this.#writeFrom(slab, 0)
+      if (this.#target === 'stdout' || performance.now() - this.#lookedAt < FOLLOW_MS) {
+        this.#writeFrom(slab, 0)
+      } else this.#follow(this.#target.file, () => this.#writeFrom(slab, 0))
     } else if (this.#current.lines > 0) {
       if (this.#waiters.length > 0) this.#nextSlab()
       else this.#startTimer()
@@ -206,18 +218,34 @@ export class LogFile implements RecordSink {
     this.#wantsReopen = false
     if (this.#target === 'stdout') return
     this.#isWriting = true
-    open(this.#target.file, 'a', FILE_MODE, (error, fd) => {
+    this.#openAnew(this.#target.file, () => {
       this.#isWriting = false
+      this.#pump()
+    })
+  }
+
+  /** A rotation or an erasure by another process has put another file, or none, under the name. */
+  #follow(file: string, done: () => void): void {
+    stat(file, (error, found) => {
+      this.#lookedAt = performance.now()
+      if (error === null ? identityOf(found) === this.#identity : error.code !== 'ENOENT') done()
+      else this.#openAnew(file, done)
+    })
+  }
+
+  #openAnew(file: string, done: () => void): void {
+    open(file, 'a', FILE_MODE, (error, fd) => {
       if (error === null) {
         const old = this.#fd
         this.#fd = fd
+        this.#identity = identityOf(fstatSync(fd))
         this.#isBroken = false
         close(old, () => {})
       } else {
         // The old file stays in use.
         this.#lastError = error.code ?? error.message
       }
-      this.#pump()
+      done()
     })
   }
 

@@ -12,7 +12,15 @@ import { Gateway, type Services } from '../../gateway.ts'
 import { GeoSlots } from '../../geo/place.ts'
 import { NO_GEO_SOURCE } from '../../geo/source.ts'
 import type { HealthEvent } from '../../health/board.ts'
-import type { GeoSource, KeySource, Logger, Platform, RecordSink, Upstream } from '../../ports.ts'
+import type {
+  GeoSource,
+  KeySource,
+  Logger,
+  OpenIdLibrary,
+  Platform,
+  RecordSink,
+  Upstream,
+} from '../../ports.ts'
 import type { Snapshot } from '../../snapshot.ts'
 import { OtlpExport } from '../../telemetry/otlp/otlp-export.ts'
 import { Telemetry, type TelemetrySecrets } from '../../telemetry/telemetry.ts'
@@ -44,6 +52,8 @@ export interface WebGatewayOptions extends ConfigTexts {
   readonly capabilities?: Capabilities | undefined
   readonly upstream?: Upstream | undefined
   readonly keys?: KeySource | undefined
+  /** For configs with a login: `openId` of `meridian-gateway/openid`. */
+  readonly openId?: OpenIdLibrary | undefined
   readonly geo?: ((slots: GeoSlots) => GeoSource) | undefined
   readonly access?: RecordSink | undefined
   readonly log?: Logger | undefined
@@ -101,6 +111,7 @@ export class WebGateway {
       upstream: options.upstream ?? new FetchUpstream(),
       geo: options.geo?.(slots) ?? NO_GEO_SOURCE,
       keys: options.keys ?? fetchKeySource((...call) => fetch(...call)),
+      openId: options.openId,
       access: options.access ?? { line: () => {} },
       log,
       decoder: webDecoder,
