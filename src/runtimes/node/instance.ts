@@ -2,6 +2,7 @@
  * One process's gateway: ports bound, config compiled, sockets open; reload by swapping a snapshot.
  */
 import { dirname } from 'node:path'
+import type { RuntimeState } from '../../admin/state-view.ts'
 import { ResponseCache } from '../../cache/response-cache.ts'
 import { compileSnapshot } from '../../compile/compile.ts'
 import { ConfigError, formatProblem } from '../../config/errors.ts'
@@ -41,6 +42,7 @@ import { nameService, Resolver } from './resolver.ts'
 import { RevocationShare } from './revocation-share.ts'
 import type { RolloutKeeper } from './rollout-keeper.ts'
 import { builtInRuleset } from './rulesets.ts'
+import { restoreState } from './runtime-state.ts'
 import { NodeServer } from './server.ts'
 import { UndiciUpstream } from './undici-upstream.ts'
 import { nodeUplink } from './uplink.ts'
@@ -56,6 +58,8 @@ export interface InstanceOptions {
   readonly siblings?: Siblings | undefined
   /** Where rollouts were before the restart, and who is told of changes; without it, they begin anew. */
   readonly rollouts?: RolloutKeeper | undefined
+  /** What operators had ordered before the restart; in force before the first request. */
+  readonly orders?: RuntimeState | undefined
   /** Takes what this process would alert of; left out, it delivers that itself. */
   readonly tellAlert?: ((notice: AlertNotice) => void) | undefined
   /** What all workers sign with when the config names no secret. */
@@ -270,6 +274,7 @@ export class Instance {
       admin.enabled && admin.recorded > 0 ? new RequestRecorder(admin.recorded) : undefined
     const services = { platform, telemetry, cache, recorder, shared: fleet?.limits }
     const gateway = new Gateway(services, snapshot)
+    if (options.orders !== undefined) restoreState({ snapshot, gateway, platform }, options.orders)
     await tiers.attach(cache)
     current = gateway
     const revocations =
