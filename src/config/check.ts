@@ -20,9 +20,22 @@ export function checkConfig(config: MeridianConfig, report: CheckReport): void {
   checkIds(config, report)
   checkLists(config, report)
   checkTelemetry(config, report)
+  checkAdmin(config, report)
+  checkRevocations(config, report)
   checkCache(config, report)
   checkThreats(config, report)
   checkAlerts(config, report)
+}
+
+function checkAdmin({ admin: { jwt }, iam }: MeridianConfig, report: CheckReport): void {
+  if (jwt === undefined) return
+  const issuers = iam?.issuers ?? []
+  if (issuers.length === 0) {
+    report(['admin', 'jwt'], 'tokens need an issuer, and there is none', 'add "iam.issuers"')
+    return
+  }
+  const ids = issuers.map((issuer) => issuer.id)
+  checkNames(jwt.issuers, ids, 'issuer', ['admin', 'jwt', 'issuers'], report)
 }
 
 function checkThreats({ threats, penaltyBox }: MeridianConfig, report: CheckReport): void {
@@ -46,6 +59,15 @@ function checkCache({ cache, redis }: MeridianConfig, report: CheckReport): void
 
 /** Fields that usually hold a credential. */
 const CREDENTIAL_FIELD = /auth|token|secret|cookie|key/i
+
+function checkRevocations({ iam, redis }: MeridianConfig, report: CheckReport): void {
+  if (iam?.revocations?.shared !== true || redis !== undefined) return
+  report(
+    ['iam', 'revocations', 'shared'],
+    'there is no server to share revocations in',
+    'describe one in the section "redis", or say "shared": false',
+  )
+}
 
 function checkTelemetry({ telemetry }: MeridianConfig, report: CheckReport): void {
   const { access, otlp } = telemetry

@@ -38,6 +38,7 @@ import type { PurgeFleet } from './purge-fleet.ts'
 import { openRedis, type RedisConnection } from './redis.ts'
 import { RedisLimits } from './redis-limits.ts'
 import { nameService, Resolver } from './resolver.ts'
+import { RevocationShare } from './revocation-share.ts'
 import type { RolloutKeeper } from './rollout-keeper.ts'
 import { builtInRuleset } from './rulesets.ts'
 import { NodeServer } from './server.ts'
@@ -85,6 +86,7 @@ export class Instance {
   #reloading: Promise<unknown> = Promise.resolve()
   readonly #rollouts: RolloutKeeper | undefined
   #share: HealthShare | undefined
+  readonly #revocations: RevocationShare | undefined
   readonly #tiers: CacheTiers
   #bundle: ConfigBundle
   #loadedAt = Date.now()
@@ -98,6 +100,7 @@ export class Instance {
     geo: MmdbGeoSource
     redis: RedisConnection | undefined
     fleet: RedisLimits | undefined
+    revocations: RevocationShare | undefined
     server: NodeServer
     upstream: UndiciUpstream
     resolver: Resolver
@@ -118,6 +121,7 @@ export class Instance {
     this.geo = parts.geo
     this.redis = parts.redis
     this.fleet = parts.fleet
+    this.#revocations = parts.revocations
     this.#server = parts.server
     this.#upstream = parts.upstream
     this.#resolver = parts.resolver
@@ -213,6 +217,7 @@ export class Instance {
         slots,
         previous,
         fleet: fleet?.limits,
+        canShare: fleet !== undefined,
         drawnSecret:
           options.drawnSecret === undefined
             ? undefined
@@ -236,12 +241,15 @@ export class Instance {
           if (board !== undefined && options.siblings !== undefined)
             tellEjection(options.siblings, board, event)
         },
-        onAddresses: ({ pool, added, removed }) =>
+        onAddresses: ({ pool, added, removed, leftOut }) => {
           telemetry.note('health', 'addresses-changed', {
             pool,
             added: added.join(' '),
             removed: removed.join(' '),
-          }),
+          })
+          if (leftOut > 0)
+            log.warn('names of origins have more addresses than are used', { pool, leftOut })
+        },
       })
     const snapshot = await compile(bundle)
     options.rollouts?.restore(snapshot, log)
@@ -264,11 +272,17 @@ export class Instance {
     const gateway = new Gateway(services, snapshot)
     await tiers.attach(cache)
     current = gateway
+    const revocations =
+      redis === undefined
+        ? undefined
+        : new RevocationShare({ redis, clock: nodeClock, random: nodeRandom, log })
+    await revocations?.use(snapshot)
     server = new NodeServer(gateway, config.listen, dirname(bundle.path), log)
     try {
       await server.start()
     } catch (error) {
       geoWatcher.stop()
+      revocations?.stop()
       redis?.close()
       await access.close()
       await analytics?.close()
@@ -290,6 +304,7 @@ export class Instance {
       geo,
       redis,
       fleet,
+      revocations,
       server,
       upstream,
       resolver,
@@ -332,6 +347,10 @@ export class Instance {
       metrics.geoAge.set([], Math.max(0, (Date.now() - oldest(this.geo.databases)) / 1000))
       metrics.logDropped.setTotal([], this.#access.dropped)
       this.fleet?.observe(metrics)
+      const known = this.snapshot.identity?.revocations.size
+      if (known !== undefined) metrics.revocations.set([], known)
+      const age = this.revocations?.age
+      if (age !== undefined) metrics.revocationsAge.set([], age / 1000)
       if (this.redis !== undefined) metrics.redisUp.set([], this.redis.state === 'up' ? 1 : 0)
       const { health, regions, drains } = this.snapshot
       drains.advance(nodeClock.now())
@@ -407,6 +426,8 @@ export class Instance {
       before.stop()
       this.#resolver.use(nameService(bundle.config.resolver))
       next.start()
+      // Before a request can ask: a list that was not read yet refuses.
+      void this.#revocations?.use(next)
       this.gateway.swap(next)
       this.#rollouts?.follow(next)
       this.telemetry.configure(bundle.config.telemetry, telemetrySecrets(bundle))
@@ -430,6 +451,11 @@ export class Instance {
       this.reloadFailed(error)
       return false
     }
+  }
+
+  /** Revocations of the fleet; undefined where nothing is shared. */
+  get revocations(): RevocationShare | undefined {
+    return this.#revocations?.isFollowing === true ? this.#revocations : undefined
   }
 
   /** The new config does not read or compile: the old one goes on. */
@@ -473,6 +499,7 @@ export class Instance {
     const cut = await this.#server.stop(shutdown.drain)
     this.#geoWatcher.stop()
     this.#share?.stop()
+    this.#revocations?.stop()
     this.alerts.stop()
     this.snapshot.stop()
     await this.#upstream.close()
@@ -524,7 +551,7 @@ function openAccessLog(config: TelemetryConfig): LogFile {
 function noteHealth(telemetry: Telemetry, log: Logger, event: HealthEvent): void {
   const { origin, from, to, cause } = event
   // By the origin of the config: addresses would make series without end.
-  telemetry.metrics.healthTransitions.add([origin.replace(/@[\da-f.:]+$/i, ''), from, to])
+  telemetry.metrics.healthTransitions.add([origin.replace(/@[\da-f.:[\]]+$/i, ''), from, to])
   telemetry.note('health', `${from} to ${to}`, { origin, cause })
   const message = `origin ${origin} is ${to}`
   if (to === 'up') log.info(message, { from, cause })
