@@ -38,7 +38,7 @@ const MAY = {
   index: [...CORE, 'admin', 'runtimes'],
   runtimes: [...CORE, 'admin'],
   cli: [...CORE, 'admin', 'runtimes'],
-  dashboard: ['exchange', 'telemetry', 'admin'],
+  dashboard: ['exchange', 'config', 'telemetry', 'cache', 'admin'],
 }
 
 /** Packages that touch the platform, and packages that only some layers need. */
@@ -49,6 +49,7 @@ const PACKAGES = [
   },
   { pattern: /^hono(\/|$)/, layers: ['admin', 'runtimes', 'index'] },
   { pattern: /^jose(\/|$)/, layers: ['iam', 'runtimes'] },
+  { pattern: /^(openid-client|oauth4webapi)$/, layers: ['runtimes'] },
   { pattern: /^lru-cache$/, layers: ['cache', 'iam', 'limits', 'runtimes'] },
   { pattern: /^(commander|yaml)$/, layers: ['cli'] },
   { pattern: /^(preact|uplot|d3-geo|topojson-client)(\/|$)/, layers: ['dashboard'] },

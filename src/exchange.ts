@@ -48,6 +48,8 @@ export interface Client {
   /** Whether the peer is in `trustedProxies`, so that its forwarding and geo headers are believed. */
   readonly viaTrustedProxy: boolean
   readonly tls: TlsInfo | null
+  /** Hash of the address under a key of the process; made by limits when they first count it. */
+  addressHash?: { readonly by: object; readonly high: number; readonly low: number } | undefined
 }
 
 /** Where a client is. Slot 0 is "unknown"; equal slots have equal country and coordinates. */
@@ -214,7 +216,14 @@ export class RequestBodyError extends Error {
 /** Who the request acts for, after identification. */
 export interface Principal {
   /** How the identity was proven. */
-  readonly kind: 'jwt' | 'opaque' | 'api-key' | 'signed-url' | 'certificate' | 'anonymous'
+  readonly kind:
+    | 'jwt'
+    | 'opaque'
+    | 'api-key'
+    | 'signed-url'
+    | 'certificate'
+    | 'session'
+    | 'anonymous'
   readonly subject: string
   readonly issuer: string | null
   readonly scopes: readonly string[]
@@ -315,6 +324,16 @@ export interface CacheStatus {
   readonly coding?: string
 }
 
+/** The gateway's own cookies of a browser's login; they are no longer among the headers. */
+export interface LoginCookies {
+  /** The session, its pieces put together; undefined when there is none that is whole. */
+  readonly session: string | undefined
+  /** Names of all pieces that came. */
+  readonly sessionNames: readonly string[]
+  /** Logins that were begun, by cookie name. */
+  readonly pending: ReadonlyMap<string, string>
+}
+
 /** The route that matched: its id for people, its index into the snapshot's tables. */
 export interface RouteRef {
   readonly id: string
@@ -335,6 +354,7 @@ export interface ExchangeInit {
   body: BodySource | null
   /** Set when the front refused the request: a code of `http/problem.ts`. */
   refusal?: string | undefined
+  login?: LoginCookies | undefined
 }
 
 /** One request and what the gateway has learnt of it. Steps add; nothing else is shared between steps. */
@@ -356,6 +376,7 @@ export class Exchange {
   readonly client: Client
   readonly body: BodySource | null
   readonly refusal: string | undefined
+  readonly login: LoginCookies | undefined
 
   geo: Geo = UNKNOWN_GEO
   route: RouteRef | undefined
@@ -395,6 +416,7 @@ export class Exchange {
     this.client = init.client
     this.body = init.body
     this.refusal = init.refusal
+    this.login = init.login
   }
 
   /** The client has gone: stop what is under way. Safe to call more than once. */

@@ -136,6 +136,8 @@ export class Gateway {
       (raw.secure ? 'https' : 'http')
     const taken =
       snapshot.challenge === undefined ? undefined : takeClearance(vetted.headers, scheme)
+    const fields = taken === undefined ? vetted.headers : taken.headers
+    const own = snapshot.identity?.login?.names.take(fields)
     const x = new Passage({
       id: this.#nextId(now),
       startedAt: now,
@@ -145,7 +147,8 @@ export class Gateway {
       authority: vetted.authority,
       host: vetted.host,
       target: vetted.target,
-      headers: taken === undefined ? vetted.headers : taken.headers,
+      headers: own === undefined ? fields : own.headers,
+      login: own?.login,
       client,
       body: openBody(owner, vetted),
       snapshot,
@@ -298,6 +301,7 @@ function clientOf(peer: Peer, headers: HeaderList, snapshot: Snapshot): Client {
       peer: peer.ip,
       viaTrustedProxy: false,
       tls: peer.tls,
+      addressHash: undefined,
     }
     return peer.client
   }
@@ -306,7 +310,14 @@ function clientOf(peer: Peer, headers: HeaderList, snapshot: Snapshot): Client {
   const known = peer.forwarded
   if (known !== undefined && known.chain === chain && known.trusted === trusted) return known.client
   const { ip, viaTrustedProxy } = clientAddress(peer.ip, headers, trusted)
-  const client = { ip, port: peer.port, peer: peer.ip, viaTrustedProxy, tls: peer.tls }
+  const client: Client = {
+    ip,
+    port: peer.port,
+    peer: peer.ip,
+    viaTrustedProxy,
+    tls: peer.tls,
+    addressHash: undefined,
+  }
   if (chain !== undefined) peer.forwarded = { chain, trusted, client }
   return client
 }

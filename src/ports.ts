@@ -165,6 +165,64 @@ export interface KeySource {
   }>
 }
 
+/** What a provider granted to a browser's user. */
+export interface OpenIdGrant {
+  /** Of the ID token, its signature checked; undefined when a refresh brought none. */
+  readonly claims: Readonly<Record<string, unknown>> | undefined
+  readonly idToken: string | undefined
+  readonly refreshToken: string | undefined
+  /** Seconds that the access token lives; undefined when the provider does not say. */
+  readonly accessLifetime: number | undefined
+  /** Scopes granted, where they differ from those that were asked for. */
+  readonly scope: string | undefined
+}
+
+/** One OpenID provider, as one client sees it. All reject with `OpenIdError`. */
+export interface OpenIdProvider {
+  /** Where a browser is sent to log in. */
+  authorizationUrl(parameters: Readonly<Record<string, string>>): Promise<string>
+  /** @param callback the whole URL to which the provider sent the browser back */
+  redeem(
+    callback: string,
+    checks: { readonly state: string; readonly nonce: string; readonly verifier: string },
+  ): Promise<OpenIdGrant>
+  refresh(refreshToken: string): Promise<OpenIdGrant>
+  /** Ends a refresh token (RFC 7009), where the provider can. */
+  revoke(refreshToken: string): Promise<void>
+  /** Where a browser is sent to log out there too; undefined when the provider has no such place. */
+  logoutUrl(parameters: Readonly<Record<string, string>>): Promise<string | undefined>
+}
+
+export interface OpenIdClientOptions {
+  readonly issuer: string
+  readonly clientId: string
+  readonly clientSecret: string | undefined
+  readonly authentication: 'basic' | 'post'
+  /** Clock difference that is tolerated, seconds. */
+  readonly skew: number
+  readonly keys: KeySource
+  readonly clock: Clock
+}
+
+/** OpenID Connect for browsers. The library behind it is optional: loaded when a config has a login. */
+export interface OpenIdLibrary {
+  /** @throws Error that says what to install, when it is not there */
+  load(): Promise<(options: OpenIdClientOptions) => OpenIdProvider>
+}
+
+export class OpenIdError extends Error {
+  override readonly name = 'OpenIdError'
+  /**
+   * `unavailable`: the provider cannot be reached or fails. `refused`: it said no. `invalid`: its answer, or
+   * what a browser brought back in its name, does not hold.
+   */
+  readonly kind: 'unavailable' | 'refused' | 'invalid'
+  constructor(kind: OpenIdError['kind'], detail: string, options?: ErrorOptions) {
+    super(detail, options)
+    this.kind = kind
+  }
+}
+
 /** Takes finished request records and events. Never blocks, never throws. */
 export interface RecordSink {
   /** One line of JSON without the newline. */
@@ -241,6 +299,8 @@ export interface Platform {
   readonly names?: NameSource | undefined
   readonly geo: GeoSource
   readonly keys: KeySource
+  /** Without it, a config with a login does not compile. */
+  readonly openId?: OpenIdLibrary | undefined
   readonly access: RecordSink
   readonly log: Logger
   /** Without it, compressed request bodies cannot be looked into. */

@@ -6,6 +6,7 @@ import { NO_GEO_SOURCE } from '../geo/source.ts'
 import { type Platform, UpstreamError } from '../ports.ts'
 import { nodeClock, nodeRandom } from '../runtimes/node/clock.ts'
 import { builtInRuleset } from '../runtimes/node/rulesets.ts'
+import { openId } from '../runtimes/web/openid.ts'
 
 /**
  * Compiles a loaded config and drops the result. Nothing is sent, listened on or left behind.
@@ -24,6 +25,7 @@ export async function compileForCheck(loaded: LoadedConfig): Promise<readonly st
     upstream: { send: offline },
     geo: NO_GEO_SOURCE,
     keys: { fetch: offline },
+    openId,
     access: { line: () => {} },
     log: { info: () => {}, warn: (message) => warnings.push(message), error: () => {} },
   }

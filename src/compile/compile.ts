@@ -43,6 +43,7 @@ import { canShare, compileConcurrency, compilePenaltyBox, compileRooms } from '.
 import { compileLogShare } from './log-share.ts'
 import { allMembers, type Members } from './members.ts'
 import { type AddressChange, type NamedPool, OriginNames } from './names.ts'
+import { loadOpenId } from './open-id.ts'
 import { compilePools, originMaker } from './pools.ts'
 import { compileMatch, compileRoute, type RouteContext } from './routes.ts'
 import { compileAlerts, compileThreats, type ThreatSurroundings } from './threats.ts'
@@ -161,6 +162,7 @@ export async function compileSnapshot(
           file: (path) => loaded.files.get(path),
           report,
           conditions: expressions,
+          openId: await loadOpenId(config.iam, platform, report),
           previous: previous?.identity,
         })
   const waf = compileWaf(loaded, expressions, options, report)

@@ -24,6 +24,8 @@ export class GoneError extends Error {
 
 export interface CallOptions {
   readonly body?: unknown
+  /** Instead of `body`: sent as it is. */
+  readonly text?: string
   readonly headers?: Readonly<Record<string, string>>
   readonly signal?: AbortSignal
 }
@@ -53,7 +55,7 @@ export class Api {
     if (options.signal !== undefined) init.signal = options.signal
     if (method !== 'GET') {
       headers.set('content-type', 'application/json')
-      init.body = JSON.stringify(options.body ?? {})
+      init.body = options.text ?? JSON.stringify(options.body ?? {})
     }
     let response: Response
     try {

@@ -5,17 +5,27 @@ import type { LiveFrame } from '../admin/live-view.ts'
 import type { StatusReport } from '../admin/view.ts'
 import type { GatewayEvent } from '../telemetry/events.ts'
 import { Api, ApiError, wordsOf } from './api.ts'
+import { CacheTab } from './cache-tab.tsx'
 import { type Dashboard, DashboardContext } from './context.ts'
 import { span } from './format.ts'
 import { type FeedState, LiveFeed } from './live-feed.ts'
 import { LiveTab } from './live-tab.tsx'
 import { Empty, State, type StateName } from './parts.tsx'
+import { RegionsTab } from './regions-tab.tsx'
+import { RulesTab } from './rules-tab.tsx'
+import { SecurityTab } from './security-tab.tsx'
 import { SignIn } from './sign-in.tsx'
 import { type TabDefinition, Tabs } from './tabs.tsx'
 import { useTheme } from './theme.ts'
 import './app.css'
 
-const TABS: readonly TabDefinition[] = [{ id: 'live', name: 'Live', view: LiveTab }]
+const TABS: readonly TabDefinition[] = [
+  { id: 'live', name: 'Live', view: LiveTab },
+  { id: 'regions', name: 'Regions', view: RegionsTab },
+  { id: 'security', name: 'Security', view: SecurityTab },
+  { id: 'rules', name: 'Rules', view: RulesTab },
+  { id: 'cache', name: 'Cache', view: CacheTab },
+]
 
 const KEPT_FRAMES = 120
 const KEPT_EVENTS = 1000

@@ -60,7 +60,7 @@ const script = names.find((name) => name.endsWith('.js'))
 const style = names.find((name) => name.endsWith('.css'))
 writeFileSync(
   `${out}index.html`,
-  readFileSync(path('index.html'), 'utf8')
+  readFileSync(path('page.html'), 'utf8')
     .replace('href="app.css"', `href="${style}"`)
     .replace('src="app.js"', `src="${script}"`),
 )

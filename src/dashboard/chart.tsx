@@ -27,6 +27,8 @@ export interface ChartProps {
 
 const HEIGHT = 168
 const SHOWN_SECONDS = 120
+/** Of the axis while there is little to show. */
+const LEAST_SECONDS = 30
 
 function colourOf(host: HTMLElement, name: string): string {
   host.style.color = `var(${name})`
@@ -45,11 +47,16 @@ function optionsOf(
   return {
     width: Math.max(200, host.clientWidth),
     height: HEIGHT,
-    padding: [8, 8, 0, 0],
+    padding: [8, 28, 0, 0],
     legend: { show: false },
     cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false } },
     scales: {
-      x: { range: (_, __, max) => [max - SHOWN_SECONDS, max] },
+      x: {
+        range: (_, min, max) => [
+          Math.max(max - SHOWN_SECONDS, Math.min(min, max - LEAST_SECONDS)),
+          max,
+        ],
+      },
       y: {
         range: (_, __, max) => [0, props.most ?? Math.max(1, (max ?? 0) * 1.15)],
       },

@@ -225,7 +225,7 @@ export function LiveTab() {
       </Card>
       <Charts frames={frames} theme={theme} />
       <Card title="Answers that the gateway made" hint="by problem code, one minute">
-        <Bars rows={rows(problems, 'failed')} empty="Every request was served" />
+        <Bars rows={rows(problems, 'blocked')} empty="Every request was served" />
       </Card>
       <Card title="Latest events" class="most">
         <RecentEvents />

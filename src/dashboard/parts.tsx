@@ -1,5 +1,5 @@
 /** The pieces that tabs are made of. */
-import type { ComponentChildren, JSX } from 'preact'
+import { type ComponentChildren, cloneElement, type JSX } from 'preact'
 import { useEffect, useId, useRef, useState } from 'preact/hooks'
 import { wordsOf } from './api.ts'
 import { useDashboard } from './context.ts'
@@ -171,14 +171,19 @@ export function Confirm(props: {
   )
 }
 
+/** A control with its name above it and a hint that belongs to it. */
 export function Field(props: { label: string; hint?: string; children: JSX.Element }) {
+  const id = useId()
+  const hintId = `${id}-hint`
   return (
-    // biome-ignore lint/a11y/noLabelWithoutControl: the control is the child.
-    <label class="field">
-      <span>{props.label}</span>
-      {props.children}
-      {props.hint !== undefined && <small>{props.hint}</small>}
-    </label>
+    <div class="field">
+      <label for={id}>{props.label}</label>
+      {cloneElement(props.children, {
+        id,
+        ...(props.hint === undefined ? {} : { 'aria-describedby': hintId }),
+      })}
+      {props.hint !== undefined && <small id={hintId}>{props.hint}</small>}
+    </div>
   )
 }
 

@@ -123,6 +123,7 @@ export const PROBLEMS = {
     fault: 'client',
   },
   forbidden: { status: 403, title: 'These credentials do not permit this.', fault: 'client' },
+  'login-failed': { status: 400, title: 'The login could not be completed.', fault: 'client' },
   'identity-unavailable': {
     status: 503,
     title: 'Credentials cannot be checked right now.',

@@ -2,7 +2,14 @@
 import type { Report } from '../config/errors.ts'
 import type { IamConfig, IssuerConfig } from '../config/sections/iam.ts'
 import type { SecretRef } from '../config/values.ts'
-import type { Clock, KeySource, Logger, Random } from '../ports.ts'
+import type {
+  Clock,
+  KeySource,
+  Logger,
+  OpenIdClientOptions,
+  OpenIdProvider,
+  Random,
+} from '../ports.ts'
 import { utf8 } from './encoding.ts'
 import { Introspector } from './introspection.ts'
 import { examineKeys, KeySet, parseKeySet, secretKey } from './key-set.ts'
@@ -20,6 +27,8 @@ export interface IdentityPorts {
   /** The text of a file, or undefined when it cannot be read. */
   file(path: string): string | undefined
   readonly report: Report
+  /** Undefined where there is no login, or no library for one. */
+  readonly openId?: ((options: OpenIdClientOptions) => OpenIdProvider) | undefined
 }
 
 const ASYMMETRIC = ['RS256', 'PS256', 'ES256', 'ES384', 'EdDSA', 'Ed25519']

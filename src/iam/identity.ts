@@ -24,12 +24,16 @@ import {
   withoutCookie,
   withoutParameters,
 } from './credentials.ts'
-import type { Denied } from './denied.ts'
+import { Denied } from './denied.ts'
 import { DPOP_ALGORITHMS, Dpop } from './dpop.ts'
 import { decodeHex, encodeBase64Url, encodeHex, utf8 } from './encoding.ts'
 import { IdentityHeaders } from './identity-headers.ts'
 import type { Introspection, Introspector } from './introspection.ts'
 import { RemoteKeys } from './key-store.ts'
+import { compileLogin, LoginMemory } from './login/compile.ts'
+import type { Login } from './login/login.ts'
+import type { Session } from './login/session.ts'
+import type { SessionVerdict } from './login/sessions.ts'
 import { ResourceMetadata } from './metadata.ts'
 import type { AuthReason } from './reasons.ts'
 import { RevocationList, revocationMark } from './revocation.ts'
@@ -58,6 +62,8 @@ export interface IdentityOptions extends IdentityPorts {
 export class Identity {
   readonly headers: IdentityHeaders
   readonly metadata: ResourceMetadata | undefined
+  /** Undefined when browsers do not log in here. */
+  readonly login: Login | undefined
   readonly revocations: RevocationList
   readonly tokens: TokenCache
   readonly #ports: IdentityPorts
@@ -74,6 +80,8 @@ export class Identity {
   readonly #credentials = new Credentials()
   /** What signed URLs were taken apart into, until the request is over. */
   readonly #goodUrls = new WeakMap<Exchange, GoodUrl>()
+  readonly #loginMemory: LoginMemory
+  readonly #refusedSessions = new WeakMap<Exchange, Session>()
 
   private constructor(config: IamConfig, options: IdentityOptions) {
     this.#config = config
@@ -131,6 +139,17 @@ export class Identity {
       bytes: config.tokenCache.size,
       maxAgeMs: config.tokenCache.maxAge,
     })
+    const { previous } = options
+    this.#loginMemory = previous === undefined ? new LoginMemory() : previous.#loginMemory
+    if (config.login !== undefined) {
+      this.login = compileLogin(config, config.login, {
+        ports: options,
+        openId: options.openId,
+        guard: this.#guard,
+        revocations: this.revocations,
+        memory: this.#loginMemory,
+      })
+    }
   }
 
   /** Compiles `iam`. Problems go to `options.report`. */
@@ -154,6 +173,7 @@ export class Identity {
       introspectors: this.#introspectors,
       signedUrls: this.#signedUrls,
       hasApiKeys: this.#apiKeys !== undefined,
+      hasLogin: this.#config.login !== undefined,
       realm: this.#config.realm,
       dpopAlgorithms: this.#dpop === undefined ? undefined : DPOP_ALGORITHMS.join(' '),
       metadataUrl: (resource) => this.metadata?.urlFor(resource),
@@ -186,6 +206,15 @@ export class Identity {
       return this.#byToken(x, route, token)
     }
     if (apiKey !== undefined && route.takesApiKeys) return this.#byApiKey(x, route, apiKey)
+    if (route.takesSessions && this.login !== undefined && x.login?.session !== undefined) {
+      if (isCrossSite(x.method, x.headers, x.scheme, x.authority)) {
+        return route.denied('cross_site_cookie')
+      }
+      const verdict = this.login.sessions.check(x, x.login)
+      return verdict instanceof Promise
+        ? verdict.then((late) => this.#admitSession(x, route, late))
+        : this.#admitSession(x, route, verdict)
+    }
     if (route.signedUrls !== undefined) return this.#bySignedUrl(x, route, route.signedUrls)
     if (route.takesCertificates && x.client.tls?.certificate?.verified) {
       return this.#byCertificate(x, route)
@@ -376,6 +405,32 @@ export class Identity {
       : this.#authorise(x, route, principal)
   }
 
+  #admitSession(x: Exchange, route: RouteAuth, verdict: SessionVerdict): Identified {
+    if (typeof verdict === 'string') {
+      if (verdict === 'login_unavailable') return route.deniedFor(verdict, 5)
+      // A browser sends what it has: a cookie that is of no use any more is none.
+      return route.isOptional ? ANONYMOUS : route.denied(verdict)
+    }
+    const result = this.#authorise(x, route, verdict.principal)
+    if (result instanceof Denied) this.#refusedSessions.set(x, verdict)
+    return result
+  }
+
+  /**
+   * Whether a login could help who was refused: there was no session that holds, or one whose authentication
+   * does not suffice. Not for a session that is new: the provider would send the browser back at once.
+   */
+  isHelpedByLogin(x: Exchange, route: RouteAuth, { reason }: Denied): boolean {
+    if (!route.takesSessions) return false
+    if (LOGIN_HELPS.has(reason)) return true
+    const session = this.#refusedSessions.get(x)
+    return (
+      reason === 'insufficient_user_authentication' &&
+      session !== undefined &&
+      this.#now() - session.createdAt > STEP_UP_PAUSE
+    )
+  }
+
   #bySignedUrl(
     x: Exchange,
     route: RouteAuth,
@@ -470,6 +525,14 @@ export class Identity {
 
 const NO_FIELDS: readonly string[] = []
 
+const LOGIN_HELPS: ReadonlySet<AuthReason> = new Set<AuthReason>([
+  'credentials_missing',
+  'session_invalid',
+  'session_expired',
+  'session_revoked',
+])
+const STEP_UP_PAUSE: Seconds = 60
+
 /** What came along with a token. */
 interface Sent {
   readonly scheme: 'bearer' | 'dpop'
@@ -483,7 +546,7 @@ function hasThreeSegments(token: string): boolean {
 }
 
 /** Clients are told apart by IPv4 address or IPv6 /64. */
-function clientName(x: Exchange): string {
+export function clientName(x: Exchange): string {
   const { ip } = x.client
   if (ip === undefined) return ''
   return ip.family === 4 ? ip.text : `${ip.words[0]} ${ip.words[1]}`

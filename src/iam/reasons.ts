@@ -50,6 +50,9 @@ export const REASONS = {
   claim_invalid: token('a claim is not valid'),
   token_revoked: token('the token has been revoked'),
   token_inactive: token('the token is not active'),
+  session_invalid: { status: 401, text: 'the session is not valid' },
+  session_expired: { status: 401, text: 'the session is over' },
+  session_revoked: { status: 401, text: 'the session has been ended' },
   api_key_invalid: { status: 401, text: 'the key is not valid' },
   certificate_missing: { status: 401, text: 'a client certificate is required' },
   certificate_mismatch: token('the token is bound to another certificate'),
@@ -73,6 +76,7 @@ export const REASONS = {
   too_many_failures: { status: 429, text: 'too many failed attempts' },
   keys_unavailable: { status: 503, text: 'the signing keys cannot be fetched' },
   revocations_unknown: { status: 503, text: 'the token cannot be checked' },
+  login_unavailable: { status: 503, text: 'the session cannot be renewed' },
   introspection_unavailable: { status: 503, text: 'the token cannot be checked' },
 } as const satisfies Record<string, ReasonSpec>
 

@@ -27,6 +27,7 @@ export interface RouteContext {
   readonly introspectors: ReadonlyMap<string, Introspector>
   readonly signedUrls: ReadonlyMap<string, SignedUrls>
   readonly hasApiKeys: boolean
+  readonly hasLogin: boolean
   readonly realm: string
   readonly dpopAlgorithms: string | undefined
   /** Address of the metadata for a resource path. */
@@ -40,6 +41,7 @@ export class RouteAuth {
   readonly takesTokens: boolean
   readonly takesApiKeys: boolean
   readonly takesCertificates: boolean
+  readonly takesSessions: boolean
   readonly isOptional: boolean
   readonly passesPreflight: boolean
   readonly forwardsToken: boolean
@@ -83,6 +85,7 @@ export class RouteAuth {
     this.takesTokens = this.takesJwt || methods.has('opaque')
     this.takesApiKeys = methods.has('api-key')
     this.takesCertificates = methods.has('certificate')
+    this.takesSessions = methods.has('session')
     this.isOptional = rules.optional ?? false
     this.passesPreflight = rules.preflight ?? true
     this.forwardsToken = rules.forwardToken === 'pass'
@@ -98,6 +101,12 @@ export class RouteAuth {
       }
       if (this.takesApiKeys && !context.hasApiKeys) {
         report(`${path}.methods`, 'there are no API keys', 'add `iam.apiKeys`')
+      }
+      if (this.takesSessions && !context.hasLogin) {
+        report(`${path}.methods`, 'there is no login', 'add `iam.login`')
+      }
+      if (this.takesSessions && rules.sender !== undefined) {
+        report(`${path}.sender`, 'a session of a browser is not bound to a key or a certificate')
       }
       if (this.takesJwt && context.issuers.size === 0) {
         report(`${path}.methods`, 'there are no token issuers', 'add `iam.issuers`')
@@ -178,6 +187,11 @@ export class RouteAuth {
   /** A refusal that says when to come back, or gives a nonce. */
   deniedFor(reason: AuthReason, retryAfter: Seconds, nonce?: string): Denied {
     return new Denied(reason, this.denied(reason).challenges, retryAfter, nonce)
+  }
+
+  /** How well and how lately the user must have authenticated, for a login. */
+  get authContext(): { readonly acrValues: string; readonly maxAge: Seconds | undefined } {
+    return this.#challenge
   }
 
   acceptsIssuer(url: string): boolean {

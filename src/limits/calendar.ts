@@ -142,7 +142,7 @@ export class Calendar extends SlotTable implements Algorithm {
 
   peek(high: number, low: number, now: Millis, cost: number, found: Finding): boolean {
     this.#periods.seek(now)
-    const slot = this.find(high, low)
+    const slot = this.index.find(high, low)
     const used = slot < 0 ? 0 : this.debt(slot)
     found.resetMs = this.#periods.end - now
     if (used + cost > this.quota) {
@@ -164,7 +164,7 @@ export class Calendar extends SlotTable implements Algorithm {
 
   settle(high: number, low: number, now: Millis, delta: number): void {
     this.#periods.seek(now)
-    const slot = this.find(high, low)
+    const slot = this.index.find(high, low)
     this.#put(slot, high, low, Math.max(0, (slot < 0 ? 0 : this.debt(slot)) + delta))
   }
 
@@ -181,7 +181,7 @@ export class Calendar extends SlotTable implements Algorithm {
     previous.#periods.seek(now)
     previous.each((high, low, from) => {
       const count = previous.debt(from)
-      if (count > 0) this.#put(this.find(high, low), high, low, count)
+      if (count > 0) this.#put(this.index.find(high, low), high, low, count)
     })
     return true
   }

@@ -42,7 +42,7 @@ export class Exact extends SlotTable implements Algorithm {
   }
 
   peek(high: number, low: number, now: Millis, cost: number, found: Finding): boolean {
-    const slot = this.find(high, low)
+    const slot = this.index.find(high, low)
     if (slot >= 0) this.#expire(slot, now)
     const count = slot < 0 ? 0 : (this.#count[slot] as number)
     const excess = count + cost - this.quota
@@ -71,7 +71,7 @@ export class Exact extends SlotTable implements Algorithm {
   }
 
   settle(high: number, low: number, now: Millis, delta: number): void {
-    let slot = this.find(high, low)
+    let slot = this.index.find(high, low)
     if (slot < 0) {
       if (delta <= 0) return
       slot = this.claim(high, low, now)
@@ -123,7 +123,7 @@ export class Exact extends SlotTable implements Algorithm {
       previous.#expire(from, now)
       const count = previous.#count[from] as number
       if (count === 0) return
-      let slot = this.find(high, low)
+      let slot = this.index.find(high, low)
       if (slot < 0) slot = this.claim(high, low, now)
       // The newest of them when the limit has shrunk.
       for (let i = Math.max(0, count - this.quota); i < count; i++) {

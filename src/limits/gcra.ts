@@ -67,9 +67,25 @@ export class Gcra extends SlotTable implements Algorithm {
     return this.#mostOwed
   }
 
+  /** `peek` and, when it allows, `charge` in one: nothing has to be kept in between. */
+  take(high: number, low: number, now: Millis, cost: number, found: Finding): boolean {
+    const ticks = this.#ticks(now)
+    let slot = this.index.find(high, low)
+    const next = (slot < 0 ? 0 : this.#owed(slot, ticks)) + cost * this.interval
+    if (next > this.capacity) return this.peek(high, low, now, cost, found)
+    const { interval } = this
+    found.remaining = ((this.capacity - next) / interval) | 0
+    const partial = next % interval
+    found.resetMs = (partial === 0 ? interval : partial) / TICKS_PER_MS
+    // First the slot: a claim may replace the values.
+    if (slot < 0) slot = this.claim(high, low, ticks)
+    this.values[this.valueAt(slot)] = ticks + next
+    return true
+  }
+
   peek(high: number, low: number, now: Millis, cost: number, found: Finding): boolean {
     const ticks = this.#ticks(now)
-    const slot = this.find(high, low)
+    const slot = this.index.find(high, low)
     const owed = slot < 0 ? 0 : this.#owed(slot, ticks)
     const next = owed + cost * this.interval
     const excess = next - this.capacity
@@ -99,7 +115,7 @@ export class Gcra extends SlotTable implements Algorithm {
 
   settle(high: number, low: number, now: Millis, delta: number): void {
     const ticks = this.#ticks(now)
-    let slot = this.find(high, low)
+    let slot = this.index.find(high, low)
     if (slot < 0) slot = this.claim(high, low, ticks)
     if (delta > 0) this.#mostOwed = 2 * this.capacity
     const owed = this.#owed(slot, ticks) + delta * this.interval
@@ -113,7 +129,7 @@ export class Gcra extends SlotTable implements Algorithm {
     previous.each((high, low, slot) => {
       const units = Math.ceil(previous.#owed(slot, before) / previous.interval)
       if (units <= 0) return
-      let own = this.find(high, low)
+      let own = this.index.find(high, low)
       if (own < 0) own = this.claim(high, low, after)
       this.values[this.valueAt(own)] = after + Math.min(units * this.interval, this.#mostOwed)
     })

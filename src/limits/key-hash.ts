@@ -5,8 +5,16 @@
  * which nobody outside ever sees. Not a digest: two keys that collide share a bucket.
  */
 
+import type { Client, IpAddress } from '../exchange.ts'
+
+/** Stands for a part that is missing. */
+export const MISSING = 0xffffffff
+
 /** Longest piece of text that takes part in a key; the rest of a longer one is ignored. */
 export const MAX_KEY_TEXT = 256
+
+/** IPv6 clients are counted by /64: whoever has one address of it has them all. */
+export const IPV6_PREFIX = 64
 
 /**
  * Collects one key as 32-bit words and hashes it. One instance serves a whole process: `reset`, the key's
@@ -50,6 +58,26 @@ export class KeyHasher {
     }
     if (i < length) words[at++] = value.charCodeAt(i)
     this.#count = at
+  }
+
+  /**
+   * The key of a client's address alone. Known after the first time: one object stands for the client in all
+   * requests of a connection.
+   * @returns false when the address is not known
+   */
+  address(client: Client): boolean {
+    const known = client.addressHash
+    if (known !== undefined && known.by === this) {
+      this.high = known.high
+      this.low = known.low
+      return true
+    }
+    this.#count = 0
+    const isKnown = feedAddress(client.ip, 32, IPV6_PREFIX, this)
+    if (!isKnown) this.word(MISSING)
+    this.hash()
+    if (isKnown) client.addressHash = { by: this, high: this.high, low: this.low }
+    return isKnown
   }
 
   hash(): void {
@@ -96,4 +124,28 @@ export class KeyHasher {
     larger.set(this.#words)
     this.#words = larger
   }
+}
+
+/** Feeds an address cut to its prefix. Embedded IPv4 has been unwrapped by the parser. */
+export function feedAddress(
+  ip: IpAddress | undefined,
+  prefix4: number,
+  prefix6: number,
+  hasher: KeyHasher,
+): boolean {
+  if (ip === undefined) return false
+  hasher.word(ip.family)
+  if (ip.family === 4) {
+    hasher.word(prefix4 === 32 ? (ip.words[0] as number) : cut(ip.words[0] as number, prefix4))
+    return true
+  }
+  for (let i = 0; i < 4; i++) {
+    const bits = Math.min(32, Math.max(0, prefix6 - i * 32))
+    hasher.word(cut(ip.words[i] as number, bits))
+  }
+  return true
+}
+
+function cut(word: number, bits: number): number {
+  return bits === 0 ? 0 : word & (0xffffffff << (32 - bits))
 }

@@ -4,8 +4,8 @@
  */
 import type { Report } from '../config/errors.ts'
 import type { KeyPartConfig } from '../config/sections/limits.ts'
-import type { Exchange, HeaderList, IpAddress } from '../exchange.ts'
-import type { KeyHasher } from './key-hash.ts'
+import type { Exchange, HeaderList } from '../exchange.ts'
+import { feedAddress, IPV6_PREFIX, type KeyHasher } from './key-hash.ts'
 
 /** Compiles the rules language; `src/expression` provides it. Undefined after a reported problem. */
 export interface ExpressionCompiler {
@@ -15,9 +15,6 @@ export interface ExpressionCompiler {
 
 /** Feeds one part of the key; false when the request does not have it. */
 export type KeyPart = (x: Exchange, hasher: KeyHasher) => boolean
-
-/** IPv6 clients are counted by /64: whoever has one address of it has them all. */
-export const IPV6_PREFIX = 64
 
 const IDENTITY_PARTS = ['principal', 'issuer', 'client', 'tenant', 'claim']
 
@@ -106,30 +103,6 @@ function feed(value: unknown, hasher: KeyHasher): boolean {
 
 function addressPart(prefix4: number, prefix6: number): KeyPart {
   return (x, hasher) => feedAddress(x.client.ip, prefix4, prefix6, hasher)
-}
-
-/** Feeds an address cut to its prefix. Embedded IPv4 has been unwrapped by the parser. */
-export function feedAddress(
-  ip: IpAddress | undefined,
-  prefix4: number,
-  prefix6: number,
-  hasher: KeyHasher,
-): boolean {
-  if (ip === undefined) return false
-  hasher.word(ip.family)
-  if (ip.family === 4) {
-    hasher.word(prefix4 === 32 ? (ip.words[0] as number) : cut(ip.words[0] as number, prefix4))
-    return true
-  }
-  for (let i = 0; i < 4; i++) {
-    const bits = Math.min(32, Math.max(0, prefix6 - i * 32))
-    hasher.word(cut(ip.words[i] as number, bits))
-  }
-  return true
-}
-
-function cut(word: number, bits: number): number {
-  return bits === 0 ? 0 : word & (0xffffffff << (32 - bits))
 }
 
 /** First cookie of that name (RFC 6265 §4.2), without surrounding quotes or spaces. */

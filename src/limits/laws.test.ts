@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { Finding } from './algorithm.ts'
 import { Exact } from './exact.ts'
-import { SEED } from './exchange.fixture.ts'
+import { compile, FakeClock, request, SEED } from './exchange.fixture.ts'
 import { Gcra } from './gcra.ts'
 import { KeyHasher } from './key-hash.ts'
 import { Sliding } from './sliding.ts'
@@ -148,6 +148,79 @@ describe('a flood of keys', () => {
     expect(innocentDenied).toBe(0)
     expect(gcra.displaced).toBeGreaterThan(100_000)
   })
+})
+
+describe('a table', () => {
+  it('grows when a set is full, and forgets nothing: its decisions are those of one that had the room', () => {
+    const options = { limit: 5, windowMs: 60_000, burst: 5, startedAt: 0 }
+    const grown = new Gcra({ ...options, slots: 2 ** 20 })
+    const first = grown.slots
+    // Far more slots than keys: nothing is displaced whatever the order.
+    const plain = new Map<string, Gcra>()
+    const take = (table: Gcra, key: string, now: number) => {
+      const allowed = table.take(...keyOf(key), now, 1, found)
+      return `${allowed} ${found.remaining} ${found.resetMs}`
+    }
+    for (let i = 0; i < 60_000; i++) {
+      const key = `key ${i < 30_000 ? i : (i * 7) % 30_000}`
+      let alone = plain.get(key)
+      if (alone === undefined) {
+        alone = new Gcra({ ...options, slots: 8 })
+        plain.set(key, alone)
+      }
+      const now = i / 10
+      expect(take(grown, key, now)).toBe(take(alone, key, now))
+    }
+    expect(grown.slots).toBeGreaterThan(first)
+    expect(grown.slots).toBeLessThanOrEqual(2 ** 18)
+    expect([grown.displaced, grown.used(6000)]).toEqual([0, 30_000])
+  })
+
+  it('decides in one step as in two', () => {
+    fc.assert(
+      fc.property(timeline, fc.integer({ min: 1, max: 4 }), (times, cost) => {
+        const make = () => new Gcra({ limit: 7, windowMs: 999, burst: 3, slots: 8, startedAt: 0 })
+        const [one, two] = [make(), make()]
+        for (const now of times) {
+          const taken = [one.take(1, 2, now, cost, found), { ...found }]
+          const allowed = two.peek(1, 2, now, cost, found)
+          if (allowed) two.charge()
+          const { retryMs } = found
+          expect(taken).toEqual([
+            allowed,
+            allowed ? { ...found, retryMs: expect.anything() } : { ...found, retryMs },
+          ])
+        }
+      }),
+    )
+  })
+
+  it('takes millions of keys in the memory that it began with', () => {
+    const limits = compile(
+      [
+        { id: 'a', limit: 5, window: '60s', burst: 5 },
+        { id: 'b', limit: 5, window: '60s', algorithm: 'sliding' },
+      ],
+      new FakeClock(),
+    )
+    const x = request()
+    const ip = { family: 4 as const, words: [0], text: '' }
+    const spray = (from: number, to: number) => {
+      for (let i = from; i < to; i++) {
+        ip.words[0] = Math.imul(i, 0x9e3779b1)
+        // A client of its own each time, as connections are.
+        const client = { ip, port: 1, peer: ip, viaTrustedProxy: false, tls: null }
+        limits.check(Object.assign(x, { client }), 'address')
+      }
+      return process.memoryUsage()
+    }
+    // Until the tables are as large as they get, and the heap as large as what is young of it.
+    const before = spray(0, 400_000)
+    const after = spray(400_000, 1_200_000)
+    expect(after.arrayBuffers).toBe(before.arrayBuffers)
+    expect(after.rss - before.rss).toBeLessThan(32 * 1024 * 1024)
+    expect(limits.usage().every(({ used }) => used > 100_000)).toBe(true)
+  }, 60_000)
 })
 
 describe('the hash', () => {

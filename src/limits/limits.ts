@@ -10,7 +10,7 @@ import { Finding } from './algorithm.ts'
 import { type BandwidthMeter, type BandwidthPolicy, compileBandwidth } from './bandwidth.ts'
 import type { Fleet } from './fleet/fleet-counter.ts'
 import type { ExpressionCompiler } from './key.ts'
-import { KeyHasher } from './key-hash.ts'
+import { KeyHasher, MISSING } from './key-hash.ts'
 import {
   type CompileContext,
   compilePolicy,
@@ -260,7 +260,8 @@ export class Limits {
     let charges: Charge[] | undefined
     for (let i = 0; i < count; i++) {
       const policy = this.#applied[i] as Policy
-      policy.algorithm.charge()
+      if (policy.gcra === undefined) policy.algorithm.charge()
+      else policy.gcra.charge()
       if (policy.keepsCharge) {
         charges ??= []
         charges.push({
@@ -291,16 +292,24 @@ export class Limits {
   /** The common case without all that the loop has to keep apart. */
   #checkPlain(policy: Policy, x: Exchange, now: Millis): LimitResult | undefined {
     const found = this.#found
-    const { algorithm, onMissing } = policy
+    const { gcra, onMissing } = policy
     if (!hashKey(this.#hasher, policy, x) && onMissing !== 'shared') {
       return onMissing === 'skip' ? undefined : new Denial(policy, 'key', found).result(NONE)
     }
     const { high, low } = this.#hasher
     // Plain: the cost is a number.
-    if (!algorithm.peek(high, low, now, policy.cost as number, found)) {
-      return new Denial(policy, 'limit', found).result(NONE)
+    const cost = policy.cost as number
+    if (gcra !== undefined) {
+      if (!gcra.take(high, low, now, cost, found)) {
+        return new Denial(policy, 'limit', found).result(NONE)
+      }
+    } else {
+      const { algorithm } = policy
+      if (!algorithm.peek(high, low, now, cost, found)) {
+        return new Denial(policy, 'limit', found).result(NONE)
+      }
+      algorithm.charge()
     }
-    algorithm.charge()
     return new Admission(policy, found.remaining, wholeSeconds(found.resetMs))
   }
 
@@ -323,7 +332,12 @@ export class Limits {
         return 'mitigation'
       }
     }
-    if (algorithm.peek(high, low, now, cost, found)) return undefined
+    const { gcra } = policy
+    const passes =
+      gcra === undefined
+        ? algorithm.peek(high, low, now, cost, found)
+        : gcra.peek(high, low, now, cost, found)
+    if (passes) return undefined
     if (mitigations !== undefined) {
       mitigations.set(high, low, monotonic, monotonic + policy.mitigationMs)
       found.retryMs = policy.mitigationMs
@@ -429,13 +443,14 @@ export class Limits {
 
 /** Hashes the policy's key of this request; false when a part is missing. */
 export function hashKey(hasher: KeyHasher, policy: Policy, x: Exchange): boolean {
+  if (policy.isByAddress) return hasher.address(x.client)
   hasher.reset()
   let isComplete = true
   const parts = policy.key
   for (let i = 0; i < parts.length; i++) {
     if (!(parts[i] as Policy['key'][number])(x, hasher)) {
       isComplete = false
-      hasher.word(0xffffffff)
+      hasher.word(MISSING)
     }
   }
   hasher.hash()

@@ -1,13 +1,12 @@
 /**
- * The penalty box: clients whose refused requests add up (WAF, credentials, limits, 404) are shut out before
+ * The penalty box: clients whose refused requests add up (WAF, credentials, challenges, limits, 404) are shut out before
  * anything looks at their next one. A score decays by half-lives; each time in the box is twice the last.
  * Fixed memory, no timers: what has ended is found to have ended when it is looked at.
  */
 import type { PenaltyBoxConfig } from '../config/sections/limits.ts'
 import type { IpAddress, Millis, Seconds } from '../exchange.ts'
 import type { Clock } from '../ports.ts'
-import { feedAddress, IPV6_PREFIX } from './key.ts'
-import { KeyHasher } from './key-hash.ts'
+import { feedAddress, IPV6_PREFIX, KeyHasher } from './key-hash.ts'
 import { SlotTable } from './slot-table.ts'
 
 export type PenaltyEvent = keyof PenaltyBoxConfig['weights']
@@ -69,7 +68,7 @@ export class PenaltyBox extends SlotTable {
   /** Seconds for which the client is still shut out; 0 when it is not. IPv6 clients count by /64. */
   blockedFor(ip: IpAddress | undefined): Seconds {
     if (!this.#hash(ip)) return 0
-    const slot = this.find(this.#hasher.high, this.#hasher.low)
+    const slot = this.index.find(this.#hasher.high, this.#hasher.low)
     if (slot < 0) return 0
     const left = (this.#until[slot] as number) - this.#clock.monotonic()
     // A reload may have exempted somebody who was in the box.
@@ -82,7 +81,7 @@ export class PenaltyBox extends SlotTable {
     if (weight === 0 || ip === undefined || this.#isExempt(ip) || !this.#hash(ip)) return false
     const { high, low } = this.#hasher
     const now = this.#clock.monotonic()
-    let slot = this.find(high, low)
+    let slot = this.index.find(high, low)
     if (slot < 0) slot = this.claim(high, low, now)
     const score = this.#scoreAt(slot, now) + weight
     this.#scoredAt[slot] = now
@@ -101,7 +100,7 @@ export class PenaltyBox extends SlotTable {
   /** Lets a client out, for an operator. */
   release(ip: IpAddress): void {
     if (!this.#hash(ip)) return
-    const slot = this.find(this.#hasher.high, this.#hasher.low)
+    const slot = this.index.find(this.#hasher.high, this.#hasher.low)
     if (slot >= 0) this.clear(slot)
   }
 

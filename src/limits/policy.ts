@@ -38,6 +38,8 @@ export interface Policy {
   readonly countsResponses: boolean
   readonly countStatus: readonly number[] | undefined
   readonly key: readonly KeyPart[]
+  /** The key is the client's address and nothing else: its hash may be known. */
+  readonly isByAddress: boolean
   readonly onMissing: 'skip' | 'shared' | 'deny'
   readonly when: ((x: Exchange) => boolean) | undefined
   readonly cost: number | ((x: Exchange) => unknown)
@@ -51,6 +53,8 @@ export interface Policy {
   readonly mitigations: UntilTable | undefined
   /** Whether a check is a look and a charge: no condition, no clock of its own, nothing to keep. */
   readonly isPlain: boolean
+  /** The algorithm, when it is this one: a call that can be told at compile time is a third of one that cannot. */
+  readonly gcra: Gcra | undefined
   /** Whether the charge has to be kept: a release, a refund or a difference may follow. */
   readonly keepsCharge: boolean
   /** The RateLimit-Policy item, and the RateLimit item up to the number of units left. */
@@ -160,6 +164,8 @@ export function compilePolicy(
     countsResponses,
     countStatus: config.countStatus,
     key,
+    isByAddress: config.key.length === 1 && config.key[0] === 'ip',
+    gcra: algorithm instanceof Gcra ? algorithm : undefined,
     onMissing: config.onMissing ?? (config.phase === 'identity' ? 'deny' : 'skip'),
     when,
     cost,

@@ -46,7 +46,7 @@ export class Sliding extends SlotTable implements Algorithm {
 
   peek(high: number, low: number, now: Millis, cost: number, found: Finding): boolean {
     const segment = Math.floor(now / this.#segmentMs)
-    const slot = this.find(high, low)
+    const slot = this.index.find(high, low)
     if (slot >= 0) this.#advance(slot, segment)
     const total = slot < 0 ? 0 : this.#total(slot)
     const excess = total + cost - this.quota
@@ -82,7 +82,7 @@ export class Sliding extends SlotTable implements Algorithm {
 
   settle(high: number, low: number, now: Millis, delta: number): void {
     const segment = Math.floor(now / this.#segmentMs)
-    let slot = this.find(high, low)
+    let slot = this.index.find(high, low)
     if (slot < 0) {
       if (delta <= 0) return
       slot = this.claim(high, low, segment)
@@ -108,7 +108,7 @@ export class Sliding extends SlotTable implements Algorithm {
     const segment = Math.floor(now / this.#segmentMs)
     previous.each((high, low, from) => {
       if (previous.debt(from, segment) <= 0) return
-      let slot = this.find(high, low)
+      let slot = this.index.find(high, low)
       if (slot < 0) slot = this.claim(high, low, segment)
       this.#newest[slot] = previous.#newest[from] as number
       for (let i = 0; i < this.#ring; i++) {

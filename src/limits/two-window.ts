@@ -42,7 +42,7 @@ export class TwoWindow extends SlotTable implements Algorithm {
     const now = Math.floor(time)
     const number = Math.floor(now / this.#windowMs)
     const elapsed = now - number * this.#windowMs
-    const slot = this.find(high, low)
+    const slot = this.index.find(high, low)
     if (slot >= 0) this.#advance(slot, number)
     const current = slot < 0 ? 0 : (this.#current[slot] as number)
     const previous = slot < 0 ? 0 : (this.#previous[slot] as number)
@@ -86,7 +86,7 @@ export class TwoWindow extends SlotTable implements Algorithm {
 
   settle(high: number, low: number, now: Millis, delta: number): void {
     const number = Math.floor(Math.floor(now) / this.#windowMs)
-    const slot = this.find(high, low)
+    const slot = this.index.find(high, low)
     if (slot >= 0) this.#advance(slot, number)
     this.#add(slot, high, low, number, delta)
   }
@@ -112,7 +112,7 @@ export class TwoWindow extends SlotTable implements Algorithm {
     const number = Math.floor(now / this.#windowMs)
     previous.each((high, low, from) => {
       if (previous.debt(from, number) <= 0) return
-      let slot = this.find(high, low)
+      let slot = this.index.find(high, low)
       if (slot < 0) slot = this.claim(high, low, number)
       this.#window[slot] = previous.#window[from] as number
       this.#current[slot] = previous.#current[from] as number

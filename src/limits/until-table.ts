@@ -12,12 +12,12 @@ export class UntilTable extends SlotTable {
 
   /** The time until which the key is shut out, or 0. */
   get(high: number, low: number): Millis {
-    const slot = this.find(high, low)
+    const slot = this.index.find(high, low)
     return slot < 0 ? 0 : (this.values[this.valueAt(slot)] as number)
   }
 
   set(high: number, low: number, now: Millis, until: Millis): void {
-    let slot = this.find(high, low)
+    let slot = this.index.find(high, low)
     if (slot < 0) slot = this.claim(high, low, now)
     this.values[this.valueAt(slot)] = until
   }

@@ -9,6 +9,7 @@ import { isProblemCode, problem } from '../http/problem.ts'
 import type { Passage } from '../passage.ts'
 import { CHALLENGE_PATH } from '../waf/challenge/page.ts'
 import { answered } from './challenge.ts'
+import { atLogin } from './login.ts'
 import { shutOut } from './penalty.ts'
 
 export function accept(x: Passage, services: Services): StepResult {
@@ -29,6 +30,9 @@ export function accept(x: Passage, services: Services): StepResult {
   if (challenge !== undefined && x.target.path === CHALLENGE_PATH) {
     return answered(x, challenge, services)
   }
+  const login = x.snapshot.identity?.login
+  const atOurs = login === undefined ? undefined : atLogin(x, login, services)
+  if (atOurs !== undefined) return atOurs
   return x.answerLocally ? allowed(x) : published(x)
 }
 

@@ -21,6 +21,7 @@ export function challenged(
   const fault = x.clearanceFault ?? 'missing'
   x.why = fault === 'missing' ? 'It shows no clearance.' : `Its clearance does not hold: ${fault}.`
   const { challenges } = telemetry.metrics
+  if (fault !== 'missing' && isForged(fault, challenge)) x.offence = 'challenge'
   if (challenge === undefined || !takesPage(x)) {
     challenges.add(['refused', fault])
     return undefined
@@ -30,6 +31,15 @@ export function challenged(
   const ticket = challenge.issue(x.visitor, platform.clock.now())
   const page = challengePage(ticket, challenge.options.difficulty)
   return { status, headers: [...PAGE_FIELDS], body: encoder.encode(page) }
+}
+
+/**
+ * Whether no honest browser sends this: not what is late, or from before a change of network or browser. A
+ * secret that was drawn ends with its process, and makes forgeries of what was issued before.
+ */
+function isForged(fault: AnswerFault, challenge: Challenge | undefined): boolean {
+  if (fault === 'signature') return challenge?.options.isDrawn === false
+  return fault === 'malformed' || fault === 'unsolved'
 }
 
 function takesPage(x: Passage): boolean {
@@ -69,6 +79,7 @@ function judged(
       : challenge.answerFault(decoder.decode(prefix.bytes), visitor, now)
   if (fault !== undefined) {
     challenges.add(['failed', fault])
+    if (isForged(fault, challenge)) x.offence = 'challenge'
     x.outcome = 'challenge-failed'
     x.why = `The answer to a challenge was refused: ${fault}.`
     return problem('challenge-failed', x.id)

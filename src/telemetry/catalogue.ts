@@ -172,6 +172,12 @@ export const CATALOGUE = {
     'outcome',
     'reason',
   ),
+  logins: counter(
+    'meridian_logins_total',
+    'Logins of browsers: `begun`, `completed`, `failed`, sessions that were `refreshed` or not (`refresh-failed`), and `logout`. The reason is that of a failure.',
+    'outcome',
+    'reason',
+  ),
   limitDecisions: counter(
     'meridian_limit_decisions_total',
     'Requests that a limit judged, by the decision.',

@@ -92,6 +92,7 @@ const ANSWERED_BY = {
   unauthenticated: 'identify',
   'bad-credentials-request': 'identify',
   forbidden: 'identify',
+  'login-failed': 'accept',
   'identity-unavailable': 'identify',
   'rate-limited': 'guard',
   penalized: 'accept',

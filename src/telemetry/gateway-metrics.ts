@@ -72,6 +72,7 @@ export class GatewayMetrics {
   readonly rolloutCommands
   readonly #wafMatches
   readonly challenges
+  readonly logins
   /** Reused for each look-up; `slot` does not keep them. */
   readonly #labels5: [string, string, string, string, string] = ['', '', '', '', '']
   readonly #labels3: [string, string, string] = ['', '', '']
@@ -177,6 +178,7 @@ export class GatewayMetrics {
     this.rolloutCommands = registry.scalar(CATALOGUE.rolloutCommands)
     this.#wafMatches = registry.scalar(CATALOGUE.wafMatches)
     this.challenges = registry.scalar(CATALOGUE.challenges)
+    this.logins = registry.scalar(CATALOGUE.logins)
     this.limitDecisions = registry.scalar(CATALOGUE.limitDecisions)
     this.limitKeys = registry.scalar(CATALOGUE.limitKeys)
     this.limitDisplaced = registry.scalar(CATALOGUE.limitDisplaced)

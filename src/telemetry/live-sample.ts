@@ -26,6 +26,8 @@ export interface LiveSample {
   readonly statuses: Readonly<Record<string, number>>
   /** Requests that the cache was asked about, by its outcome. */
   readonly cache: Readonly<Record<string, number>>
+  /** Requests that the cache could not answer, by `missKey`. */
+  readonly misses: Readonly<Record<string, number>>
   /** Matches by rule, of rules that acted. */
   readonly rules: Readonly<Record<string, number>>
   /** Replies that the gateway made itself, by problem code. */
@@ -43,12 +45,18 @@ export const NO_SAMPLE: LiveSample = Object.freeze({
   outcomes: Object.freeze({ origin: 0, cache: 0, blocked: 0, failed: 0 }),
   statuses: Object.freeze({}),
   cache: Object.freeze({}),
+  misses: Object.freeze({}),
   rules: Object.freeze({}),
   problems: Object.freeze({}),
   durations: Object.freeze([]),
   flows: Object.freeze([]),
   unplaced: 0,
 })
+
+/** Route, reason and path of a miss; none of them holds a tab. */
+export function missKey(route: string, reason: string, path: string): string {
+  return `${route}\t${reason}\t${path}`
+}
 
 /** Eight buckets for each doubling, from a sixteenth of a millisecond: a quantile is off by 9 % at most. */
 const PER_DOUBLING = 8
@@ -127,6 +135,7 @@ export function mergeSamples(samples: readonly LiveSample[]): LiveSample {
     outcomes: added([NO_SAMPLE.outcomes, ...samples.map((sample) => sample.outcomes)]),
     statuses: added(samples.map((sample) => sample.statuses)),
     cache: added(samples.map((sample) => sample.cache)),
+    misses: added(samples.map((sample) => sample.misses)),
     rules: added(samples.map((sample) => sample.rules)),
     problems: added(samples.map((sample) => sample.problems)),
     durations: samples.flatMap((sample) => sample.durations),

@@ -12,6 +12,7 @@ import {
   type LiveFlow,
   type LiveOutcome,
   type LiveSample,
+  missKey,
   NO_SAMPLE,
 } from './live-sample.ts'
 import { OTHER } from './metrics.ts'
@@ -27,6 +28,7 @@ const MAX_EVENTS = 50
 /** Degrees. */
 const CELL = 2
 const CELLS_AROUND = 360 / CELL
+const FORWARDED = /; *fwd=([a-z-]+)/
 const HITS: ReadonlySet<string> = new Set(['hit', 'stale', 'revalidated'])
 
 class Names {
@@ -59,6 +61,14 @@ function outcomeOf(record: Readonly<RequestRecord>): number {
   return HITS.has(record.cache) ? 1 : 0
 }
 
+/** Why the cache did not answer: what it says to clients (RFC 9211 `fwd`), and its own detail. */
+function reasonOf(x: Exchange, record: Readonly<RequestRecord>): string {
+  const forwarded = FORWARDED.exec(x.cacheStatus?.header ?? '')?.[1] ?? record.cache
+  return record.cacheReason === '' || record.cacheReason === forwarded
+    ? forwarded
+    : `${forwarded}, ${record.cacheReason}`
+}
+
 function countsOf(counts: Uint32Array): Record<LiveOutcome, number> {
   return Object.fromEntries(LIVE_OUTCOMES.map((name, i) => [name, counts[i] ?? 0])) as Record<
     LiveOutcome,
@@ -85,6 +95,7 @@ export class LiveWatch {
   readonly #durations = new Uint32Array(DURATION_BUCKETS)
   readonly #statuses = new Names()
   readonly #cache = new Names()
+  readonly #misses = new Names()
   readonly #rules = new Names()
   readonly #problems = new Names()
   /** By destination, then by number of the cell. */
@@ -114,7 +125,12 @@ export class LiveWatch {
     const bucket = durationBucket(record.durationMs)
     this.#durations[bucket] = (this.#durations[bucket] as number) + 1
     this.#statuses.add(record.statusClass)
-    if (record.cache !== '') this.#cache.add(record.cache)
+    if (record.cache !== '') {
+      this.#cache.add(record.cache)
+      if (!HITS.has(record.cache)) {
+        this.#misses.add(missKey(record.route, reasonOf(x, record), record.path))
+      }
+    }
     if (record.outcome !== 'served') this.#problems.add(record.outcome)
     for (let i = 0; i < record.verdicts.length; i++) {
       const verdict = record.verdicts[i] as Verdict
@@ -185,6 +201,7 @@ export class LiveWatch {
       outcomes: countsOf(this.#outcomes),
       statuses: this.#statuses.take(),
       cache: this.#cache.take(),
+      misses: this.#misses.take(),
       rules: this.#rules.take(),
       problems: this.#problems.take(),
       durations,

@@ -13,6 +13,7 @@ interface Demo {
   readonly control: string
   readonly config: string
   readonly token: string
+  readonly controlToken: string
   /** Process id of the origin in Frankfurt. */
   readonly frankfurt: number
 }
@@ -40,7 +41,8 @@ async function startDemo(): Promise<Demo> {
     url: find(/is running: (\S+)/),
     control: find(/Control port: +(\S+)/),
     config: find(/Config: +(\S+)/),
-    token: find(/Bearer ([\w.-]+)/),
+    token: find(/Bearer ([\w.-]{20,})/),
+    controlToken: find(/its token: +(\S+)/),
     frankfurt: Number(find(/kill -9 (\d+)/)),
   }
 }
@@ -170,7 +172,9 @@ describe('the tour', () => {
     process.kill(demo.frankfurt, 'SIGKILL')
     const response = await fetch(demo.url, { headers: { 'x-forwarded-for': '91.10.0.1' } })
     expect(await response.json()).toMatchObject({ region: 'us-east-1' })
-    const events = await fetch(`${demo.control}/events?kind=steering`)
+    const events = await fetch(`${demo.control}/events?kind=steering`, {
+      headers: { authorization: `Bearer ${demo.controlToken}` },
+    })
     expect(await events.json()).toMatchObject({
       events: [{ what: 'failover', detail: { from: 'eu-central-1', to: 'us-east-1' } }],
     })

@@ -36,7 +36,8 @@ async function start(w: World, config: TestConfig): Promise<Started> {
   return { run, file, url, port: Number(new URL(url).port), control }
 }
 
-const metrics = async (control: string) => (await ask(`${control}/metrics`)).text
+const metrics = async (control: string, headers: Record<string, string> = {}) =>
+  (await ask(`${control}/metrics`, { headers })).text
 const answering = (text: string): TestConfig => ({ routes: [{ id: 'r', respond: { body: text } }] })
 
 describe('SIGTERM', () => {
@@ -219,6 +220,7 @@ describe('the demo', { timeout: MANY_PROCESSES_MS }, () => {
     await run.says(/Ctrl-(C)/)
     const url = await run.says(/is running: (http:\/\/\S+)/)
     const control = await run.says(/Control port: +(http:\/\/\S+)/)
+    const headers = { authorization: `Bearer ${await run.says(/its token: +(\S+)/)}` }
     /** The requests that a printed curl command would make. */
     const lines = run.out.split('\n').filter((line) => line.includes('curl '))
     const curl = async (line: string) => {
@@ -255,8 +257,13 @@ describe('the demo', { timeout: MANY_PROCESSES_MS }, () => {
     const explained = await curl(lineWith('/explain?'))
     expect(explained.status).toBe(200)
     expect(explained.text).toContain('eu-central-1')
-    expect((await ask(`${control}/status`)).status).toBe(200)
-    expect(sumOf(await metrics(control), 'meridian_http_requests_total')).toBeGreaterThan(60)
+    expect((await ask(`${control}/status`)).status).toBe(401)
+    expect((await ask(`${control}/status`, { headers })).status).toBe(200)
+    const page = await ask(await run.says(/Dashboard: +(\S+)/))
+    expect(page.get('content-type')).toContain('text/html')
+    expect(sumOf(await metrics(control, headers), 'meridian_http_requests_total')).toBeGreaterThan(
+      60,
+    )
 
     const pid = Number(/kill -9 (\d+)/.exec(run.out)?.[1])
     expect(run.out).toContain(`(process ${pid})`)

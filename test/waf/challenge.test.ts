@@ -6,7 +6,7 @@ import { builtInRuleset } from '../../src/runtimes/node/rulesets.ts'
 import { WebGateway } from '../../src/runtimes/web/instance.ts'
 import { type AskOptions, ask } from '../harness/client.ts'
 import { program } from '../harness/process.ts'
-import { type SimulatedConfig, simulated } from '../harness/simulated.ts'
+import { type Simulated, type SimulatedConfig, simulated } from '../harness/simulated.ts'
 import { pairOf, posedBy, solved, unsolved } from '../harness/solve.ts'
 import {
   proxyTo,
@@ -160,7 +160,11 @@ describe('everybody else', () => {
   it('is told that a challenge is needed, and wrong answers are refused', async () => {
     const w = world()
     const origin = await w.origin()
-    const gateway = await w.gateway({ ...proxyTo([origin]), waf: waf(w) })
+    const gateway = await w.gateway({
+      ...proxyTo([origin]),
+      waf: waf(w),
+      penaltyBox: { threshold: 1000 },
+    })
     const shop = `${gateway.url}/shop`
     for (const options of [
       { headers: { accept: 'application/json' } },
@@ -203,6 +207,9 @@ describe('everybody else', () => {
       expect(answer.json().type).toBe('urn:meridian:problem:challenge-failed')
       expect([reason, await count(reason)]).toEqual([reason, before + 1])
     }
+    // What no honest browser sends: here a signature may be from before a restart.
+    const held = await gateway.metric('meridian_penalty_events_total', { event: 'challenge' })
+    expect(held).toBe(cases.filter(([reason]) => /unsolved|malformed/.test(reason)).length)
     const get = await ask(gateway.url + ANSWERS)
     expect([get.status, get.get('allow')]).toEqual([405, 'POST'])
     expect((await post(good, { chunked: true })).status).toBe(204)
@@ -250,6 +257,54 @@ describe('time', () => {
     // What is only simulated asks nobody.
     await g.reload({ ...challengingXss(), waf: { ...challengingXss().waf, mode: 'simulate' } })
     expect((await g.ask(XSS, { headers: flat(BROWSER) })).status).toBe(200)
+  })
+})
+
+describe('the penalty box', () => {
+  const config = (secret: boolean): SimulatedConfig => ({
+    penaltyBox: { threshold: 6 },
+    waf: {
+      rulesets: [{ name: 'basic', overrides: OVERRIDES }],
+      challenge: { difficulty: 8, ...(secret && { secret: { env: 'KEY' } }) },
+    },
+  })
+  const cookie = (value: string, more: object = {}) => ({
+    headers: flat({ ...BROWSER, cookie: `__Host-meridian-clearance=${value}`, ...more }),
+  })
+  const fed = (g: Simulated) => g.metric('meridian_penalty_events_total', { event: 'challenge' })
+
+  it('takes who forges: twice by the default weight, and the third is refused unseen', async () => {
+    const g = await simulated(config(true))
+    const { visitor } = g.begin(XSS, { headers: flat(BROWSER) }).exchange
+    const good = g.gateway.snapshot.challenge?.clear(visitor, g.clock.now()) ?? ''
+    const forged = good.slice(0, -2) + (good.endsWith('AA') ? 'BB' : 'AA')
+    expect(await g.ask(XSS, cookie(forged))).toMatchObject({ status: 403, outcome: 'challenge' })
+    expect((await g.ask(ANSWERS, { method: 'POST' })).outcome).toBe('challenge-failed')
+    expect(await fed(g)).toBe(2)
+    expect(await g.ask('/', cookie(good))).toMatchObject({ status: 429, outcome: 'penalized' })
+    expect(g.events('shut-out').map(({ detail }) => detail.because)).toEqual(['challenge'])
+    expect((await g.ask(XSS, { ip: '198.51.100.9', ...cookie('x') })).outcome).toBe('challenge')
+  })
+
+  it('holds nothing against who is late, has moved, or was cleared before a restart', async () => {
+    const g = await simulated(config(false))
+    const { visitor } = g.begin(XSS, { headers: flat(BROWSER) }).exchange
+    const good = g.gateway.snapshot.challenge?.clear(visitor, g.clock.now()) ?? ''
+    const changed = good.slice(0, -2) + (good.endsWith('AA') ? 'BB' : 'AA')
+    for (let i = 0; i < 3; i++) {
+      expect((await g.ask(XSS, { headers: flat(BROWSER) })).outcome).toBe('challenge')
+      expect((await g.ask(XSS, cookie(changed))).outcome).toBe('challenge')
+      expect((await g.ask(XSS, cookie(good, { 'user-agent': 'New/2' }))).outcome).toBe('challenge')
+    }
+    await g.clock.pass(30 * 60_000)
+    expect((await g.ask(XSS, cookie(good))).outcome).toBe('challenge')
+    expect(await fed(g)).toBe(0)
+  })
+
+  it('weighs it as the config says', async () => {
+    const g = await simulated({ ...config(true), penaltyBox: { weights: { challenge: 0 } } })
+    for (let i = 0; i < 20; i++) await g.ask(ANSWERS, { method: 'POST' })
+    expect((await g.ask('/')).status).toBe(200)
   })
 })
 

@@ -5,6 +5,8 @@
 import * as v from 'valibot'
 import { filePath } from '../paths.ts'
 import { cidr, duration, expression, identifier, positiveInteger, secret, size } from '../values.ts'
+import { claimPath, httpsUrl, keyUrl, scopeToken } from './iam-values.ts'
+import { LoginSection } from './login.ts'
 
 const ALGORITHMS = [
   'RS256',
@@ -23,22 +25,6 @@ const ALGORITHMS = [
   'HS512',
 ] as const
 
-const httpsUrl = v.pipe(
-  v.string(),
-  v.regex(/^https:\/\/[A-Za-z0-9.-]+(:[0-9]{1,5})?(\/[\x21-\x7e]*)?$/, 'an https URL is expected'),
-  v.maxLength(2048),
-)
-/** Plain http is for development: only to this machine. */
-const keyUrl = v.union(
-  [
-    httpsUrl,
-    v.pipe(
-      v.string(),
-      v.regex(/^http:\/\/(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?(\/[\x21-\x7e]*)?$/),
-    ),
-  ],
-  'an https URL is expected (http only to localhost)',
-)
 const fieldName = v.pipe(
   v.string(),
   v.regex(/^[a-z0-9!#$%&'*+.^_`|~-]{1,128}$/, 'a lower-case header name is expected'),
@@ -46,11 +32,6 @@ const fieldName = v.pipe(
 const cookieName = v.pipe(
   v.string(),
   v.regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$/, 'a cookie name is expected'),
-)
-const claimPath = v.pipe(v.string(), v.minLength(1), v.maxLength(256))
-const scopeToken = v.pipe(
-  v.string(),
-  v.regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,256}$/, 'a scope has no spaces, quotes or backslashes'),
 )
 const origin = v.pipe(
   v.string(),
@@ -244,12 +225,12 @@ const RouteAuthObject = v.strictObject({
   methods: v.pipe(
     v.optional(
       v.pipe(
-        v.array(v.picklist(['jwt', 'opaque', 'api-key', 'signed-url', 'certificate'])),
+        v.array(v.picklist(['jwt', 'opaque', 'api-key', 'signed-url', 'certificate', 'session'])),
         v.minLength(1),
       ),
     ),
     v.description(
-      'Kinds of credentials. Left out: jwt, and what `introspection` and `signedUrl` name.',
+      'Kinds of credentials. Left out: jwt, and what `introspection` and `signedUrl` name. session: a browser that logged in by `iam.login`.',
     ),
   ),
   optional: v.pipe(
@@ -357,7 +338,9 @@ export const IamSection = v.pipe(
     ),
     publicOrigin: v.pipe(
       v.optional(origin),
-      v.description('Scheme and host that clients use; needed for DPoP and for resource metadata.'),
+      v.description(
+        'Scheme and host that clients use; needed for DPoP, for resource metadata and for a login.',
+      ),
     ),
     skew: v.pipe(
       v.optional(
@@ -421,6 +404,12 @@ export const IamSection = v.pipe(
         }),
       ),
       v.description('Revoked tokens. Left out: each gateway has its own.'),
+    ),
+    login: v.pipe(
+      v.optional(LoginSection),
+      v.description(
+        'Login of browsers by OpenID Connect, for routes with the method session; needs `publicOrigin` and, on Node, the package openid-client.',
+      ),
     ),
     tokenCache: v.pipe(
       v.optional(
@@ -517,6 +506,7 @@ export const IamSection = v.pipe(
   v.description('Identity: who may.'),
 )
 export type IamConfig = v.InferOutput<typeof IamSection>
+export type LoginConfig = NonNullable<IamConfig['login']>
 export type IssuerConfig = IamConfig['issuers'][number]
 export type ApiKeyConfig = NonNullable<IamConfig['apiKeys']>['keys'][number]
 export type SignedUrlConfig = IamConfig['signedUrls'][number]

@@ -233,6 +233,12 @@ export const PenaltyBoxSection = v.pipe(
               'A refused or faulty request of a network that `threats` finds anomalous, with its action `ban`.',
             ),
           ),
+          challenge: v.pipe(
+            v.optional(weight, 3),
+            v.description(
+              'An answer to a challenge, or a clearance, that no honest browser sends.',
+            ),
+          ),
         }),
         {},
       ),

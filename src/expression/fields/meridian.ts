@@ -100,7 +100,7 @@ export const meridianFields: readonly Field[] = [
     'auth.kind',
     BYTES,
     IDENTITY,
-    '"jwt", "api-key", "signed-url", "certificate" or "anonymous"; missing before identification.',
+    '"jwt", "opaque", "api-key", "signed-url", "certificate", "session" or "anonymous"; missing before identification.',
     (s) => s.exchange.principal?.kind,
   ),
   field(

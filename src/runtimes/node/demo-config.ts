@@ -17,6 +17,26 @@ const POOL_OF: Readonly<Record<string, string>> = {
 /** Beside the config. */
 export const CONTROL_TOKEN_FILE = 'control-token'
 
+export const RULES_FILE = 'shop-rules.json'
+
+/** A ruleset of the demo's own, to be edited; its tests are run whenever it is published. */
+export const DEMO_RULES = {
+  ruleset: 'shop',
+  description: 'What only this shop forbids.',
+  rules: [
+    {
+      id: 'no-exports',
+      description: 'Exports are for the office',
+      expression: 'http.request.uri.path eq "/products/export"',
+      action: 'block',
+      tests: [
+        { request: { uri: '/products/export' }, match: true },
+        { request: { uri: '/products/1' }, match: false },
+      ],
+    },
+  ],
+}
+
 const ISSUER = 'https://issuer.demo.test'
 const AUDIENCE = 'meridian-demo'
 
@@ -39,12 +59,14 @@ export async function demoConfig(
   }
   const config: MeridianConfigInput = {
     listen: { addresses: [{ port: ports.port }] },
-    admin: { port: ports.adminPort, token: { file: CONTROL_TOKEN_FILE } },
+    // A few minutes of requests, for trying changed rules on.
+    admin: { port: ports.adminPort, token: { file: CONTROL_TOKEN_FILE }, recorded: 1000 },
     // The demo's clients are this machine; X-Forwarded-For says where they pretend to be.
     trustedProxies: ['127.0.0.0/8', '::1'],
     geo: { gateway: { region: 'eu-central-1' } },
     pools,
     regions,
+    waf: { rulesets: ['managed', { file: RULES_FILE }] },
     limits: [{ id: 'per-client', limit: 20, window: '1s', burst: 20, scope: 'route', key: ['ip'] }],
     iam: {
       // Routes that say nothing about identity are open; the demo's site is public.
@@ -58,6 +80,18 @@ export async function demoConfig(
         auth: { methods: ['jwt'], issuers: ['demo'], audience: [AUDIENCE] },
       },
       { id: 'limited', match: { path: '/limited' }, limits: ['per-client'] },
+      {
+        id: 'checkout',
+        match: { path: '/checkout' },
+        pools: ['frankfurt'],
+        rollout: {
+          from: 'frankfurt',
+          to: 'virginia',
+          steps: [5, 25, 50, 100],
+          bake: '2m',
+          gates: { minSamples: 10 },
+        },
+      },
       { id: 'cached', match: { path: ['/cached', '/etag'] }, cache: {} },
       { id: 'site' },
     ],

@@ -29,6 +29,8 @@ const WANTS: readonly (readonly [path: (draw: Draw) => string, weight: number])[
   // Few pages, asked for often: most of them come from the cache.
   [(draw) => `/cached?page=${draw(30)}`, 38],
   [() => '/', 10],
+  [() => '/checkout', 8],
+  [() => '/cached?no-store', 2],
   [() => '/slow?ms=40', 4],
   [() => '/etag', 3],
   [() => '/private', 2],

@@ -11,7 +11,14 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ConfigError } from '../../config/errors.ts'
 import { ConfigFile } from './config-file.ts'
-import { CONTROL_TOKEN_FILE, type DemoOriginAddress, demoConfig, demoToken } from './demo-config.ts'
+import {
+  CONTROL_TOKEN_FILE,
+  DEMO_RULES,
+  type DemoOriginAddress,
+  demoConfig,
+  demoToken,
+  RULES_FILE,
+} from './demo-config.ts'
 import { DEMO_REGIONS } from './demo-origins.ts'
 import { startDemoTraffic } from './demo-traffic.ts'
 import { startGateway } from './start.ts'
@@ -45,6 +52,7 @@ export async function runDemo(options: DemoOptions): Promise<void> {
     const { config, signingKey } = await demoConfig(origins, options)
     const path = join(folder, 'meridian.json')
     const controlToken = randomBytes(18).toString('base64url')
+    writeFileSync(join(folder, RULES_FILE), `${JSON.stringify(DEMO_RULES, null, 2)}\n`)
     writeFileSync(join(folder, CONTROL_TOKEN_FILE), controlToken, { mode: 0o600 })
     writeFileSync(path, `${JSON.stringify(config, null, 2)}\n`)
     const file = new ConfigFile(path)

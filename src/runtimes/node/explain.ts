@@ -16,6 +16,7 @@ import type { Snapshot } from '../../snapshot.ts'
 import { explainedRollout } from '../../steps/rollout-control.ts'
 import { type Explanation, explain } from '../../telemetry/explain.ts'
 import { Telemetry } from '../../telemetry/telemetry.ts'
+import { openId } from '../web/openid.ts'
 import { nodeClock, nodeRandom } from './clock.ts'
 import { type ConfigBundle, ConfigFile } from './config-file.ts'
 import { openGeoFiles } from './geo-file.ts'
@@ -95,6 +96,7 @@ export async function rehearsal(
     names: live?.platform.names,
     geo,
     keys: nodeKeySource,
+    openId,
     access: { line: () => {} },
     log: QUIET,
   }

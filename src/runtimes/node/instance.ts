@@ -17,6 +17,7 @@ import type { AlertNotice } from '../../telemetry/alerts/notice.ts'
 import { OtlpExport } from '../../telemetry/otlp/otlp-export.ts'
 import { RequestRecorder } from '../../telemetry/recorder.ts'
 import { Telemetry, type TelemetrySecrets } from '../../telemetry/telemetry.ts'
+import { openId } from '../web/openid.ts'
 import { Alerts } from './alerts.ts'
 import { type Analytics, openAnalytics } from './analytics/analytics.ts'
 import { type CacheTiers, openCacheTiers } from './cache-tiers.ts'
@@ -191,6 +192,7 @@ export class Instance {
       names: resolver,
       geo,
       keys: nodeKeySource,
+      openId,
       access,
       log,
       decoder: nodeDecoder,

@@ -8,7 +8,7 @@ import type { Instance } from './instance.ts'
 
 /** What one process has done since it was last asked. */
 export function takeLive(instance: Instance): LiveTake {
-  const { health, regions, config } = instance.snapshot
+  const { health, regions, config, drains } = instance.snapshot
   const at = (id: string): LivePoint | null => {
     const index = regions.indexOf(id)
     if (index === undefined) return null
@@ -24,7 +24,7 @@ export function takeLive(instance: Instance): LiveTake {
       (id, index): LiveRegion => ({
         id,
         healthy: isInMask(health.low, health.high, index),
-        drained: config.regions[index]?.drain === true,
+        drained: config.regions[index]?.drain === true || drains.get(id) !== undefined,
         at: at(id),
       }),
     ),

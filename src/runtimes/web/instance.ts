@@ -16,7 +16,15 @@ import type { HealthEvent } from '../../health/board.ts'
 import { utf8 } from '../../iam/encoding.ts'
 import { FleetLimits } from '../../limits/fleet/fleet-limits.ts'
 import { type FlexibleLimiter, FlexibleStore } from '../../limits/fleet/flexible-store.ts'
-import type { GeoSource, KeySource, Logger, Platform, RecordSink, Upstream } from '../../ports.ts'
+import type {
+  GeoSource,
+  KeySource,
+  Logger,
+  OpenIdLibrary,
+  Platform,
+  RecordSink,
+  Upstream,
+} from '../../ports.ts'
 import type { Snapshot } from '../../snapshot.ts'
 import { OtlpExport } from '../../telemetry/otlp/otlp-export.ts'
 import { Telemetry, type TelemetrySecrets } from '../../telemetry/telemetry.ts'
@@ -48,6 +56,8 @@ export interface WebGatewayOptions extends ConfigTexts {
   readonly capabilities?: Capabilities | undefined
   readonly upstream?: Upstream | undefined
   readonly keys?: KeySource | undefined
+  /** For configs with a login: `openId` of `meridian-gateway/openid`. */
+  readonly openId?: OpenIdLibrary | undefined
   readonly geo?: ((slots: GeoSlots) => GeoSource) | undefined
   readonly access?: RecordSink | undefined
   readonly log?: Logger | undefined
@@ -114,6 +124,7 @@ export class WebGateway {
       upstream: options.upstream ?? new FetchUpstream(),
       geo: options.geo?.(slots) ?? NO_GEO_SOURCE,
       keys: options.keys ?? fetchKeySource((...call) => fetch(...call)),
+      openId: options.openId,
       access: options.access ?? { line: () => {} },
       log,
       decoder: webDecoder,

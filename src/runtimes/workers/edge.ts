@@ -4,7 +4,7 @@
  */
 import type { LoadedConfig } from '../../config/load.ts'
 import type { MeridianConfig } from '../../config/schema.ts'
-import type { Clock, Logger } from '../../ports.ts'
+import type { Clock, Logger, OpenIdLibrary } from '../../ports.ts'
 import type { Capabilities } from '../web/capabilities.ts'
 import { webClock } from '../web/clock.ts'
 import { FetchUpstream } from '../web/fetch-upstream.ts'
@@ -27,6 +27,8 @@ import { classifyEdgeError, edgeFailure } from './upstream-errors.ts'
 export interface EdgeBundle extends ConfigTexts {
   /** Rulesets that the config uses, by name: the texts of `rules/NAME.json`. */
   readonly rulesets?: Readonly<Record<string, string>> | undefined
+  /** For a config with a login: `openId` of `meridian-gateway/openid`. */
+  readonly openId?: OpenIdLibrary | undefined
 }
 
 /** An isolate has 128 MB for everything. */

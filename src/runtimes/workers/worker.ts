@@ -61,7 +61,8 @@ export function createWorker(bundle: EdgeBundle, options: WorkerOptions = {}): E
       }
       const { url } = request
       const pathAt = url.indexOf('/', 8)
-      if (env.EDGE_TOKEN !== undefined && isControl(url, pathAt)) {
+      const login = edge.web.loaded.config.iam?.login?.path
+      if (env.EDGE_TOKEN !== undefined && isControl(url, pathAt, login)) {
         return control.fetch(request, { env, edge })
       }
       return edge.fetch(request, context)
@@ -75,11 +76,13 @@ export function createWorker(bundle: EdgeBundle, options: WorkerOptions = {}): E
   }
 }
 
-/** Answers to challenges are for every client. */
-function isControl(url: string, pathAt: number): boolean {
+/** Answers to challenges are for every client, and so is a login. */
+function isControl(url: string, pathAt: number, login: string | undefined): boolean {
   if (!url.startsWith(CONTROL, pathAt)) return false
   const query = url.indexOf('?', pathAt)
-  return url.slice(pathAt, query < 0 ? undefined : query) !== CHALLENGE_PATH
+  const path = url.slice(pathAt, query < 0 ? undefined : query)
+  if (login !== undefined && (path === login || path.startsWith(`${login}/`))) return false
+  return path !== CHALLENGE_PATH
 }
 
 const consoleLog: Logger = {
