@@ -4,15 +4,15 @@
  * path.
  */
 import { Hono } from 'hono'
-import { bodyLimit } from 'hono/body-limit'
 import * as v from 'valibot'
 import type { Mask } from '../telemetry/mask.ts'
 import { AUDIT_ROUTES } from './audit-routes.ts'
-import { firstIssue, jsonBody } from './body.ts'
+import { firstIssue, parsedJson, textBody } from './body.ts'
 import { CACHE_ROUTES } from './cache.ts'
 import { mayDo } from './caller.ts'
 import { CONFIG_ROUTES } from './config-routes.ts'
 import { CORE_ROUTES } from './core-routes.ts'
+import { DEFENCE_ROUTES } from './defence-routes.ts'
 import { type AdminAccess, asksForToken, guard } from './guard.ts'
 import { LIVE_ROUTES } from './live.ts'
 import { MIRROR_ROUTES } from './mirrors.ts'
@@ -20,7 +20,6 @@ import { openApi } from './openapi.ts'
 import { isPagePath, pageRoutes } from './page.ts'
 import { adminProblem } from './problem.ts'
 import { REGION_ROUTES } from './regions.ts'
-import { REVOCATION_ROUTES } from './revocations.ts'
 import { ROLLOUT_ROUTES } from './rollouts.ts'
 import {
   type AdminContext,
@@ -31,6 +30,7 @@ import {
   honoPath,
 } from './route.ts'
 import { RULES_ROUTES } from './rules-routes.ts'
+import { SNAPSHOT_ROUTES } from './snapshot-routes.ts'
 import { THREAT_ROUTES } from './threats.ts'
 import type { AdminView } from './view.ts'
 
@@ -46,7 +46,8 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   ...THREAT_ROUTES,
   ...MIRROR_ROUTES,
   ...CACHE_ROUTES,
-  ...REVOCATION_ROUTES,
+  ...DEFENCE_ROUTES,
+  ...SNAPSHOT_ROUTES,
   ...AUDIT_ROUTES,
   ...LIVE_ROUTES,
   defineRoute({
@@ -81,11 +82,10 @@ function allowed(path: string): string {
 }
 
 /** What a change came to, for the audit log. */
-function noteChange(c: AdminContext, route: AdminRoute, world: AdminWorld, response: Response) {
+function noteChange(c: AdminContext, route: AdminRoute, world: AdminWorld, status: number) {
   const note = c.get('note')
   const isRefused = note.isRefused === true
   if ((route.action === undefined && !isRefused) || note.isNothing === true) return
-  const { status } = response
   world.view.audit?.record({
     principal: c.get('caller').principal,
     peer: world.peer(c),
@@ -116,16 +116,15 @@ async function serve(c: AdminContext, route: AdminRoute, world: AdminWorld): Pro
     if (!parsed.success) return adminProblem(c, 400, firstIssue(parsed.issues))
     query = parsed.output
   }
-  let body: unknown
-  if (route.body === 'text') body = await c.req.text()
-  else if (route.body !== undefined) {
-    const sent = await jsonBody(c)
-    if (sent === undefined) return adminProblem(c, 400, 'The body is not valid JSON.')
-    const parsed = v.safeParse(route.body, sent)
-    if (!parsed.success) return adminProblem(c, 400, firstIssue(parsed.issues))
-    body = parsed.output
-  }
-  return route.handle(c, { body, query }, world)
+  if (route.body === undefined) return route.handle(c, { body: undefined, query }, world)
+  const text = await textBody(c, route.maxBody ?? MAX_BODY_BYTES)
+  if (text === undefined) return adminProblem(c, 413, 'The body is too large.')
+  if (route.body === 'text') return route.handle(c, { body: text, query }, world)
+  const sent = parsedJson(text)
+  if (sent === undefined) return adminProblem(c, 400, 'The body is not valid JSON.')
+  const parsed = v.safeParse(route.body, sent)
+  if (!parsed.success) return adminProblem(c, 400, firstIssue(parsed.issues))
+  return route.handle(c, { body: parsed.output, query }, world)
 }
 
 /** @param mask hides credentials in the configuration; asked for at each request, since a reload swaps it */
@@ -154,31 +153,20 @@ export function createAdminApp(
     c.header('referrer-policy', 'no-referrer')
     c.header('cross-origin-resource-policy', 'same-origin')
   })
-  app.use(guard(access, view))
+  app.use(guard(access, view, mask))
 
   app.get('/', (c) => c.json({ name: 'meridian', paths: ADMIN_PATHS }))
   for (const route of ADMIN_ROUTES) {
-    app.on(
-      route.method.toUpperCase(),
-      honoPath(route.path),
-      // Where no body is read there is nothing to limit, and a DELETE need not say that it has none.
-      route.body === undefined
-        ? (_c, next) => next()
-        : bodyLimit({
-            maxSize: route.maxBody ?? MAX_BODY_BYTES,
-            onError: (c) => adminProblem(c, 413, 'The body is too large.'),
-          }),
-      async (c) => {
-        try {
-          const response = await serve(c, route, world)
-          noteChange(c, route, world, response)
-          return response
-        } catch (error) {
-          noteChange(c, route, world, new Response(null, { status: 500 }))
-          throw error
-        }
-      },
-    )
+    app.on(route.method.toUpperCase(), honoPath(route.path), async (c) => {
+      let status = 500
+      try {
+        const response = await serve(c, route, world)
+        status = response.status
+        return response
+      } finally {
+        noteChange(c, route, world, status)
+      }
+    })
   }
   for (const path of new Set(['/', ...Object.keys(ADMIN_PATHS)])) {
     app.all(honoPath(path), (c) =>

@@ -18,6 +18,15 @@ export function mayDo(caller: Caller, needed: Level): boolean {
   return RANK[caller.level] >= RANK[needed]
 }
 
+/** Credentials that do not hold. */
+export interface Refused {
+  readonly reason: string
+  /** `error` of RFC 6750 §3.1 and RFC 9470 §3, for those whose token is good and does not suffice. */
+  readonly error?: 'invalid_token' | 'insufficient_scope' | 'insufficient_user_authentication'
+  /** Whether it may be somebody who tries: a token that has run out is not. */
+  readonly isGuess: boolean
+}
+
 /** Whoever reaches the loopback address where no token is asked for: any program of the machine. */
 export const LOCAL: Caller = { principal: 'local', level: 'operate' }
 /** Whoever may open the Unix socket: its owner. */

@@ -7,7 +7,8 @@ import type { MiddlewareHandler } from 'hono'
 import type { Millis } from '../exchange.ts'
 import { parseIp } from '../http/ip.ts'
 import { secretEquals } from '../telemetry/constant-time.ts'
-import { type Caller, LOCAL, NOBODY, READ_TOKEN, SOCKET, TOKEN } from './caller.ts'
+import type { Mask } from '../telemetry/mask.ts'
+import { type Caller, LOCAL, NOBODY, READ_TOKEN, type Refused, SOCKET, TOKEN } from './caller.ts'
 import { isPagePath } from './page.ts'
 import { adminProblem } from './problem.ts'
 import type { AdminContext, AdminEnv } from './route.ts'
@@ -18,8 +19,8 @@ export interface AdminAccess {
   readonly token: string | undefined
   /** A second one, which may only look. */
   readonly readToken?: string | undefined
-  /** Whose a JSON Web Token is and what it permits; a text says why it is refused. */
-  readonly authenticate?: ((token: string) => Promise<Caller | string>) | undefined
+  /** Whose a JSON Web Token is and what it permits. */
+  readonly authenticate?: ((token: string) => Promise<Caller | Refused>) | undefined
   /** Host names besides localhost and IP addresses. */
   readonly hosts: readonly string[]
   /** A browser cannot reach a Unix socket, so Host says nothing there. */
@@ -53,6 +54,9 @@ const FAILURE_WINDOW_MS = 60_000
 const PEERS_LIMIT = 1024
 
 const MIN_TOKEN_LENGTH = 16
+
+const NONE: Refused = { reason: 'no token', isGuess: false }
+const WRONG: Refused = { reason: 'wrong token', isGuess: true }
 
 /** What is wrong with a configured token, for the report of the config compiler; undefined when nothing. */
 export function tokenProblem(token: string): string | undefined {
@@ -103,7 +107,11 @@ class FailureCount {
 }
 
 /** The middleware in front of every path. */
-export function guard(access: AdminAccess, view: AdminView): MiddlewareHandler<AdminEnv> {
+export function guard(
+  access: AdminAccess,
+  view: AdminView,
+  mask: () => Mask,
+): MiddlewareHandler<AdminEnv> {
   const hosts = new Set(['localhost', ...access.hosts.map((host) => host.toLowerCase())])
   const failures = new FailureCount(access.monotonic)
 
@@ -116,10 +124,10 @@ export function guard(access: AdminAccess, view: AdminView): MiddlewareHandler<A
   }
 
   /** The caller, or why the credentials do not hold. */
-  async function callerOf(given: string): Promise<Caller | string> {
+  async function callerOf(given: string): Promise<Caller | Refused> {
     if (access.token !== undefined && secretEquals(given, access.token)) return TOKEN
     if (access.readToken !== undefined && secretEquals(given, access.readToken)) return READ_TOKEN
-    if (access.authenticate === undefined || given.split('.').length !== 3) return 'wrong token'
+    if (access.authenticate === undefined || given.split('.').length !== 3) return WRONG
     return access.authenticate(given)
   }
 
@@ -148,7 +156,7 @@ export function guard(access: AdminAccess, view: AdminView): MiddlewareHandler<A
         principal: (c.get('caller') ?? NOBODY).principal,
         peer,
         action: 'request',
-        target: `${c.req.method} ${c.req.path}`,
+        target: `${c.req.method} ${mask().url(c.req.path)}`,
         outcome: 'refused',
         status,
         reason: why,
@@ -169,14 +177,18 @@ export function guard(access: AdminAccess, view: AdminView): MiddlewareHandler<A
         return refuse(429, 'Too many wrong tokens.', { 'retry-after': String(wait) })
       }
       const given = /^bearer +(\S+)$/i.exec(c.req.header('authorization') ?? '')?.[1]
-      const caller = given === undefined ? 'no token' : await callerOf(given)
-      if (typeof caller === 'string') {
-        if (given !== undefined) failures.add(peer)
+      const caller = given === undefined ? NONE : await callerOf(given)
+      if ('reason' in caller) {
+        if (caller.isGuess) failures.add(peer)
+        const { error } = caller
+        const challenge = `Bearer realm="meridian"${error === undefined ? '' : `, error="${error}"`}`
         return refuse(
-          401,
-          'A valid bearer token is required.',
-          { 'www-authenticate': 'Bearer realm="meridian"' },
-          caller,
+          error === 'insufficient_scope' ? 403 : 401,
+          error === undefined || error === 'invalid_token'
+            ? 'A valid bearer token is required.'
+            : 'The token does not permit this.',
+          { 'www-authenticate': challenge },
+          caller.reason,
         )
       }
       c.set('caller', caller)

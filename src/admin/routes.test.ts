@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import * as v from 'valibot'
 import { describe, expect, it } from 'vitest'
 import { exchangeOf } from '../telemetry/exchange.fixture.ts'
@@ -5,13 +6,57 @@ import { explain } from '../telemetry/explain.ts'
 import { ADMIN_PATHS, ADMIN_ROUTES } from './app.ts'
 import { checkLine } from './audit.ts'
 import { parametersOf } from './route.ts'
+import type { BanOrder, RuntimeState } from './state-view.ts'
 import type { AdminView } from './view.ts'
-import { adminWorld, mask, READER, TOKEN } from './world.fixture.ts'
+import { adminWorld, mask, NOW, READER, TOKEN } from './world.fixture.ts'
 
 const URL_ = 'https://example.com/a'
 
 /** What the shared world leaves out. */
+const STATE: RuntimeState = {
+  takenAt: 1,
+  drains: [{ region: 'eu', since: 1, until: null, by: 'token', reason: null }],
+  penalties: [{ key: '192.0.2.7', secondsLeft: 9, terms: 1 }],
+  revocations: [{ kind: 'sub', value: 'alice', expiresAt: 9 }],
+  rollouts: [],
+  ejections: [{ origin: 'a', until: 9 }],
+}
+
+function sealed(state: unknown, sha256?: string) {
+  const hash = createHash('sha256').update(JSON.stringify(state)).digest('hex')
+  return { version: 1, sha256: sha256 ?? hash, state }
+}
+
 const EVERYTHING: Partial<AdminView> = {
+  limits: async () => [
+    {
+      id: 'per-client',
+      algorithm: 'gcra',
+      scope: 'global',
+      limit: 10,
+      windowMs: 1000,
+      enforced: true,
+      keys: 1,
+      displaced: 0,
+      denied: 2,
+      logged: 0,
+    },
+  ],
+  penalties: {
+    list: async () => [
+      { key: '192.0.2.77', secondsLeft: 9, terms: 1 },
+      { key: '2001:db8::/64', secondsLeft: 9, terms: 0 },
+    ],
+    ban: async ({ key }) => (key === '10.0.0.1' ? 'exempt' : { workers: 1, of: 1 }),
+    lift: async () => ({ workers: 1, of: 1 }),
+  },
+  revocations: {
+    list: async () => [{ id: 'abc', kind: 'sub', value: 'alice', expiresAt: 9 }],
+    add: async () => ({ id: 'abc', workers: 1, of: 1 }),
+    remove: async () => ({ workers: 1, of: 1 }),
+    longestLife: async () => 3600,
+  },
+  state: { take: async () => STATE, restore: async () => ({ workers: 1, of: 1 }) },
   configs: {
     etag: async () => 'now',
     source: async () => ({ text: '{}', etag: 'now', readOnly: null }),
@@ -68,11 +113,6 @@ const EVERYTHING: Partial<AdminView> = {
     ],
     command: async () => 1,
   },
-  revocations: {
-    list: async () => ({ revocations: [], fleet: 'none' }),
-    revoke: async () => ({ workers: 1, of: 1, isTold: null }),
-    restore: async () => ({ workers: 1, of: 1, isTold: true }),
-  },
   mirrors: { status: async () => [] },
   live: {
     take: async () => [],
@@ -91,6 +131,11 @@ const EVERYTHING: Partial<AdminView> = {
 const SAMPLES: Readonly<
   Record<string, { path?: string; body?: unknown; headers?: Record<string, string> }>
 > = {
+  'post /penalties': { body: { address: '2001:db8::7', for: '5m', reason: 'why' } },
+  'delete /penalties/{key}': { path: '/penalties/2001:db8::%2F64' },
+  'post /revocations': { body: { kind: 'jti', value: 't1' } },
+  'delete /revocations/{id}': { path: '/revocations/abc' },
+  'put /snapshot': { body: sealed(STATE) },
   'post /config/validate': { body: '{}' },
   'put /config': { body: '{}', headers: { 'if-match': '"now"' } },
   'post /rules/validate': { body: { text: '{}', name: 'own' } },
@@ -105,8 +150,6 @@ const SAMPLES: Readonly<
   'post /rollouts': { body: { rollout: 'shop', command: 'freeze' } },
   'post /cache/purge': { body: { urls: [URL_] } },
   'post /cache/warm': { body: { urls: [URL_] } },
-  'post /revocations': { body: { kind: 'sub', value: 'mallory', expiresAt: 1 } },
-  'delete /revocations': { path: '/revocations?kind=sub&value=mallory' },
   'get /cache/entry': { path: `/cache/entry?url=${URL_}` },
 }
 
@@ -374,6 +417,122 @@ describe('publishing', () => {
     const long = 'x'.repeat(8 * 1024 * 1024 + 1)
     expect((await call('PUT', '/config', long, { 'if-match': '*' })).status).toBe(413)
     expect((await call('PUT', '/config', ' ', { 'if-match': '*' })).status).toBe(400)
+  })
+})
+
+describe('the penalty box', () => {
+  it('shows addresses cut to those who may only look', async () => {
+    const { call } = adminWorld(EVERYTHING)
+    const keys = async (headers: Record<string, string> = {}) => {
+      const answer = await call('GET', '/penalties', undefined, headers)
+      return ((await answer.json()) as { penalties: { key: string }[] }).penalties.map((p) => p.key)
+    }
+    expect(await keys()).toEqual(['192.0.2.77', '2001:db8::/64'])
+    expect(await keys({ authorization: `Bearer ${READER}` })).toEqual(['192.0.2.0', '2001:db8::'])
+  })
+
+  it.each<[string, string, unknown, number, string | undefined]>([
+    ['POST', '/penalties', { address: '192.0.2.7' }, 200, '192.0.2.7'],
+    ['POST', '/penalties', { address: '2001:db8:0:1:2::3' }, 200, '2001:db8:0:1::/64'],
+    ['POST', '/penalties', { address: '::ffff:192.0.2.7' }, 200, '192.0.2.7'],
+    ['POST', '/penalties', { address: '10.0.0.1' }, 409, undefined],
+    ['POST', '/penalties', { address: '192.0.2.0/24' }, 400, undefined],
+    ['POST', '/penalties', { address: 'evil.example' }, 400, undefined],
+    ['POST', '/penalties', { address: '192.0.2.7', for: '10y' }, 400, undefined],
+    ['DELETE', '/penalties/192.0.2.77', undefined, 200, '192.0.2.77'],
+    ['DELETE', '/penalties/2001:db8::9', undefined, 200, '2001:db8::/64'],
+    ['DELETE', '/penalties/192.0.2.78', undefined, 404, undefined],
+    ['DELETE', '/penalties/everybody', undefined, 400, undefined],
+  ])('%s %s %j: %i', async (method, path, body, status, key) => {
+    const orders: string[] = []
+    const penalties: NonNullable<AdminView['penalties']> = {
+      ...(EVERYTHING.penalties as NonNullable<AdminView['penalties']>),
+      ban: async (order: BanOrder) => {
+        if (order.key === '10.0.0.1') return 'exempt'
+        orders.push(order.key)
+        return { workers: 1, of: 1 }
+      },
+      lift: async (lifted) => {
+        orders.push(lifted)
+        return { workers: 1, of: 1 }
+      },
+    }
+    const { call, audit } = adminWorld({ ...EVERYTHING, penalties })
+    expect((await call(method, path, body)).status).toBe(status)
+    expect(orders).toEqual(key === undefined ? [] : [key])
+    const outcome = status === 200 ? 'done' : 'failed'
+    expect(audit.after(0, 9)).toMatchObject([{ outcome, ...(key && { target: key }) }])
+  })
+})
+
+describe('revocations', () => {
+  it.each<[unknown, number, object | undefined]>([
+    [{ kind: 'sub', value: 'alice' }, 200, { expiresAt: NOW / 1000 + 3600 }],
+    [{ kind: 'sub', value: 'alice', before: 5, issuer: 'i' }, 200, { before: 5, issuer: 'i' }],
+    [{ kind: 'jti', value: 't', expiresAt: NOW / 1000 + 1 }, 200, { expiresAt: NOW / 1000 + 1 }],
+    [{ kind: 'jti', value: 't', expiresAt: NOW / 1000 }, 400, undefined],
+    [{ kind: 'token', value: 'a'.repeat(64) }, 200, { kind: 'token', value: 'a'.repeat(64) }],
+    [{ kind: 'token', value: 'eyJ.eyJ.x' }, 400, undefined],
+    [{ token: 'a.b.c', kind: 'sub', value: 'alice' }, 400, undefined],
+    [{ kind: 'sub' }, 400, undefined],
+    [{ kind: 'everybody', value: 'x' }, 400, undefined],
+    [{}, 400, undefined],
+  ])('%j: %i', async (body, status, expected) => {
+    const added: unknown[] = []
+    const revocations: NonNullable<AdminView['revocations']> = {
+      ...(EVERYTHING.revocations as NonNullable<AdminView['revocations']>),
+      add: async (one) => {
+        added.push(one)
+        return { id: 'x', workers: 1, of: 1 }
+      },
+    }
+    const { call } = adminWorld({ ...EVERYTHING, revocations })
+    expect((await call('POST', '/revocations', body)).status).toBe(status)
+    expect(added).toHaveLength(status === 200 ? 1 : 0)
+    if (expected !== undefined) expect(added[0]).toMatchObject(expected)
+  })
+
+  it('of a token that was sent keeps its hash alone', async () => {
+    const { call, audit } = adminWorld(EVERYTHING)
+    const token = 'header.payload.signature'
+    expect((await call('POST', '/revocations', { token })).status).toBe(200)
+    const [entry] = audit.after(0, 9)
+    const hash = createHash('sha256').update(token).digest('hex')
+    expect(entry).toMatchObject({ action: 'revocation.add', target: `token ${hash}` })
+    expect(JSON.stringify(entry)).not.toContain('payload')
+    expect((await call('DELETE', '/revocations/other')).status).toBe(404)
+  })
+})
+
+describe('a snapshot', () => {
+  it('that was taken can be put back', async () => {
+    const restored: unknown[] = []
+    const state: NonNullable<AdminView['state']> = {
+      take: async () => STATE,
+      restore: async (one, by) => {
+        restored.push(one, by)
+        return { workers: 2, of: 2 }
+      },
+    }
+    const { call, audit } = adminWorld({ ...EVERYTHING, state })
+    const taken = await (await call('GET', '/snapshot')).text()
+    expect((await call('PUT', '/snapshot', taken)).status).toBe(200)
+    expect(restored).toEqual([STATE, 'token'])
+    expect(audit.after(0, 9)).toMatchObject([
+      { action: 'snapshot.restore', outcome: 'done', detail: { drains: 1, penalties: 1 } },
+    ])
+  })
+
+  it.each<[string, unknown, number]>([
+    ['changed', sealed({ ...STATE, drains: [] }, sealed(STATE).sha256), 422],
+    ['of another kind', sealed({ ...STATE, more: 1 }), 422],
+    ['with a wrong entry', sealed({ ...STATE, penalties: [{ key: 'x' }] }), 422],
+    ['of another version', { ...sealed(STATE), version: 2 }, 400],
+    ['empty', {}, 400],
+  ])('that is %s is refused', async (_, body, status) => {
+    const { call, audit } = adminWorld(EVERYTHING)
+    expect((await call('PUT', '/snapshot', body)).status).toBe(status)
+    expect(audit.after(0, 9)).toMatchObject([{ outcome: 'failed', status }])
   })
 })
 

@@ -6,13 +6,14 @@ import type { MetricsSnapshot } from '../telemetry/metrics.ts'
 import type { ThreatReport } from '../telemetry/threats/threats.ts'
 import type { AuditView } from './audit-view.ts'
 import type { CacheView } from './cache-view.ts'
+import type { Caller, Refused } from './caller.ts'
 import type { LiveView } from './live-view.ts'
 import type { MirrorView } from './mirror-view.ts'
 import type { PageFiles } from './page.ts'
 import type { ConfigView, RulesView } from './publish-view.ts'
 import type { RegionsView } from './regions-view.ts'
-import type { RevocationsView } from './revocations-view.ts'
 import type { RolloutView } from './rollout-view.ts'
+import type { LimitReport, PenaltiesView, RevocationsView, StateView } from './state-view.ts'
 
 export interface OriginStatus {
   readonly id: string
@@ -126,8 +127,6 @@ export interface AdminView {
   threats?(limit: number): ThreatReport | undefined | Promise<ThreatReport | undefined>
   /** Undefined where nothing is stored. */
   readonly cache?: CacheView | undefined
-  /** Undefined where no token can be revoked. */
-  readonly revocations?: RevocationsView | undefined
   /** Undefined where none can be moved. */
   readonly rollouts?: RolloutView | undefined
   /** Undefined where none is counted. */
@@ -135,12 +134,18 @@ export interface AdminView {
   readonly regions?: RegionsView | undefined
   readonly configs?: ConfigView | undefined
   readonly rules?: RulesView | undefined
+  readonly limits?: (() => Promise<readonly LimitReport[]>) | undefined
+  readonly penalties?: PenaltiesView | undefined
+  readonly revocations?: RevocationsView | undefined
+  readonly state?: StateView | undefined
   /** Undefined where nothing of the control port is noted. */
   readonly audit?: AuditView | undefined
   /** Undefined where nothing can be watched. */
   readonly live?: LiveView | undefined
   /** The dashboard's files; undefined where they were not built. */
   readonly page?: PageFiles | undefined
+  /** Whose a JSON Web Token is, where the config lets any in. */
+  authenticate?(token: string): Promise<Caller | Refused>
   /** The wall clock, milliseconds since the epoch; for orders with an end. */
   now?(): Millis
   /** A refused call of the control port, for the event log. `peer` is as the runtime names it. */

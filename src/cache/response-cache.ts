@@ -13,6 +13,7 @@ import {
   type CacheCore,
   type CacheCounters,
   type Forward,
+  isLive,
   type Pending,
   requestDirectives,
   selectPartial,
@@ -47,7 +48,12 @@ import {
   requestFlags,
 } from './request-flags.ts'
 import { Slices } from './slices.ts'
-import type { CacheStore, StoredVariants, StoreStats } from './store/cache-store.ts'
+import {
+  type CacheStore,
+  replaces,
+  type StoredVariants,
+  type StoreStats,
+} from './store/cache-store.ts'
 import { MemoryStore } from './store/memory-store.ts'
 import { forwardUnsafe } from './unsafe.ts'
 
@@ -163,18 +169,16 @@ export class ResponseCache {
             return reply
           }
         }
-        return this.#reuse(this.#pending(request, policy, flags, forward, found, stored))
+        const pending = this.#pending(request, policy, flags, forward, found, stored)
+        // Purged, or other variants: a slower tier may have what another process has stored since.
+        const isElsewhere = stored === undefined && (flags & RANGE) === 0
+        return isElsewhere ? this.#orLower(pending) : this.#reuse(pending)
       }
       const pending = this.#pending(request, policy, flags, forward, undefined, undefined)
       const other = this.#core.search.find(pending.key.key, pending.key.url)
       if (other !== undefined) this.#find(pending, other)
       if (pending.stored !== undefined) return this.#reuse(pending)
-      // What was not for sharing a moment ago is in no tier either.
-      const { lower, fills } = this.#core
-      if (lower === undefined || fills.isHitForMiss(pending.key.key, this.#clock.monotonic())) {
-        return this.#reuse(pending)
-      }
-      return this.#fromLower(pending)
+      return this.#orLower(pending)
     }
     return this.#aside(request, policy, flags, forward)
   }
@@ -301,16 +305,25 @@ export class ResponseCache {
     return this.#coalescer.obtain(p)
   }
 
+  /** What was not for sharing a moment ago is in no tier either. */
+  #orLower(p: Pending): Reply | Promise<Reply> {
+    const { lower, fills } = this.#core
+    return lower === undefined || fills.isHitForMiss(p.key.key, this.#clock.monotonic())
+      ? this.#reuse(p)
+      : this.#fromLower(p)
+  }
+
   /** Looks in the slower tier, and takes into memory what it finds. */
   async #fromLower(p: Pending): Promise<Reply> {
     const core = this.#core
     const found = await core.lower?.lookup(p.key.key)
-    // What memory has got meanwhile is newer. Oldest first: the newest must end on top.
-    const isNews = core.memory.peek(p.key.key) === undefined
-    for (const response of found === undefined || !isNews ? [] : [...found.responses].reverse()) {
-      if (core.epochs.verdict(response.epochNames, response.stamp) !== 'hard') {
-        core.memory.put(response, p.policy.vary.maxVariants)
-      }
+    // Oldest first: the newest must end on top.
+    for (const response of found === undefined ? [] : [...found.responses].reverse()) {
+      if (core.epochs.verdict(response.epochNames, response.stamp) === 'hard') continue
+      // What memory has got meanwhile is newer.
+      const present = core.memory.peek(p.key.key)?.responses ?? []
+      if (present.some((one) => isLive(core, one) && replaces(response, one))) continue
+      core.memory.put(response, p.policy.vary.maxVariants)
     }
     p.variants = core.memory.peek(p.key.key) ?? found
     if (p.variants !== undefined) {

@@ -12,7 +12,8 @@ export interface ControlOptions {
 const MAX_ANSWER_BYTES = 64 * 1024 ** 2
 
 /**
- * @param body sent as JSON with POST; GET without it
+ * @param body   sent as JSON with POST; GET without it
+ * @param method another one than those
  * @throws CommandError when the port does not answer, or refuses; UsageError for a bad option
  */
 export async function callControl(
@@ -21,6 +22,7 @@ export async function callControl(
   path: string,
   body?: object,
   headers: Readonly<Record<string, string>> = {},
+  method = body === undefined ? 'GET' : 'POST',
 ): Promise<unknown> {
   const place = placeOf(options.control)
   const fields: Record<string, string> = { host: 'localhost', ...headers }
@@ -32,11 +34,9 @@ export async function callControl(
     fields.authorization = `Bearer ${token}`
   }
   const text = body === undefined ? undefined : JSON.stringify(body)
-  if (text !== undefined) {
-    fields['content-type'] = 'application/json'
-    fields['content-length'] = String(Buffer.byteLength(text))
-  }
-  const method = text === undefined ? 'GET' : 'POST'
+  // Changes without a body carry it too: the port asks for it.
+  if (method !== 'GET') fields['content-type'] = 'application/json'
+  if (text !== undefined) fields['content-length'] = String(Buffer.byteLength(text))
   const answer = await send({ ...place, path, method, headers: fields }, text, options.control)
   const value = parsed(answer.text)
   if (answer.status === 200) return value

@@ -1,13 +1,15 @@
 /**
- * `meridian erase`: takes a person's lines out of access logs. A file is written anew beside itself and put in
+ * `meridian erase`: takes a person's lines out of access logs and analytics. A file is written anew beside itself and put in
  * its place in one step; what a running gateway still adds to the old one is carried over.
  */
 import { resolve } from 'node:path'
+import { tendSettings } from '../runtimes/node/analytics/tend.ts'
 import { ConfigFile } from '../runtimes/node/config-file.ts'
 import { rotatedFiles } from '../runtimes/node/log-rotation.ts'
 import { Mask } from '../telemetry/mask.ts'
 import { sipKey } from '../telemetry/siphash.ts'
-import { type Erased, eraseLines } from './erase-file.ts'
+import { type AnalyticsErased, eraseAnalytics } from './erase-analytics.ts'
+import { eraseLines, type LineTest } from './erase-file.ts'
 import {
   CommandError,
   columns,
@@ -39,28 +41,40 @@ export async function erase(
     )
   }
   const bundle = await new ConfigFile(options.config).load()
-  const { access } = bundle.config.telemetry
+  const { access, analytics } = bundle.config.telemetry
   const shown = options.hash ?? shownSubject(options.subject ?? '', bundle)
-  const isHers = matcher(bundle, shown)
+  const isDry = options.dryRun === true
   const live = typeof access.output === 'string' ? undefined : resolve(access.output.file)
-  const chosen = files.length > 0 ? files.map((file) => resolve(file)) : await logsOf(live)
-  const results: Erased[] = []
-  for (const file of chosen) {
-    results.push(
-      await eraseLines(file, isHers, { isLive: file === live, isDry: options.dryRun === true }),
-    )
-  }
-  report(results, options, terminal)
-  return results.some(({ unreadable }) => unreadable > 0) ? EXIT.failure : EXIT.ok
-}
-
-async function logsOf(live: string | undefined): Promise<string[]> {
-  if (live === undefined) {
+  if (files.length === 0 && live === undefined && analytics === undefined) {
     throw new CommandError(
       'telemetry.access.output is not a file: there is nothing that could be written anew',
       'name the files: meridian erase --subject alice access-1.log access-2.log.gz',
     )
   }
+  const results: AnalyticsErased[] = []
+  const logs = files.length > 0 ? files.map((file) => resolve(file)) : await logsOf(live)
+  if (logs.length > 0) {
+    const isHers = matcher(bundle, shown)
+    for (const file of logs) {
+      const isLive = file === live
+      results.push({ ...(await eraseLines(file, isHers, { isLive, isDry })), left: 0 })
+    }
+  }
+  const settings = files.length > 0 ? undefined : tendSettings(bundle)
+  if (settings !== undefined) {
+    const isHers = recordMatcher(shown, 'subject')
+    results.push(...(await eraseAnalytics(settings.dir, shown, isHers, isDry)))
+  }
+  report(results, options, terminal)
+  if (settings !== undefined && analytics?.upload !== undefined) {
+    terminal.err(`copies of analytics in the bucket ${analytics.upload.bucket} are not touched\n`)
+  }
+  const isAll = results.every(({ unreadable, left }) => unreadable === 0 && left === 0)
+  return isAll ? EXIT.ok : EXIT.failure
+}
+
+async function logsOf(live: string | undefined): Promise<string[]> {
+  if (live === undefined) return []
   return [...(await rotatedFiles(live)).map(({ path }) => path), live]
 }
 
@@ -85,7 +99,7 @@ function shownSubject(subject: string, { config, secrets }: Bundle): string {
 }
 
 /** Whether a line is hers; undefined for a line that cannot be read. */
-function matcher({ config }: Bundle, shown: string): (line: string) => boolean | undefined {
+function matcher({ config }: Bundle, shown: string): LineTest {
   const { format, fields } = config.telemetry.access
   if (format === 'logpush') {
     throw new CommandError(
@@ -109,6 +123,10 @@ function matcher({ config }: Bundle, shown: string): (line: string) => boolean |
   }
   const name =
     field === undefined || typeof field === 'string' ? 'subject' : (field.as ?? 'subject')
+  return recordMatcher(shown, name)
+}
+
+function recordMatcher(shown: string, name: string): LineTest {
   return (line) => {
     try {
       const value = JSON.parse(line) as Record<string, unknown>
@@ -120,7 +138,11 @@ function matcher({ config }: Bundle, shown: string): (line: string) => boolean |
   }
 }
 
-function report(results: readonly Erased[], options: EraseOptions, terminal: Terminal): void {
+function report(
+  results: readonly AnalyticsErased[],
+  options: EraseOptions,
+  terminal: Terminal,
+): void {
   if (options.json === true) {
     terminal.out(`${JSON.stringify(results, null, 2)}\n`)
     return
@@ -128,7 +150,12 @@ function report(results: readonly Erased[], options: EraseOptions, terminal: Ter
   const verb = options.dryRun === true ? 'would go' : 'erased'
   const rows = results.map(({ file, erased, kept }) => [file, `${erased} ${verb}`, `${kept} kept`])
   terminal.out(`${columns(rows)}\n`)
-  for (const { file, unreadable } of results) {
+  for (const { file, unreadable, left } of results) {
+    if (left > 0) {
+      terminal.err(
+        `${file}: ${left} of hers are in a file that is being written; again after the hour\n`,
+      )
+    }
     if (unreadable > 0) {
       terminal.err(`${file}: ${unreadable} lines could not be read and were kept; look at them\n`)
     }

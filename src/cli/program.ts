@@ -170,7 +170,7 @@ function buildProgram(terminal: Terminal, done: (code: ExitCode) => void): Comma
     done(await cacheGet(url, options, terminal))
   })
 
-  verb('erase [file...]', "take a person's lines out of access logs", [
+  verb('erase [file...]', "take a person's lines out of access logs and analytics", [
     'erase --subject alice',
     'erase --subject alice --dry-run',
     'erase --hash 5f1c8a0e9b2d4c37 access.log.20261101T000000Z.gz',
@@ -252,6 +252,25 @@ function buildProgram(terminal: Terminal, done: (code: ExitCode) => void): Comma
   ).action(async (region, options) => {
     const { enable } = await import('./drain.ts')
     done(await enable(region, options, terminal))
+  })
+
+  const snapshot = verb('snapshot', 'what a gateway knows beyond its config: save, restore', [
+    'snapshot save state.json',
+    'snapshot restore state.json',
+  ])
+  controlled(
+    snapshot
+      .command('save [file]')
+      .description('drains, rollouts, ejections, penalties, revocations'),
+  ).action(async (file, options) => {
+    const { snapshotSave } = await import('./snapshot.ts')
+    done(await snapshotSave(file, options, terminal))
+  })
+  controlled(
+    snapshot.command('restore <file>').description('put a saved state back, in all processes'),
+  ).action(async (file, options) => {
+    const { snapshotRestore } = await import('./snapshot.ts')
+    done(await snapshotRestore(file, options, terminal))
   })
 
   const audit = verb('audit', 'the audit log of the control port', [

@@ -21,9 +21,21 @@ export function checkConfig(config: MeridianConfig, report: CheckReport): void {
   checkLists(config, report)
   checkTelemetry(config, report)
   checkRevocations(config, report)
+  checkAdmin(config, report)
   checkCache(config, report)
   checkThreats(config, report)
   checkAlerts(config, report)
+}
+
+function checkAdmin({ admin: { jwt }, iam }: MeridianConfig, report: CheckReport): void {
+  if (jwt === undefined) return
+  const issuers = iam?.issuers ?? []
+  if (issuers.length === 0) {
+    report(['admin', 'jwt'], 'tokens need an issuer, and there is none', 'add "iam.issuers"')
+    return
+  }
+  const ids = issuers.map((issuer) => issuer.id)
+  checkNames(jwt.issuers, ids, 'issuer', ['admin', 'jwt', 'issuers'], report)
 }
 
 function checkThreats({ threats, penaltyBox }: MeridianConfig, report: CheckReport): void {

@@ -396,6 +396,33 @@ export class Identity {
     return route.denied(reason)
   }
 
+  /**
+   * A token on its own, for what is no request of a client, such as a call of the control port. It must hold for
+   * whoever sends it: a token that is bound to a key or a certificate is refused.
+   * @returns whose it is, and for whom it was meant; or why it is refused
+   */
+  async verifyAlone(
+    token: string,
+  ): Promise<
+    | { readonly principal: Principal; readonly audiences: readonly string[] | undefined }
+    | AuthReason
+  > {
+    if (token.length > this.#config.maxTokenSize) return 'token_too_large'
+    const verification = await verifyToken(token, this.#issuers, this.#now())
+    if (typeof verification === 'string') return verification
+    const { issuer } = verification
+    const { claims } = verification.token
+    const principal = principalFrom('jwt', claims, issuer.url, issuer.map)
+    if (!this.revocations.isKnown) return 'revocations_unknown'
+    const mark = revocationMark(issuer.url, claims, principal.clientId, () =>
+      encodeHex(sha256(utf8(token))),
+    )
+    if (this.revocations.isRevoked(mark)) return 'token_revoked'
+    return principal.bound === undefined
+      ? { principal, audiences: audiences(claims) }
+      : 'proof_missing'
+  }
+
   // Other credentials
 
   #byApiKey(x: Exchange, route: RouteAuth, key: string): Identified {

@@ -77,6 +77,18 @@ export class RevocationList {
     return existed
   }
 
+  /** Takes one entry back, and leaves others for the same name. */
+  withdraw({ kind, value, issuer, before }: Revocation): boolean {
+    const name = nameOf(kind, value)
+    const list = this.#entries.get(name) ?? []
+    const left = list.filter((other) => other.issuer !== issuer || other.before !== before)
+    if (left.length === list.length) return false
+    if (left.length === 0) this.#entries.delete(name)
+    else this.#entries.set(name, left)
+    this.version++
+    return true
+  }
+
   /** Replaces everything: after a resynchronisation with a shared list. */
   replace(revocations: Iterable<Revocation>): void {
     this.#entries = new Map()

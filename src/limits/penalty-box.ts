@@ -5,6 +5,7 @@
  */
 import type { PenaltyBoxConfig } from '../config/sections/limits.ts'
 import type { IpAddress, Millis, Seconds } from '../exchange.ts'
+import { ipv6FromWords, parseIp } from '../http/ip.ts'
 import type { Clock } from '../ports.ts'
 import { feedAddress, IPV6_PREFIX, KeyHasher } from './key-hash.ts'
 import { SlotTable } from './slot-table.ts'
@@ -13,6 +14,32 @@ export type PenaltyEvent = keyof PenaltyBoxConfig['weights']
 
 /** What the gateway does with it; an explanation has one that only looks. */
 export type Penalties = Pick<PenaltyBox, 'blockedFor' | 'record' | 'size'>
+
+/** A client in the box. */
+export interface Penalty {
+  /** Its IPv4 address, or its IPv6 /64: `2001:db8:0:1::/64`. */
+  readonly key: string
+  readonly secondsLeft: Seconds
+  /** Times in the box; 0 for one that an operator put there. */
+  readonly terms: number
+}
+
+/** Clients whose names are kept while they are in the box; others are shut out all the same. */
+const MAX_NAMES = 10_000
+
+/** What a client is called: IPv6 clients count by /64. */
+export function penaltyKey(ip: IpAddress): string {
+  if (ip.family === 4) return ip.text
+  const [first = 0, second = 0] = ip.words
+  return `${ipv6FromWords([first, second, 0, 0]).text}/${IPV6_PREFIX}`
+}
+
+/** An address, or a key as `penaltyKey` writes it. */
+export function parsePenaltyKey(text: string): IpAddress | undefined {
+  const suffix = `/${IPV6_PREFIX}`
+  const ip = parseIp(text.endsWith(suffix) ? text.slice(0, -suffix.length) : text)
+  return ip?.family === 4 && text.endsWith(suffix) ? undefined : ip
+}
 
 /** Half-lives without an offence, outside the box, that make a client a first offender again. */
 const FORGIVENESS = 10
@@ -28,6 +55,8 @@ export class PenaltyBox extends SlotTable {
   readonly #until: Float64Array
   /** Times in the box. */
   readonly #terms: Uint8Array
+  /** Who is in the box, for operators: the table knows hashes only. */
+  readonly #names = new Map<string, IpAddress>()
 
   /**
    * @param isExempt clients that are never shut out
@@ -55,6 +84,7 @@ export class PenaltyBox extends SlotTable {
 
   #adopt(previous: PenaltyBox): void {
     const now = this.#clock.monotonic()
+    for (const [key, ip] of previous.#names) this.#names.set(key, ip)
     previous.each((high, low, from) => {
       if (previous.debt(from, now) <= 0) return
       const slot = this.claim(high, low, now)
@@ -94,14 +124,49 @@ export class PenaltyBox extends SlotTable {
     this.#until[slot] = now + Math.min(maximum, minimum * 2 ** term)
     this.#terms[slot] = Math.min(255, term + 1)
     this.#score[slot] = 0
+    this.#name(ip)
     return true
   }
 
-  /** Lets a client out, for an operator. */
-  release(ip: IpAddress): void {
-    if (!this.#hash(ip)) return
+  /** Shuts a client out for so long from now, for an operator. @returns false for one that is exempt */
+  ban(ip: IpAddress, time: Millis): boolean {
+    if (this.#isExempt(ip) || !this.#hash(ip)) return false
+    const { high, low } = this.#hasher
+    const now = this.#clock.monotonic()
+    let slot = this.index.find(high, low)
+    if (slot < 0) slot = this.claim(high, low, now)
+    this.#until[slot] = now + time
+    this.#name(ip)
+    return true
+  }
+
+  /** Lets a client out, for an operator. @returns whether it was in */
+  release(ip: IpAddress): boolean {
+    const wasIn = this.blockedFor(ip) > 0
+    this.#names.delete(penaltyKey(ip))
     const slot = this.index.find(this.#hasher.high, this.#hasher.low)
     if (slot >= 0) this.clear(slot)
+    return wasIn
+  }
+
+  /** Who is in the box, as far as names are kept. */
+  list(): Penalty[] {
+    const found: Penalty[] = []
+    for (const [key, ip] of this.#names) {
+      const secondsLeft = this.blockedFor(ip)
+      if (secondsLeft === 0) {
+        this.#names.delete(key)
+        continue
+      }
+      const slot = this.index.find(this.#hasher.high, this.#hasher.low)
+      found.push({ key, secondsLeft, terms: this.#terms[slot] as number })
+    }
+    return found
+  }
+
+  #name(ip: IpAddress): void {
+    if (this.#names.size >= MAX_NAMES) this.list()
+    if (this.#names.size < MAX_NAMES) this.#names.set(penaltyKey(ip), ip)
   }
 
   /** Clients in the box. Walks the table. */

@@ -13,7 +13,7 @@ import type { CompiledShield } from '../snapshot.ts'
 import { Attempts, AttemptsFailed, type Place } from '../upstream/attempt.ts'
 import { isAvailable } from '../upstream/pool.ts'
 import { forwardingIdentity, outgoingTrace } from './outgoing.ts'
-import { permittedPlaces } from './steer.ts'
+import { isDrained, maySee } from './steering-request.ts'
 
 /** What a gateway answers of its own when it cannot serve; an origin's own answer came through a cache. */
 const REFUSALS: ReadonlySet<number> = new Set([429, 502, 503, 504, 508])
@@ -38,7 +38,13 @@ export async function throughShield(
   }
   const { platform } = services
   const { snapshot } = x
+  const { identity } = snapshot
   const received = new HeaderList(options.headers)
+  // The shield trusts this gateway: what clients say of their identity must not come to it from here.
+  const sent =
+    identity === undefined
+      ? received
+      : new HeaderList(identity.originFields(x, x.plan?.auth, received))
   const attempts = new Attempts(
     places,
     {
@@ -47,7 +53,7 @@ export async function throughShield(
       received,
       fields: (host) =>
         requestFields(
-          received,
+          sent,
           {
             ...forwardingIdentity(x),
             loopEntry: shieldEntry(snapshot.pseudonym, snapshot.shieldMark),
@@ -89,11 +95,16 @@ export async function throughShield(
 
 /** Where the client's residency allows it, and something is well: nothing is tried on a last resort. */
 function usable(x: Passage, { platform }: Services, shield: CompiledShield): readonly Place[] {
-  const { health } = x.snapshot
+  const { snapshot } = x
+  const { health } = snapshot
   const now = platform.clock.monotonic()
   health.advance(now)
-  const places = shield.isBound ? permittedPlaces(x, shield.places) : shield.places
-  return places.filter(({ pool }) => pool.origins.some((one) => isAvailable(one, health, now)))
+  return shield.places.filter(
+    ({ region, pool }) =>
+      !isDrained(snapshot, region) &&
+      (!shield.isBound || maySee(x, region)) &&
+      pool.origins.some((one) => isAvailable(one, health, now)),
+  )
 }
 
 /** @returns undefined for a refusal of the shield's own */

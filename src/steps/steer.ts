@@ -93,13 +93,13 @@ function fixedPools(
 }
 
 /** Those that residency allows the request to see; none when that cannot be told. */
-export function permittedPlaces(
+function permittedPlaces(
   x: Passage,
   places: readonly Place[],
-  steering: SteeringPlan | undefined = x.plan && x.snapshot.steering.plan(x.plan.ref.index, x),
+  steering: SteeringPlan,
 ): readonly Place[] {
-  const permitted = steering?.permit(x.geo, steeringRequest(x))
-  if (permitted === undefined || 'outcome' in permitted) return []
+  const permitted = steering.permit(x.geo, steeringRequest(x))
+  if ('outcome' in permitted) return []
   const { regions } = x.snapshot
   if (permitted === regions.all) return places
   return places.filter(({ region }) => {

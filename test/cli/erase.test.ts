@@ -1,8 +1,11 @@
 /** `meridian erase`: whose lines go, that no other one does, and that a gateway may write meanwhile. */
-import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { RowReader, RowWriter } from '../../src/runtimes/node/analytics/parquet.ts'
+import { COLUMN_NAMES, parseRow, type Row } from '../../src/runtimes/node/analytics/row.ts'
 import { LogFile } from '../../src/runtimes/node/log-file.ts'
 import { telemetryConfig } from '../../src/telemetry/exchange.fixture.ts'
 import { Mask } from '../../src/telemetry/mask.ts'
@@ -118,6 +121,43 @@ describe('meridian erase', () => {
       { file: w.at('access.log.20261101T000000Z'), erased: 1, kept: 1 },
       { file: w.at('access.log'), erased: 1, kept: 0 },
     ])
+  })
+
+  it('finds records of analytics: lines, Parquet, and what is still being written', async () => {
+    const w = await world({ ...HASH, analytics: { dir: 'analytics' } })
+    const hour = join(w.at('analytics'), 'dt=2026-11-01', 'hour=06')
+    mkdirSync(hour, { recursive: true })
+    const lines = Array.from({ length: 9 }, (_, i) =>
+      json(hashed(i % 3 === 0 ? 'alice' : 'bob'), i),
+    )
+    writeFileSync(join(hour, 'host-1-a-0.ndjson'), lines.join(''))
+    writeFileSync(join(hour, 'host-1-a-1.ndjson.open'), lines.slice(0, 4).join(''))
+    const parquet = join(hour, 'made.parquet')
+    const handle = await open(parquet, 'w')
+    const writer = new RowWriter(handle, ['host-1-a-9.ndjson'])
+    for (const line of lines) await writer.add(parseRow(line) as Row)
+    await writer.finish()
+    await handle.close()
+
+    const done = await w.erase('--subject', 'alice')
+    expect(done.code).toBe(1)
+    expect(done.err).toContain('2 of hers are in a file that is being written')
+    expect(readFileSync(join(hour, 'host-1-a-0.ndjson'), 'utf8')).not.toContain(hashed('alice'))
+    const reading = await open(parquet, 'r')
+    const reader = await RowReader.open(reading)
+    const left: Row[] = []
+    for await (const row of reader.rows(COLUMN_NAMES)) left.push(row)
+    await reading.close()
+    expect(left.map(({ id }) => id)).toEqual(['1', '2', '4', '5', '7', '8'])
+    expect(left.every(({ subject }) => subject === hashed('bob'))).toBe(true)
+    expect(left[0]).toEqual(parseRow(lines[1] as string))
+    expect(reader.inputs).toEqual(['host-1-a-9.ndjson'])
+
+    renameSync(join(hour, 'host-1-a-1.ndjson.open'), join(hour, 'host-1-a-1.ndjson'))
+    const again = await w.erase('--subject', 'alice', '--json')
+    expect(again.code).toBe(0)
+    expect(JSON.parse(again.out)).toMatchObject([{ erased: 2, left: 0 }])
+    expect((await w.erase('--subject', 'alice', '--json')).out).toBe('[]\n')
   })
 
   it.each([

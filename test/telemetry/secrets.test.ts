@@ -1,8 +1,9 @@
 /** Nothing that is secret leaves the gateway by any way that shows requests. */
 import { randomBytes } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
+import { ADMIN_PATHS } from '../../src/admin/app.ts'
 import { createApiKey } from '../../src/iam/api-key.ts'
 import { ask } from '../harness/client.ts'
 import { Collector } from '../harness/collector.ts'
@@ -52,6 +53,7 @@ async function plant(w: World, access: NonNullable<TestConfig['telemetry']>['acc
   const { key, entry } = createApiKey('partner', randomBytes(32))
   const gateway = await w.gateway({
     trustedProxies: ['127.0.0.1'],
+    admin: { audit: { file: join(w.folder, 'audit.log') }, recorded: 100 },
     pools: { app: pool([origin]), dead: pool([{ url: await refusingUrl() }]) },
     waf: {
       rulesets: ['managed', { file: w.put('spy.json', JSON.stringify(SPY)) }],
@@ -67,6 +69,7 @@ async function plant(w: World, access: NonNullable<TestConfig['telemetry']>['acc
       mask: { queryKeys: ['mine'], headers: ['x-mine'] },
       debugHeaders: { token: { file: w.put('token', DEBUG_TOKEN) } },
       otlp: { endpoint: collector.url, interval: '200ms' },
+      analytics: { dir: join(w.folder, 'analytics') },
     },
   } as TestConfig)
   const query = [
@@ -116,6 +119,41 @@ async function plant(w: World, access: NonNullable<TestConfig['telemetry']>['acc
   return { gateway, collector, key, requests }
 }
 
+const QUERIES: Readonly<Record<string, string>> = {
+  '/cache/entry': '?url=http://shop.test/',
+  '/recorded': '?limit=20',
+}
+
+/** What every path of the control port answers, streams included as far as they come in a moment. */
+async function everyPath(control: string): Promise<Record<string, string>> {
+  const answers: Record<string, string> = {}
+  for (const path of Object.keys(ADMIN_PATHS)) {
+    const leaving = new AbortController()
+    const timer = setTimeout(() => leaving.abort(), 1000)
+    let text = ''
+    try {
+      const answer = await fetch(`${control}${path}${QUERIES[path] ?? ''}`, {
+        signal: leaving.signal,
+      })
+      const decoder = new TextDecoder()
+      if (answer.body !== null) for await (const chunk of answer.body) text += decoder.decode(chunk)
+    } catch (error) {
+      if ((error as Error).name !== 'AbortError') throw error
+    } finally {
+      clearTimeout(timer)
+    }
+    answers[path] = text
+  }
+  return answers
+}
+
+function filesBelow(folder: string): string {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'latin1'))
+    .join('\n')
+}
+
 it.each([
   { name: 'json', access: { format: 'json' as const } },
   { name: 'combined', access: { format: 'combined' as const } },
@@ -123,7 +161,7 @@ it.each([
 ])(
   'no sink shows a planted secret (access log as $name)',
   { timeout: 30_000 },
-  async ({ access }) => {
+  async ({ name, access }) => {
     const w = world()
     const { gateway, collector, key, requests } = await plant(w, access)
     const control = async (path: string, init?: RequestInit) =>
@@ -157,7 +195,22 @@ it.each([
         }),
       )
     }
+    // Orders leave lines in the audit log, with what they were about.
+    await control('/cache/purge', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ urls: [`http://shop.test/?token=${PLANTED.queryToken}`] }),
+    })
+    const analytics = () => filesBelow(join(w.folder, 'analytics'))
+    await until(
+      'the files of analytics',
+      () => analytics().includes('no-route') || analytics().includes('blocked'),
+    )
     const sinks: Record<string, string> = {
+      // The same for each format of the log: once is enough.
+      ...(name === 'json' ? await everyPath(gateway.running.control as string) : {}),
+      analytics: analytics(),
+      audit: readFileSync(join(w.folder, 'audit.log'), 'utf8'),
       'access log': accessLog,
       metrics: await control('/metrics'),
       events: await control('/events?limit=1000'),
@@ -170,6 +223,9 @@ it.each([
     // Each of them has something to show: the test would be empty otherwise.
     expect(sinks['access log']?.split('\n').length).toBeGreaterThan(requests.length)
     expect(sinks.events).toContain('"blocked"')
+    expect(sinks.analytics).toContain('198.51.100.0')
+    expect(sinks.audit).toContain('shop.test')
+    if (name === 'json') expect(sinks['/recorded']).toContain('198.51.100.0')
     expect(sinks.events).toContain('"match"')
     expect(sinks.explain).toContain('shop.test')
     expect(sinks.otlp).toContain('198.51.100.0')

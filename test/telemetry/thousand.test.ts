@@ -1,9 +1,11 @@
 /**
  * A thousand requests of every kind over real sockets: the access log, the metrics, the events, the spans, the
- * log records and the metrics at a collector count the same, and explanations say the same.
+ * log records and the metrics at a collector, and analytics count the same, and explanations say the same.
  */
 import { randomBytes } from 'node:crypto'
+import { readdirSync, readFileSync } from 'node:fs'
 import http from 'node:http'
+import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { createApiKey } from '../../src/iam/api-key.ts'
 import { type Answer, ask } from '../harness/client.ts'
@@ -35,6 +37,14 @@ function byLabel(text: string, name: string, label: string): Record<string, numb
     counts[value] = (counts[value] ?? 0) + Number(line.slice(line.lastIndexOf(' ') + 1))
   }
   return counts
+}
+
+function rowsBelow(folder: string): AccessLine[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.includes('.ndjson'))
+    .flatMap((entry) => readFileSync(join(entry.parentPath, entry.name), 'utf8').split('\n'))
+    .filter((line) => line.startsWith('{') && line.endsWith('}'))
+    .map((line) => JSON.parse(line) as AccessLine)
 }
 
 it('a thousand requests are counted alike everywhere', { timeout: 60_000 }, async () => {
@@ -82,7 +92,11 @@ it('a thousand requests are counted alike everywhere', { timeout: 60_000 }, asyn
       },
       { id: 'search', match: { path: '/search' }, pools: ['app'] },
     ],
-    telemetry: { events: 5000, otlp: { endpoint: collector.url, interval: '250ms' } },
+    telemetry: {
+      events: 5000,
+      analytics: { dir: join(w.folder, 'analytics'), compact: false },
+      otlp: { endpoint: collector.url, interval: '250ms' },
+    },
   })
 
   const kinds: { path: (i: number) => string; headers?: Record<string, string>; share: number }[] =
@@ -175,6 +189,14 @@ it('a thousand requests are counted alike everywhere', { timeout: 60_000 }, asyn
   expect(moved).toBeGreaterThan(0)
   expect(moved).toBe(sumOf(text, 'meridian_upstream_failovers_total'))
   expect(moved).toBe(lines.filter(({ route, attempts: n }) => route === 'moved' && n === 2).length)
+
+  // What analytics keeps.
+  const rows = await until('every row', () => {
+    const found = rowsBelow(join(w.folder, 'analytics'))
+    return found.length >= TOTAL ? found : undefined
+  })
+  expect(tally(rows, ({ outcome }) => outcome)).toEqual(outcomes)
+  expect(new Set(rows.map(({ id }) => id))).toEqual(ids)
 
   // The collector.
   const requestLogs = () =>

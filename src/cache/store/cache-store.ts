@@ -52,7 +52,8 @@ export function withResponse(
   return kept
 }
 
-function replaces(response: StoredResponse, other: StoredResponse): boolean {
+/** Whether keeping `response` makes `other` needless: the same variant, or a part of it. */
+export function replaces(response: StoredResponse, other: StoredResponse): boolean {
   if (other === response || other.signature !== response.signature) return other === response
   if (response.vary.length !== other.vary.length) return false
   if (response.vary.some((name, i) => name !== other.vary[i])) return false

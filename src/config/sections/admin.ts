@@ -1,7 +1,7 @@
 /** The `admin` section: where the control port listens and who may use it. */
 import * as v from 'valibot'
 import { parseIp } from '../../http/ip.ts'
-import { ipAddress, nonNegativeInteger, port, secret } from '../values.ts'
+import { duration, identifier, ipAddress, nonNegativeInteger, port, secret } from '../values.ts'
 
 function isLoopback(address: string): boolean {
   const ip = parseIp(address)
@@ -39,6 +39,45 @@ export const AdminSection = v.pipe(
       v.optional(secret),
       v.description('A second token, which may look and change nothing.'),
     ),
+    jwt: v.pipe(
+      v.optional(
+        v.strictObject({
+          issuers: v.pipe(
+            v.optional(v.pipe(v.array(identifier), v.minLength(1))),
+            v.description('Which of `iam.issuers`, by id. Left out: all.'),
+          ),
+          audience: v.pipe(
+            v.union([v.string(), v.pipe(v.array(v.string()), v.minLength(1))]),
+            v.description('For whom the tokens must be meant: this control port.'),
+          ),
+          readScope: v.pipe(
+            v.optional(v.pipe(v.string(), v.minLength(1)), 'meridian.read'),
+            v.description('Scope that lets its bearer look.'),
+          ),
+          adminScope: v.pipe(
+            v.optional(v.pipe(v.string(), v.minLength(1)), 'meridian.admin'),
+            v.description('Scope that lets its bearer do everything.'),
+          ),
+          amr: v.pipe(
+            v.optional(v.array(v.string()), ['mfa']),
+            v.description(
+              'Authentication methods (RFC 8176) that the user must have used, all of them; an empty list asks for none.',
+            ),
+          ),
+          acr: v.pipe(
+            v.optional(v.pipe(v.array(v.string()), v.minLength(1))),
+            v.description('Accepted authentication contexts.'),
+          ),
+          maxAge: v.pipe(
+            v.optional(duration),
+            v.description('Longest time since the user authenticated.'),
+          ),
+        }),
+      ),
+      v.description(
+        'Callers with JSON Web Tokens of `iam.issuers`, besides or instead of a token.',
+      ),
+    ),
     audit: v.pipe(
       v.optional(
         v.strictObject({
@@ -73,6 +112,7 @@ export const AdminSection = v.pipe(
         admin.socket !== undefined ||
         admin.token !== undefined ||
         admin.readToken !== undefined ||
+        admin.jwt !== undefined ||
         isLoopback(admin.address),
       'the control port needs "token" on an address that is not loopback',
     ),

@@ -46,6 +46,7 @@ export async function startAdmin(
     {
       token,
       readToken,
+      authenticate: config.jwt === undefined ? undefined : view.authenticate,
       hosts: config.hosts,
       isUnixSocket: config.socket !== undefined,
       monotonic: () => performance.now(),

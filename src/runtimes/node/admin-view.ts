@@ -13,11 +13,7 @@ import type { Explanation } from '../../telemetry/explain.ts'
 import { exposition, mergeSnapshots } from '../../telemetry/exposition.ts'
 import { instanceCacheView } from './cache-control.ts'
 import type { ConfigFile } from './config-file.ts'
-import { askInstance } from './control.ts'
-import { configView } from './control-config.ts'
-import { regionsView } from './control-regions.ts'
-import { revocationsView } from './control-revocations.ts'
-import { rulesView } from './control-rules.ts'
+import { askInstance, askingViews } from './control.ts'
 import { dashboardFiles } from './dashboard-files.ts'
 import { explainExchange } from './explain.ts'
 import { oldest } from './geo-file.ts'
@@ -47,13 +43,9 @@ export function instanceView(instance: Instance, file: ConfigFile): AdminView {
     cache: instanceCacheView(instance),
     rollouts: instanceRolloutView(instance),
     mirrors: instanceMirrorView(instance),
-    regions: regionsView(asker),
-    configs: configView(asker),
-    rules: rulesView(asker),
-    revocations: revocationsView(asker),
+    ...askingViews(asker),
     live: instanceLiveView(instance),
     page: dashboardFiles(),
-    now: () => Date.now(),
     onRefused: (reason, peer, path) =>
       instance.telemetry.note('security', 'admin-refused', { reason, peer, path }),
     onFailed: (error, path) =>

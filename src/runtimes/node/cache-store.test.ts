@@ -10,7 +10,7 @@ import type { StoredResponse } from '../../cache/policy/stored-response.ts'
 import type { CacheStore } from '../../cache/store/cache-store.ts'
 import { MemoryStore } from '../../cache/store/memory-store.ts'
 import { joinTiers } from '../../cache/store/tiered-store.ts'
-import { Drain, reply, World } from '../../cache/world.fixture.ts'
+import { Drain, reply, seeded, World } from '../../cache/world.fixture.ts'
 import { RedisSection } from '../../config/sections/redis.ts'
 import type { Logger } from '../../ports.ts'
 import { DiskStore } from './cache-disk.ts'
@@ -74,13 +74,15 @@ interface Side {
   readonly looked: RedisLookup[]
 }
 
-async function side(server: RedisServer, key?: Uint8Array): Promise<Side> {
+/** @param isDeaf hears no message */
+async function side(server: RedisServer, key?: Uint8Array, isDeaf = false): Promise<Side> {
   const redis = await RedisConnection.open(
     v.parse(RedisSection, { url: server.url, commandTimeout: '1s' }),
     undefined,
     { ended: () => undefined, stateChanged: () => undefined },
   )
   onTestFinished(() => redis.close())
+  if (isDeaf) redis.subscribe = () => undefined
   const looked: RedisLookup[] = []
   const fleet = new PurgeFleet(redis, { log: quiet, observer: { purges: () => undefined } })
   onTestFinished(() => fleet.close())
@@ -246,11 +248,11 @@ describe.skipIf(!hasRedis)('the tier in Redis', () => {
     ['soft', 'stale'],
   ] as const)('knows of a %s purge that it was not told of', async (mode, left) => {
     const server = await RedisServer.start()
-    const [one, two] = [await side(server), await side(server)]
+    const [one, two] = [await side(server), await side(server, undefined, true)]
     const response = await made('/a', 'old', { 'Cache-Tag': 'red' })
     await one.store.put(response, 8)
     expect(await two.store.lookup(response.key)).toBeDefined()
-    // Before the message can have come: the lookup itself asks for what it has not heard.
+    // No message comes: the lookup itself asks for what it has not heard.
     await one.fleet.tell(['tag:red'], mode === 'soft')
     for (const { store } of [two, one]) {
       const found = (await store.lookup(response.key))?.responses[0]
@@ -284,4 +286,95 @@ describe.skipIf(!hasRedis)('the tier in Redis', () => {
     const late = await side(server)
     expect(await late.store.lookup(response.key)).toBeUndefined()
   })
+
+  it('what an earlier run left on disk is judged by what was told meanwhile', async () => {
+    const server = await RedisServer.start()
+    const { fleet, redis } = await side(server)
+    const { epochs } = new World().cache
+    const left = epochs.stamp()
+    /** A gateway that starts with a folder on disk, and what it knew of the board when it ended. */
+    const started = async (known: string | undefined) => {
+      const { cache } = new World()
+      let kept = known
+      const again = new PurgeFleet(redis, {
+        log: quiet,
+        observer: { purges: () => undefined },
+        generation: {
+          read: () => known,
+          write: (generation) => {
+            kept = generation
+          },
+        },
+      })
+      onTestFinished(() => again.close())
+      await again.attach(cache)
+      const verdict = (name: string) => cache.epochs.verdict(['all', name], left)
+      return { kept, red: verdict('tag:red'), blue: verdict('tag:blue') }
+    }
+    await fleet.tell(['tag:red'], false)
+    const generation = fleet.place!.generation
+    const live = { kept: generation, red: 'hard', blue: 'live' }
+    expect(await started(undefined)).toEqual(live)
+    expect(await started(generation)).toEqual(live)
+    // Another board: what it has forgotten may have been anything.
+    expect(await started('another')).toEqual({ kept: generation, red: 'hard', blue: 'hard' })
+  })
+
+  it.each([1, 2, 3])(
+    'never gives what was purged before it was asked, whatever happens to Redis (seed %i)',
+    async (seed) => {
+      const server = await RedisServer.start()
+      const sides = [await side(server), await side(server), await side(server, undefined, true)]
+      const random = seeded(seed)
+      const roll = (n: number) => Math.floor(random.next() * n)
+      const paths = ['/a', '/b', '/c']
+      const responses = await Promise.all(
+        paths.map((path) => made(path, 'body', { 'Cache-Tag': `t${path}` })),
+      )
+      const versions = paths.map(() => 1)
+      const counts = { found: 0, purged: 0, lost: 0 }
+      for (let step = 0; step < 400; step++) {
+        const at = roll(paths.length)
+        const { store, fleet, redis } = sides[roll(sides.length)]!
+        const action = roll(100)
+        if (action < 40) {
+          // What a fill that begins now would store.
+          const etag = `"${versions[at]}"`
+          await store.put(responses[at]!.with({ etag, receivedWall: nodeClock.now() }), 8)
+        } else if (action < 80) {
+          const found = (await store.lookup(responses[at]!.key))?.responses[0]
+          if (found === undefined) continue
+          counts.found++
+          expect(Number(found.etag?.slice(1, -1)), `step ${step}`).toBe(versions[at])
+        } else if (action < 95) {
+          versions[at]!++
+          if ((await fleet.tell([`tag:t${paths[at]}`], false)) === 'told') counts.purged++
+          // Until it is told, only the one that purged knows.
+          else await until('it is told', () => fleet.waiting === 0)
+        } else {
+          counts.lost++
+          // Connections break, the state is thrown out, or the names, or everything.
+          const command =
+            action < 97
+              ? ['CLIENT', 'KILL', 'TYPE', 'pubsub']
+              : action < 98
+                ? ['DEL', 'meridian:{purge}:state']
+                : action < 99
+                  ? ['DEL', 'meridian:{purge}:names']
+                  : ['FLUSHALL']
+          // Its own connection may be among those that break.
+          await redis.command(command).catch(() => undefined)
+          for (const one of sides) {
+            await until('it is up', () =>
+              one.redis.command(['PING']).then(
+                () => true,
+                () => false,
+              ),
+            )
+          }
+        }
+      }
+      expect(Math.min(counts.found, counts.purged, counts.lost)).toBeGreaterThan(5)
+    },
+  )
 })

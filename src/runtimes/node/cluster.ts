@@ -3,6 +3,7 @@
  * port; workers serve. Questions to workers go by IPC, numbered, with a time limit.
  */
 import cluster, { type Worker } from 'node:cluster'
+import type { RuntimeState } from '../../admin/state-view.ts'
 import type { StatusReport } from '../../admin/view.ts'
 import { type AdminView, ExplainError, type ExplainQuery } from '../../admin/view.ts'
 import type { PurgeNote } from '../../cache/response-cache.ts'
@@ -28,11 +29,13 @@ import {
 import { workerNumber } from './cache-tiers.ts'
 import { nodeRandom } from './clock.ts'
 import type { ConfigBundle, ConfigFile } from './config-file.ts'
-import { type Asker, answerControl, type ControlQuestion, isControlQuestion } from './control.ts'
-import { configView } from './control-config.ts'
-import { regionsView } from './control-regions.ts'
-import { revocationsView } from './control-revocations.ts'
-import { rulesView } from './control-rules.ts'
+import {
+  type Asker,
+  answerControl,
+  askingViews,
+  type ControlQuestion,
+  isControlQuestion,
+} from './control.ts'
 import { dashboardFiles } from './dashboard-files.ts'
 import { explainExchange } from './explain.ts'
 import { type HealthNote, siblingsOf } from './health-siblings.ts'
@@ -48,7 +51,6 @@ import {
 } from './rollout-control.ts'
 import { openRolloutFile, type RolloutFile, savedRollouts } from './rollout-file.ts'
 import { RolloutKeeper, RolloutPositions } from './rollout-keeper.ts'
-import { adoptState, type RuntimeState, runtimeState } from './runtime-state.ts'
 import { addressesOf, type RunningGateway, reloadNow, watch } from './start.ts'
 
 const ANSWER_MS = 5000
@@ -65,8 +67,6 @@ type Question =
   | RolloutQuestion
   | MirrorQuestion
   | ControlQuestion
-  | { readonly ask: 'control-state' }
-  | { readonly ask: 'control-adopt'; readonly state: RuntimeState }
   | { readonly ask: 'metrics' | 'status' | 'live' }
   | { readonly ask: 'threats'; readonly limit: number }
   | { readonly ask: 'alert'; readonly notice: AlertNotice }
@@ -207,11 +207,6 @@ async function answer(instance: Instance, file: ConfigFile, question: Question):
       return instance.telemetry.events.since(question.since, question.limit, question.kind)
     case 'explain':
       return explainExchange(instance, question.query)
-    case 'control-state':
-      return runtimeState(instance)
-    case 'control-adopt':
-      adoptState(instance, question.state)
-      return true
     default:
       return answerAboutCache(instance, question)
   }
@@ -338,13 +333,12 @@ class Workers {
 
   /** A worker that takes another's place is put where the others are, not where they once began. */
   async #join(worker: Worker, sibling: Worker | undefined): Promise<void> {
-    if (this.#state !== undefined && worker.isConnected()) {
-      await this.ask(worker, { ask: 'control-adopt', state: this.#state })
-    }
-    if (sibling === undefined) return
-    const all = await this.ask(sibling, { ask: 'rollout-status' })
-    if (!Array.isArray(all) || all.length === 0 || !worker.isConnected()) return
-    await this.ask(worker, { ask: 'rollout-adopt', all: all as RolloutStatus[] })
+    const fresh = sibling === undefined ? undefined : await this.ask(sibling, { ask: 'state-take' })
+    // Rollouts have moved on since the last order; where they are is kept elsewhere.
+    const last = this.#state === undefined ? undefined : { ...this.#state, rollouts: [] }
+    const state = (fresh as RuntimeState | undefined) ?? last
+    if (state === undefined || !worker.isConnected()) return
+    await this.ask(worker, { ask: 'state-restore', state })
   }
 
   /** One worker delivers what all see, so that nothing is told once by each. */
@@ -396,7 +390,7 @@ class Workers {
           ),
         ),
       )
-      this.#state = (await this.first({ ask: 'control-state' })) as RuntimeState
+      this.#state = (await this.first({ ask: 'state-take' })) as RuntimeState
       return answers.filter((one) => one !== undefined)
     })
   }
@@ -563,13 +557,9 @@ function primaryView(workers: Workers): AdminView {
     ),
     rollouts: rolloutView((question, by) => workers.orderRollout(question, by)),
     mirrors: mirrorView((question) => workers.askAll(question)),
-    regions: regionsView(asker),
-    configs: configView(asker),
-    rules: rulesView(asker),
-    revocations: revocationsView(asker),
+    ...askingViews(asker),
     live: workersLiveView(() => workers.askAll({ ask: 'live' }), counts),
     page: dashboardFiles(),
-    now: () => Date.now(),
     threats: async (limit) => {
       const reports = await workers.askAll({ ask: 'threats', limit })
       const known = reports.filter((one): one is ThreatReport => one !== null)

@@ -2,20 +2,31 @@
  * What the control port asks of the processes that serve. In one process the answers come from its own
  * instance, in a cluster from the workers by IPC; views over them are made of the same few calls.
  */
+
+import type { Caller, Refused } from '../../admin/caller.ts'
+import type { AdminView } from '../../admin/view.ts'
 import type { ConfigFile } from './config-file.ts'
-import { answerAboutConfig, type ConfigQuestion } from './control-config.ts'
-import { answerAboutRegions, type RegionQuestion } from './control-regions.ts'
-import { answerAboutRevocations, type RevocationQuestion } from './control-revocations.ts'
-import { answerAboutRules, type RulesQuestion } from './control-rules.ts'
+import { answerAboutConfig, type ConfigQuestion, configView } from './control-config.ts'
+import {
+  answerAboutDefence,
+  type DefenceQuestion,
+  limitsView,
+  penaltiesView,
+  revocationsView,
+} from './control-defence.ts'
+import { answerAboutRegions, type RegionQuestion, regionsView } from './control-regions.ts'
+import { answerAboutRules, type RulesQuestion, rulesView } from './control-rules.ts'
 import type { Instance } from './instance.ts'
 import { answerAboutPublishing, type PublishQuestion } from './publishing.ts'
+import { answerAboutState, type StateQuestion, stateView } from './runtime-state.ts'
 
 export type ControlQuestion =
   | RegionQuestion
   | ConfigQuestion
   | RulesQuestion
   | PublishQuestion
-  | RevocationQuestion
+  | DefenceQuestion
+  | StateQuestion
 
 /** The processes behind a control port. */
 export interface Asker {
@@ -29,7 +40,7 @@ export interface Asker {
   size(): number
 }
 
-const FAMILIES = ['regions', 'config', 'rules', 'publish', 'revocations'] as const
+const FAMILIES = ['regions', 'config', 'rules', 'publish', 'defence', 'state'] as const
 type Family = (typeof FAMILIES)[number]
 
 function familyOf({ ask }: { readonly ask: string }): string {
@@ -55,10 +66,12 @@ export async function answerControl(
       return answerAboutConfig(instance, file, question as ConfigQuestion)
     case 'rules':
       return answerAboutRules(instance, file, question as RulesQuestion)
-    case 'revocations':
-      return answerAboutRevocations(instance, question as RevocationQuestion)
     case 'publish':
       return answerAboutPublishing(instance, file, question as PublishQuestion)
+    case 'defence':
+      return answerAboutDefence(instance, question as DefenceQuestion)
+    case 'state':
+      return answerAboutState(instance, question as StateQuestion)
   }
 }
 
@@ -70,5 +83,21 @@ export function askInstance(instance: Instance, file: ConfigFile): Asker {
     all: async (question) => [await ask(question)],
     order: async (question) => [await ask({ ...question, isNoted: true } as ControlQuestion)],
     size: () => 1,
+  }
+}
+
+/** All that the control port does by asking, over one process or many. */
+export function askingViews(asker: Asker): Partial<AdminView> {
+  return {
+    now: () => Date.now(),
+    regions: regionsView(asker),
+    configs: configView(asker),
+    rules: rulesView(asker),
+    limits: limitsView(asker),
+    penalties: penaltiesView(asker),
+    revocations: revocationsView(asker),
+    state: stateView(asker),
+    authenticate: async (token) =>
+      (await asker.first({ ask: 'defence-authenticate', token })) as Caller | Refused,
   }
 }

@@ -89,9 +89,16 @@ export async function startGateway(
 /** Takes over every change of the config file that reads and compiles. */
 export function watch(file: ConfigFile, instance: Instance): () => void {
   return file.watch((change) => {
-    if ('bundle' in change) void instance.reload(change.bundle)
+    if ('bundle' in change) void takeOver(change.bundle, instance)
     else instance.reloadFailed(change.error)
   })
+}
+
+/** What the control port has published is in use already when the watch sees it. */
+async function takeOver(bundle: ConfigBundle, instance: Instance): Promise<void> {
+  await instance.settled()
+  if (bundle.hash === instance.bundle.hash && instance.lastError === null) return
+  await instance.reload(bundle)
 }
 
 export async function reloadNow(file: ConfigFile, instance: Instance): Promise<boolean> {
