@@ -19,7 +19,7 @@ function many<const S extends v.GenericSchema>(item: S) {
   return v.pipe(v.array(item), v.maxLength(MAX_ENTRIES))
 }
 
-const State = v.strictObject({
+export const RuntimeStateSchema = v.strictObject({
   takenAt: time,
   drains: many(
     v.strictObject({
@@ -117,7 +117,7 @@ export const SNAPSHOT_ROUTES: readonly AdminRoute[] = [
       if (digest(body.state) !== body.sha256) {
         return adminProblem(c, 422, 'The checksum does not fit: the snapshot was changed or cut.')
       }
-      const parsed = v.safeParse(State, body.state)
+      const parsed = v.safeParse(RuntimeStateSchema, body.state)
       if (!parsed.success) {
         const [issue] = parsed.issues
         const title = `The snapshot does not hold: ${v.getDotPath(issue) ?? ''}: ${issue.message}`

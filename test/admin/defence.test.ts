@@ -1,7 +1,11 @@
 /** Who is let in, changed over the control port of a gateway that serves; and its state, kept and put back. */
+import { statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { describe, expect, it } from 'vitest'
 import type { KnownRevocation, LimitReport, Penalty } from '../../src/admin/state-view.ts'
+import { ConfigFile } from '../../src/runtimes/node/config-file.ts'
+import { startGateway } from '../../src/runtimes/node/start.ts'
 import { meridian } from '../cli/cli.fixture.ts'
 import { ask } from '../harness/client.ts'
 import { program } from '../harness/process.ts'
@@ -9,6 +13,7 @@ import { until } from '../harness/wait.ts'
 import { pool, type TestConfig, withDefaults, world } from '../harness/world.ts'
 
 const TOKEN = 'a-token-of-some-length'
+const QUIET = { info: () => {}, warn: () => {}, error: () => {} }
 const ISSUER = 'https://issuer.example'
 
 function caller(control: string) {
@@ -142,6 +147,74 @@ describe('who is let in', () => {
       ['DELETE', '/revocations/x', undefined],
     ] as const) {
       expect([path, (await call(method, path, body)).status]).toEqual([path, 404])
+    }
+  })
+})
+
+describe('orders', () => {
+  it('outlive a restart where there is a folder for them, before the first request', async () => {
+    const w = world()
+    const { jwk, token } = await issuer()
+    const alice = await token('alice', 't1')
+    const file = w.put(
+      'meridian.json',
+      JSON.stringify(
+        withDefaults(
+          {
+            state: { directory: 'state' },
+            admin: { token: { file: w.put('token', TOKEN) } },
+            trustedProxies: ['127.0.0.1'],
+            penaltyBox: {},
+            iam: { issuers: [{ id: 'i', issuer: ISSUER, jwks: { keys: [jwk] } }] },
+            routes: [
+              {
+                id: 'own',
+                match: { path: '/own' },
+                auth: { methods: ['jwt'], audience: ['site'] },
+                respond: { body: 'own' },
+              },
+              { id: 'site', auth: 'none', respond: { body: 'site' } },
+            ],
+          },
+          w.folder,
+        ),
+      ),
+    )
+    const start = async () => {
+      const config = new ConfigFile(file)
+      const running = await startGateway(config, await config.load(), { log: QUIET })
+      const url = `http://127.0.0.1:${running.instance.ports[0]}`
+      const status = async () => [
+        (await ask(`${url}/own`, { headers: { authorization: `Bearer ${alice}` } })).status,
+        (await ask(url, { headers: { 'x-forwarded-for': '203.0.113.7' } })).status,
+      ]
+      return { running, status, call: caller(running.control as string) }
+    }
+    const first = await start()
+    expect(await first.status()).toEqual([200, 200])
+    await first.call('POST', '/penalties', { address: '203.0.113.7', for: '1h' })
+    const { id } = (
+      await first.call('POST', '/revocations', { kind: 'sub', value: 'alice' })
+    ).json<{
+      id: string
+    }>()
+    await first.running.close()
+
+    const second = await start()
+    expect(await second.status()).toEqual([401, 429])
+    // Taken back is taken back.
+    expect((await second.call('DELETE', `/revocations/${id}`)).status).toBe(200)
+    expect((await second.call('DELETE', '/penalties/203.0.113.7')).status).toBe(200)
+    await second.running.close()
+    const third = await start()
+    expect(await third.status()).toEqual([200, 200])
+    await third.running.close()
+
+    const saved = join(w.folder, 'state', 'orders.json')
+    expect(statSync(saved).mode & 0o777).toBe(0o600)
+    for (const text of ['{', '{"version":2,"state":{}}', '{"version":1,"state":{"drains":[]}}']) {
+      writeFileSync(saved, text)
+      await expect(start()).rejects.toThrow(/state\.directory: .*orders\.json/)
     }
   })
 })

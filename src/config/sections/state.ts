@@ -11,7 +11,7 @@ export const StateSection = v.strictObject({
       ),
     ),
     v.description(
-      'Folder of this gateway’s own, made if it is not there, relative to the config file: how far rollouts are is kept in it. Left out: a restart begins them anew.',
+      'Folder of this gateway’s own, made if it is not there, relative to the config file: how far rollouts are, and drains, bans and revocations by the control port, are kept in it. Left out: a restart forgets them.',
     ),
   ),
 })

@@ -20,11 +20,12 @@ import { oldest } from './geo-file.ts'
 import type { Instance } from './instance.ts'
 import { instanceLiveView } from './live-control.ts'
 import { instanceMirrorView } from './mirror-control.ts'
+import type { OrdersFile } from './orders-file.ts'
 import { instanceRolloutView } from './rollout-control.ts'
 import { VERSION } from './version.ts'
 
-export function instanceView(instance: Instance, file: ConfigFile): AdminView {
-  const asker = askInstance(instance, file)
+export function instanceView(instance: Instance, file: ConfigFile, orders?: OrdersFile): AdminView {
+  const asker = askInstance(instance, file, orders)
   return {
     status: () => statusOf(instance, 1),
     readiness: () =>

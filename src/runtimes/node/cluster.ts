@@ -43,6 +43,7 @@ import { Instance } from './instance.ts'
 import { liveCounts, takeLive, workersLiveView } from './live-control.ts'
 import { type MirrorQuestion, mirrorStatus, mirrorView } from './mirror-control.ts'
 import { operationsLog } from './operations-log.ts'
+import { type OrdersFile, openOrdersFile, savedOrders } from './orders-file.ts'
 import {
   answerAboutRollouts,
   isAboutRollouts,
@@ -110,6 +111,7 @@ export async function runWorker(file: ConfigFile, bundle: ConfigBundle): Promise
       drawnSecret: takeSecret(),
       siblings: siblingsOf(workerNumber() ?? 0, tellHealth(send)),
       rollouts: new RolloutKeeper(await savedRollouts(bundle), (rollout) => send({ rollout })),
+      orders: await savedOrders(bundle),
       tellAlert: (alert) => send({ alert }),
     })
   } catch (error) {
@@ -232,9 +234,15 @@ class Workers {
   /** Ports that the first worker got. */
   ports: readonly number[] = []
 
-  /** @param file where rollouts are kept over a restart; undefined: nowhere */
-  constructor(count: number, file: RolloutFile | undefined) {
+  readonly #orders: OrdersFile | undefined
+
+  /**
+   * @param file   where rollouts are kept over a restart; undefined: nowhere
+   * @param orders where orders are
+   */
+  constructor(count: number, file: RolloutFile | undefined, orders: OrdersFile | undefined) {
     this.#count = count
+    this.#orders = orders
     this.#rollouts = new RolloutPositions((saved) => file?.save(saved))
   }
 
@@ -391,6 +399,8 @@ class Workers {
         ),
       )
       this.#state = (await this.first({ ask: 'state-take' })) as RuntimeState
+      this.#orders?.save(this.#state)
+      await this.#orders?.flushed()
       return answers.filter((one) => one !== undefined)
     })
   }
@@ -472,12 +482,14 @@ class Workers {
 export async function runPrimary(bundle: ConfigBundle, count: number): Promise<RunningGateway> {
   const { config } = bundle
   const file = await openRolloutFile(bundle, operationsLog)
-  const workers = new Workers(count, file)
+  const orders = await openOrdersFile(bundle, operationsLog)
+  const workers = new Workers(count, file, orders)
   let closeAdmin = async () => {}
   const close = async () => {
     await workers.stop()
     await closeAdmin()
     await file?.flushed()
+    await orders?.flushed()
   }
   let stopped: Promise<never> | undefined
   const stop = () => {

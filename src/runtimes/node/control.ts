@@ -17,8 +17,9 @@ import {
 import { answerAboutRegions, type RegionQuestion, regionsView } from './control-regions.ts'
 import { answerAboutRules, type RulesQuestion, rulesView } from './control-rules.ts'
 import type { Instance } from './instance.ts'
+import type { OrdersFile } from './orders-file.ts'
 import { answerAboutPublishing, type PublishQuestion } from './publishing.ts'
-import { answerAboutState, type StateQuestion, stateView } from './runtime-state.ts'
+import { answerAboutState, type StateQuestion, stateView, takeState } from './runtime-state.ts'
 
 export type ControlQuestion =
   | RegionQuestion
@@ -76,12 +77,21 @@ export async function answerControl(
 }
 
 /** One process on its own. */
-export function askInstance(instance: Instance, file: ConfigFile): Asker {
+export function askInstance(
+  instance: Instance,
+  file: ConfigFile,
+  orders: OrdersFile | undefined,
+): Asker {
   const ask = async (question: ControlQuestion) => answerControl(instance, file, question)
   return {
     first: ask,
     all: async (question) => [await ask(question)],
-    order: async (question) => [await ask({ ...question, isNoted: true } as ControlQuestion)],
+    order: async (question) => {
+      const done = await ask({ ...question, isNoted: true } as ControlQuestion)
+      orders?.save(takeState(instance))
+      await orders?.flushed()
+      return [done]
+    },
     size: () => 1,
   }
 }

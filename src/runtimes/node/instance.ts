@@ -2,6 +2,7 @@
  * One process's gateway: ports bound, config compiled, sockets open; reload by swapping a snapshot.
  */
 import { dirname } from 'node:path'
+import type { RuntimeState } from '../../admin/state-view.ts'
 import { ResponseCache } from '../../cache/response-cache.ts'
 import { compileSnapshot } from '../../compile/compile.ts'
 import { ConfigError, formatProblem } from '../../config/errors.ts'
@@ -38,8 +39,10 @@ import type { PurgeFleet } from './purge-fleet.ts'
 import { openRedis, type RedisConnection } from './redis.ts'
 import { RedisLimits } from './redis-limits.ts'
 import { nameService, Resolver } from './resolver.ts'
+import { RevocationShare } from './revocation-share.ts'
 import type { RolloutKeeper } from './rollout-keeper.ts'
 import { builtInRuleset } from './rulesets.ts'
+import { restoreState } from './runtime-state.ts'
 import { NodeServer } from './server.ts'
 import { UndiciUpstream } from './undici-upstream.ts'
 import { nodeUplink } from './uplink.ts'
@@ -55,6 +58,8 @@ export interface InstanceOptions {
   readonly siblings?: Siblings | undefined
   /** Where rollouts were before the restart, and who is told of changes; without it, they begin anew. */
   readonly rollouts?: RolloutKeeper | undefined
+  /** What operators had ordered before the restart; in force before the first request. */
+  readonly orders?: RuntimeState | undefined
   /** Takes what this process would alert of; left out, it delivers that itself. */
   readonly tellAlert?: ((notice: AlertNotice) => void) | undefined
   /** What all workers sign with when the config names no secret. */
@@ -85,6 +90,7 @@ export class Instance {
   #reloading: Promise<unknown> = Promise.resolve()
   readonly #rollouts: RolloutKeeper | undefined
   #share: HealthShare | undefined
+  readonly #revocations: RevocationShare | undefined
   readonly #tiers: CacheTiers
   #bundle: ConfigBundle
   #loadedAt = Date.now()
@@ -98,6 +104,7 @@ export class Instance {
     geo: MmdbGeoSource
     redis: RedisConnection | undefined
     fleet: RedisLimits | undefined
+    revocations: RevocationShare | undefined
     server: NodeServer
     upstream: UndiciUpstream
     resolver: Resolver
@@ -118,6 +125,7 @@ export class Instance {
     this.geo = parts.geo
     this.redis = parts.redis
     this.fleet = parts.fleet
+    this.#revocations = parts.revocations
     this.#server = parts.server
     this.#upstream = parts.upstream
     this.#resolver = parts.resolver
@@ -213,6 +221,7 @@ export class Instance {
         slots,
         previous,
         fleet: fleet?.limits,
+        canShare: fleet !== undefined,
         drawnSecret:
           options.drawnSecret === undefined
             ? undefined
@@ -236,12 +245,15 @@ export class Instance {
           if (board !== undefined && options.siblings !== undefined)
             tellEjection(options.siblings, board, event)
         },
-        onAddresses: ({ pool, added, removed }) =>
+        onAddresses: ({ pool, added, removed, leftOut }) => {
           telemetry.note('health', 'addresses-changed', {
             pool,
             added: added.join(' '),
             removed: removed.join(' '),
-          }),
+          })
+          if (leftOut > 0)
+            log.warn('names of origins have more addresses than are used', { pool, leftOut })
+        },
       })
     const snapshot = await compile(bundle)
     options.rollouts?.restore(snapshot, log)
@@ -262,13 +274,20 @@ export class Instance {
       admin.enabled && admin.recorded > 0 ? new RequestRecorder(admin.recorded) : undefined
     const services = { platform, telemetry, cache, recorder, shared: fleet?.limits }
     const gateway = new Gateway(services, snapshot)
+    if (options.orders !== undefined) restoreState({ snapshot, gateway, platform }, options.orders)
     await tiers.attach(cache)
     current = gateway
+    const revocations =
+      redis === undefined
+        ? undefined
+        : new RevocationShare({ redis, clock: nodeClock, random: nodeRandom, log })
+    await revocations?.use(snapshot)
     server = new NodeServer(gateway, config.listen, dirname(bundle.path), log)
     try {
       await server.start()
     } catch (error) {
       geoWatcher.stop()
+      revocations?.stop()
       redis?.close()
       await access.close()
       await analytics?.close()
@@ -290,6 +309,7 @@ export class Instance {
       geo,
       redis,
       fleet,
+      revocations,
       server,
       upstream,
       resolver,
@@ -332,6 +352,10 @@ export class Instance {
       metrics.geoAge.set([], Math.max(0, (Date.now() - oldest(this.geo.databases)) / 1000))
       metrics.logDropped.setTotal([], this.#access.dropped)
       this.fleet?.observe(metrics)
+      const known = this.snapshot.identity?.revocations.size
+      if (known !== undefined) metrics.revocations.set([], known)
+      const age = this.revocations?.age
+      if (age !== undefined) metrics.revocationsAge.set([], age / 1000)
       if (this.redis !== undefined) metrics.redisUp.set([], this.redis.state === 'up' ? 1 : 0)
       const { health, regions, drains } = this.snapshot
       drains.advance(nodeClock.now())
@@ -407,6 +431,8 @@ export class Instance {
       before.stop()
       this.#resolver.use(nameService(bundle.config.resolver))
       next.start()
+      // Before a request can ask: a list that was not read yet refuses.
+      void this.#revocations?.use(next)
       this.gateway.swap(next)
       this.#rollouts?.follow(next)
       this.telemetry.configure(bundle.config.telemetry, telemetrySecrets(bundle))
@@ -430,6 +456,11 @@ export class Instance {
       this.reloadFailed(error)
       return false
     }
+  }
+
+  /** Revocations of the fleet; undefined where nothing is shared. */
+  get revocations(): RevocationShare | undefined {
+    return this.#revocations?.isFollowing === true ? this.#revocations : undefined
   }
 
   /** The new config does not read or compile: the old one goes on. */
@@ -473,6 +504,7 @@ export class Instance {
     const cut = await this.#server.stop(shutdown.drain)
     this.#geoWatcher.stop()
     this.#share?.stop()
+    this.#revocations?.stop()
     this.alerts.stop()
     this.snapshot.stop()
     await this.#upstream.close()
@@ -524,7 +556,7 @@ function openAccessLog(config: TelemetryConfig): LogFile {
 function noteHealth(telemetry: Telemetry, log: Logger, event: HealthEvent): void {
   const { origin, from, to, cause } = event
   // By the origin of the config: addresses would make series without end.
-  telemetry.metrics.healthTransitions.add([origin.replace(/@[\da-f.:]+$/i, ''), from, to])
+  telemetry.metrics.healthTransitions.add([origin.replace(/@[\da-f.:[\]]+$/i, ''), from, to])
   telemetry.note('health', `${from} to ${to}`, { origin, cause })
   const message = `origin ${origin} is ${to}`
   if (to === 'up') log.info(message, { from, cause })

@@ -33,10 +33,15 @@ export function reasonOf(error: unknown): string {
   }
 }
 
-/** @throws when it cannot be written; the file is as it was then */
+/** For files that were not there. */
+const OWNER_ONLY = 0o600
+
+/**
+ * A file that is there keeps its mode, and a link stays one; a new one is its owner's.
+ * @throws when it cannot be written; the file is as it was then
+ */
 export async function replaceFile(path: string, text: string): Promise<void> {
-  const target = await realpath(path)
-  const { mode } = await stat(target)
+  const { target, mode } = await standing(path)
   const folder = dirname(target)
   const next = join(folder, `.${basename(target)}.${process.pid}.new`)
   try {
@@ -59,6 +64,16 @@ export async function replaceFile(path: string, text: string): Promise<void> {
     await directory.sync()
   } finally {
     await directory.close()
+  }
+}
+
+async function standing(path: string): Promise<{ target: string; mode: number }> {
+  try {
+    const target = await realpath(path)
+    return { target, mode: (await stat(target)).mode }
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error
+    return { target: path, mode: OWNER_ONLY }
   }
 }
 

@@ -51,8 +51,10 @@ export function takeState(instance: Instance): RuntimeState {
 }
 
 /** Drains become those of the state; penalties, revocations and ejections are added, each for what is left of it. */
-export function restoreState(instance: Instance, state: RuntimeState): void {
-  const { snapshot, gateway, platform } = instance
+export function restoreState(
+  { snapshot, gateway, platform }: Pick<Instance, 'snapshot' | 'gateway' | 'platform'>,
+  state: RuntimeState,
+): void {
   const { clock } = platform
   const [now, monotonic] = [clock.now(), clock.monotonic()]
   snapshot.drains.replace(state.drains)

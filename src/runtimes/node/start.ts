@@ -11,6 +11,7 @@ import { runPrimary, runWorker } from './cluster.ts'
 import { type ConfigBundle, ConfigFile } from './config-file.ts'
 import { Instance, type InstanceOptions } from './instance.ts'
 import { operationsLog } from './operations-log.ts'
+import { openOrdersFile, savedOrders } from './orders-file.ts'
 import { openRolloutFile } from './rollout-file.ts'
 import { keptBy } from './rollout-keeper.ts'
 
@@ -58,12 +59,17 @@ export async function startGateway(
 ): Promise<SingleGateway> {
   const rollouts = await openRolloutFile(bundle, options.log ?? operationsLog)
   const keeper = rollouts === undefined ? undefined : keptBy(rollouts)
-  const instance = await Instance.start(bundle, { rollouts: keeper, ...options })
+  const orders = await openOrdersFile(bundle, options.log ?? operationsLog)
+  const instance = await Instance.start(bundle, {
+    rollouts: keeper,
+    orders: await savedOrders(bundle),
+    ...options,
+  })
   let admin: AdminServer | undefined
   const { config } = bundle
   try {
     if (config.admin.enabled) {
-      const view = instanceView(instance, file)
+      const view = instanceView(instance, file, orders)
       const { log } = instance.platform
       admin = await startAdmin(bundle, view, () => instance.telemetry.mask, log)
     }
@@ -82,6 +88,7 @@ export async function startGateway(
       await instance.stop()
       await admin?.close()
       await rollouts?.flushed()
+      await orders?.flushed()
     },
   }
 }
