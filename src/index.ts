@@ -15,6 +15,7 @@
  * one of the config's own section (docs/configuration.md).
  */
 import type { MeridianConfigInput } from './config/schema.ts'
+import type { FlexibleLimiter } from './limits/fleet/flexible-store.ts'
 import {
   type GatewayMiddleware,
   gatewayMiddleware,
@@ -26,6 +27,7 @@ import {
 export { ConfigError, type ConfigProblem } from './config/errors.ts'
 export type { MeridianConfig, MeridianConfigInput } from './config/schema.ts'
 export type { Geo, Principal, Verdict } from './exchange.ts'
+export type { FlexibleLimiter } from './limits/fleet/flexible-store.ts'
 export type { Logger, RecordSink } from './ports.ts'
 export { WebGateway, type WebGatewayOptions } from './runtimes/web/instance.ts'
 export type {
@@ -73,17 +75,24 @@ export function waf(options: WafOptions = {}): GatewayMiddleware {
 export interface RateLimitOptions extends StageOptions, Omit<Limit, 'id' | 'scope'> {
   /** Name in the RateLimit fields. */
   readonly id?: string | undefined
+  /** Counts for all processes: a limiter of rate-limiter-flexible, for algorithm `fixed` or `calendar`. */
+  readonly limiter?: FlexibleLimiter | undefined
 }
 
 /** A rate limit, by client address unless `key` says otherwise. */
 export function rateLimit(options: RateLimitOptions): GatewayMiddleware {
-  const { id = 'limit', ...rest } = options
+  const { id = 'limit', limiter, ...rest } = options
   const limit: Record<string, unknown> = { id }
+  if (limiter !== undefined) limit.shared = {}
   for (const [name, value] of Object.entries(rest)) {
     if (!STAGE_KEYS.has(name) && value !== undefined) limit[name] = value
   }
   // What is left are the keys of a limit; the schema checks their values.
-  return stage({ limits: [limit as unknown as Limit] }, options)
+  const limits = [limit as unknown as Limit]
+  return stage(
+    { limits },
+    limiter === undefined ? options : { ...options, limiters: { [id]: limiter } },
+  )
 }
 
 export interface JwtOptions extends StageOptions {
@@ -162,6 +171,10 @@ const STAGE_KEYS: ReadonlySet<string> = new Set([
   'log',
   'access',
   'trustedProxies',
+  'limiter',
+  'limiters',
+  'limiterSecret',
+  'processes',
 ])
 
 function stage(config: StageConfig, options: StageOptions): GatewayMiddleware {

@@ -104,6 +104,9 @@ export interface UpstreamCall {
 export interface ResolvedAddress {
   readonly address: string
   readonly family: 4 | 6
+  /** Of a service record (RFC 2782) alone, which says them as well. */
+  readonly port?: number | undefined
+  readonly weight?: number | undefined
 }
 
 /** Keeps names of origins resolved. */
@@ -229,7 +232,7 @@ export interface RecordSink {
   line(text: string): void
 }
 
-/** Posts what was gathered to a collector of telemetry. */
+/** Posts JSON: what was gathered to a collector of telemetry, alerts to whoever wants them. No redirects. */
 export interface Uplink {
   /** @throws when there is no answer within the time */
   post(
@@ -246,12 +249,6 @@ export interface Uplink {
   /** Lets go of connections. */
   close?(): Promise<void>
 }
-/**
- * Posts a message: alerts. Redirects are not followed.
- * @param headers flat name, value list
- * @returns the status; rejects when there is no answer in time
- */
-export type Poster = (url: string, headers: readonly string[], body: string) => Promise<number>
 
 /** Operational messages for people (start, reload, health changes); not one per request. */
 export interface Logger {

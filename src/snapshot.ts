@@ -159,6 +159,8 @@ export interface Snapshot {
   readonly steering: SteeringTable<Passage>
   /** Regions that operators have drained. */
   readonly drains: DrainBoard
+  /** Whether a residency rule is told to origins. */
+  readonly announcesResidency: boolean
   readonly sticky: ReadonlyMap<SteeringConfig, StickyTokens>
   readonly limits: Limits
   /** Undefined when the config has no `penaltyBox`. */

@@ -1,7 +1,7 @@
 -- Views over the analytics of a gateway, for DuckDB: `duckdb -init views.sql`. Finished hours only: what is
 -- still in lines is asked for with `meridian analytics sql`. A bucket is read as 's3://BUCKET/PREFIX/*/*/*.parquet'.
 
-CREATE OR REPLACE VIEW requests AS SELECT time, id, method, scheme, host, path, query, protocol, status, outcome, duration_ms, bytes_in, bytes_out, client, country, asn, route, region, pool, origin, attempts, cheaper_than, cache, cache_reason, rules, rule_targets, blocked, cleared, principal, subject, tls, user_agent, referer, aborted, more FROM read_parquet(['/var/lib/meridian/analytics/*/*/*.parquet'], union_by_name = true);
+CREATE OR REPLACE VIEW requests AS SELECT * FROM read_parquet(['/var/lib/meridian/analytics/*/*/*.parquet'], union_by_name = true, hive_partitioning = false);
 
 -- Load and failures by hour.
 CREATE OR REPLACE VIEW by_hour AS

@@ -51,9 +51,12 @@ const EVERYTHING: Partial<AdminView> = {
     lift: async () => ({ workers: 1, of: 1 }),
   },
   revocations: {
-    list: async () => [{ id: 'abc', kind: 'sub', value: 'alice', expiresAt: 9 }],
-    add: async () => ({ id: 'abc', workers: 1, of: 1 }),
-    remove: async () => ({ workers: 1, of: 1 }),
+    list: async () => ({
+      revocations: [{ id: 'abc', kind: 'sub', value: 'alice', expiresAt: 9 }],
+      fleet: 'none',
+    }),
+    add: async () => ({ id: 'abc', workers: 1, of: 1, isTold: null }),
+    remove: async () => ({ workers: 1, of: 1, isTold: null }),
     longestLife: async () => 3600,
   },
   state: { take: async () => STATE, restore: async () => ({ workers: 1, of: 1 }) },
@@ -486,7 +489,7 @@ describe('revocations', () => {
       ...(EVERYTHING.revocations as NonNullable<AdminView['revocations']>),
       add: async (one) => {
         added.push(one)
-        return { id: 'x', workers: 1, of: 1 }
+        return { id: 'x', workers: 1, of: 1, isTold: null }
       },
     }
     const { call } = adminWorld({ ...EVERYTHING, revocations })

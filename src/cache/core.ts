@@ -79,6 +79,8 @@ export interface Pending {
   readonly isLaterSlice?: boolean
   /** The client has the header of a body that broke off: this asks for the same once more. */
   readonly isSecond?: boolean
+  /** Set once the slower tiers have been asked. */
+  askedLower?: boolean
   /** All that is stored under the key. */
   variants: StoredVariants | undefined
   /** What matches the request, fresh or not. */

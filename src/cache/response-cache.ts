@@ -285,6 +285,8 @@ export class ResponseCache {
         if (use === 'while-revalidate') this.#coalescer.refresh(p)
         return reply
       }
+      const mayBeFresher = !directives.noCache && !stored.control.noCache && p.askedLower !== true
+      if (mayBeFresher && this.#core.lower?.isShared === true) return this.#fromLower(p)
     } else if ((p.flags & RANGE) !== 0) {
       const reply = this.#fromPart(p, now)
       if (reply !== undefined) return reply
@@ -316,13 +318,16 @@ export class ResponseCache {
   /** Looks in the slower tier, and takes into memory what it finds. */
   async #fromLower(p: Pending): Promise<Reply> {
     const core = this.#core
+    p.askedLower = true
     const found = await core.lower?.lookup(p.key.key)
     // Oldest first: the newest must end on top.
     for (const response of found === undefined ? [] : [...found.responses].reverse()) {
       if (core.epochs.verdict(response.epochNames, response.stamp) === 'hard') continue
-      // What memory has got meanwhile is newer.
+      // What memory has, or has got meanwhile, may be newer.
       const present = core.memory.peek(p.key.key)?.responses ?? []
-      if (present.some((one) => isLive(core, one) && replaces(response, one))) continue
+      const isOlder = (one: StoredResponse) =>
+        isLive(core, one) && replaces(response, one) && one.receivedAt >= response.receivedAt
+      if (present.some(isOlder)) continue
       core.memory.put(response, p.policy.vary.maxVariants)
     }
     p.variants = core.memory.peek(p.key.key) ?? found

@@ -38,6 +38,7 @@ interface Run {
 /** A second tier whose answers take a while. */
 class SlowStore implements CacheStore {
   readonly name = 'slow'
+  readonly isShared = true
   readonly #inner = new MemoryStore({ capacityBytes: 500_000, admission: 'lru' })
   readonly #later: (run: () => void) => void
 

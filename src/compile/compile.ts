@@ -66,6 +66,8 @@ export interface CompileOptions {
   readonly drawnSecret?: DrawnSecret | undefined
   /** Counts limits together with other gateways. */
   readonly fleet?: Fleet | undefined
+  /** Whether this process has a server that it shares; left out, whether the config names one. */
+  readonly canShare?: boolean | undefined
   /** Text of a ruleset that comes with the gateway; undefined when there is none of that name. */
   readonly builtInRuleset?: ((name: string) => string | undefined) | undefined
   /** Without it nothing is watched for threats: in rehearsals. */
@@ -118,7 +120,7 @@ export async function compileSnapshot(
     report,
     expressions,
     fleet: options.fleet,
-    canShare: canShare(loaded, options.fleet, report),
+    canShare: canShare(loaded, options, report),
     previous: previous?.limits,
   })
   const placesByRegion = regionPlaces(regions, config.regions, pools)
@@ -181,7 +183,7 @@ export async function compileSnapshot(
     regionOf: (pool) => regionByPool.get(pool) ?? pool,
     limits,
     bodyLimit: config.listen.limits.body,
-    hasGeneralResidency: residency.general.length > 0,
+    hasResidency: residency.byId.size > 0,
     cache: config.cache,
     steering: config.steering,
     expressions,
@@ -210,9 +212,9 @@ export async function compileSnapshot(
       ),
       methods: frontMethods(config.listen.methods),
     },
-    pseudonym: 'meridian',
+    pseudonym: config.name,
     shieldMark: previous?.shieldMark ?? encodeHex(platform.random.bytes(8)),
-    via: '1.1 meridian',
+    via: `1.1 ${config.name}`,
     trusted,
     router: new Router(
       config.routes.map((route, index) => compileMatch(route, `routes[${index}]`, context)),
@@ -229,6 +231,7 @@ export async function compileSnapshot(
     regionOfOrigin: regionOfOrigin(placesByRegion),
     steering,
     drains,
+    announcesResidency: config.residency.some((rule) => rule.announce),
     sticky,
     limits,
     penaltyBox: compilePenaltyBox(config.penaltyBox, trusted, options),

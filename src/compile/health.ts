@@ -7,7 +7,7 @@ import { activeRules, ProbeScheduler, type ProbeTarget } from '../health/probe.t
 import type { RegionTable } from '../steering/regions.ts'
 import type { Pool } from '../upstream/pool.ts'
 import type { CompileOptions } from './compile.ts'
-import type { Members } from './members.ts'
+import { type Members, weightOf } from './members.ts'
 
 /** Origins that stay keep their state. An explanation reads the board of the running gateway. */
 export function compileHealth(
@@ -22,9 +22,9 @@ export function compileHealth(
     const pool = config.pools[id] as PoolConfig
     return {
       id,
-      origins: (members.get(id) ?? []).map(({ endpoint, config }) => ({
-        id: endpoint.id,
-        weight: config.weight,
+      origins: (members.get(id) ?? []).map((member) => ({
+        id: member.endpoint.id,
+        weight: weightOf(member),
       })),
       active: pool.health === undefined ? undefined : activeRules(pool.health),
       outlier: outlierRules(pool.outlier),

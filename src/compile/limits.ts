@@ -26,17 +26,21 @@ interface Surroundings {
 /** Whether there is something that limits can be counted in together with other gateways. */
 export function canShare(
   { config, secrets }: LoadedConfig,
-  fleet: Fleet | undefined,
+  options: { readonly fleet?: Fleet | undefined; readonly canShare?: boolean | undefined },
   report: Report,
 ): boolean {
-  const { redis } = config
+  const { redis, iam } = config
   if (redis?.keySecret !== undefined) {
     const { length } = utf8(secrets.get(redis.keySecret))
     if (length < KEY_SECRET_BYTES) {
       report('redis.keySecret', `the secret has ${length} bytes; at least 16 are expected`)
     }
   }
-  return redis !== undefined || fleet !== undefined
+  // A server that a reload brings is not connected to: what relies on it must not seem to work.
+  if (options.canShare === false && redis !== undefined && iam?.revocations?.shared === true) {
+    report('iam.revocations.shared', 'the section "redis" is read at the start', 'restart')
+  }
+  return options.canShare ?? (redis !== undefined || options.fleet !== undefined)
 }
 
 /** Trusted proxies are nobody's client: shutting one out would shut out all behind it. */

@@ -4,7 +4,7 @@ import { parseOriginUrl } from '../config/paths.ts'
 import type { OriginConfig, PoolConfig } from '../config/sections/pools.ts'
 import { parseIp } from '../http/ip.ts'
 import type { NameSource } from '../ports.ts'
-import { type Endpoint, endpointsOf } from '../upstream/endpoints.ts'
+import { type Endpoint, endpointsOf, serviceEndpoints, serviceHost } from '../upstream/endpoints.ts'
 
 export interface Member {
   readonly config: OriginConfig
@@ -33,10 +33,19 @@ export function membersOf(
   return pool.origins.flatMap((config, index) => {
     const name = nameOf(config)
     const found = name === undefined ? undefined : names?.addresses(name)
-    return endpointsOf(originId(poolId, config), found, pool.dns).map(
-      (endpoint): Member => ({ config, index, endpoint }),
+    const isService = name !== undefined && serviceHost(name) !== undefined
+    const endpoints = (isService ? serviceEndpoints : endpointsOf)(
+      originId(poolId, config),
+      found,
+      pool.dns,
     )
+    return endpoints.map((endpoint): Member => ({ config, index, endpoint }))
   })
+}
+
+/** Of a service record that has almost none there is still a little. */
+export function weightOf({ config, endpoint }: Member): number {
+  return config.weight === 0 ? 0 : Math.max(1, Math.round(config.weight * endpoint.share))
 }
 
 export type Members = ReadonlyMap<string, readonly Member[]>

@@ -5,8 +5,9 @@
 import type { PoolConfig } from '../config/sections/pools.ts'
 import type { HealthBoard } from '../health/board.ts'
 import type { Platform } from '../ports.ts'
+import { MOST_ADDRESSES } from '../upstream/endpoints.ts'
 import type { Origin, Pool } from '../upstream/pool.ts'
-import { type Member, membersOf, nameOf } from './members.ts'
+import { type Member, membersOf, nameOf, weightOf } from './members.ts'
 import { fillPool, type OriginMaker } from './pools.ts'
 
 /** How often it is looked whether addresses that are gone have ended their last request. */
@@ -16,6 +17,8 @@ export interface AddressChange {
   readonly pool: string
   readonly added: readonly string[]
   readonly removed: readonly string[]
+  /** Addresses beyond the most that count. */
+  readonly leftOut: number
 }
 
 export interface NamedPool {
@@ -84,17 +87,17 @@ export class OriginNames {
     const ids = new Set(members.map(({ endpoint }) => endpoint.id))
     const added = members.filter(({ endpoint }) => !kept.has(endpoint.id))
     const removed = before.filter(({ endpoint }) => !ids.has(endpoint.id))
-    if (added.length === 0 && removed.length === 0) return
+    const isReweighed = members.some((member) => {
+      const old = kept.get(member.endpoint.id)
+      return old !== undefined && (weightOf(old) !== weightOf(member) || isMoved(old, member))
+    })
+    if (added.length === 0 && removed.length === 0 && !isReweighed) return
     this.#board.setOrigins(
       pool.id,
-      members.map(({ config, index, endpoint }) => ({
-        id: endpoint.id,
-        weight: config.weight,
-        knownAs: before.find(
-          (other) =>
-            other.index === index &&
-            other.endpoint.stands.some((each) => endpoint.stands.includes(each)),
-        )?.endpoint.id,
+      members.map((member) => ({
+        id: member.endpoint.id,
+        weight: weightOf(member),
+        knownAs: before.find((other) => isSameServer(other, member))?.endpoint.id,
       })),
       now,
     )
@@ -105,7 +108,18 @@ export class OriginNames {
       pool: pool.id,
       added: added.map(({ endpoint }) => endpoint.id),
       removed: removed.map(({ endpoint }) => endpoint.id),
+      leftOut: this.#leftOut(config),
     })
+  }
+
+  #leftOut(config: PoolConfig): number {
+    if (!config.dns.perAddress) return 0
+    let count = 0
+    for (const name of new Set(config.origins.map(nameOf))) {
+      const found = name === undefined ? 0 : (this.#platform.names?.addresses(name)?.length ?? 0)
+      count += Math.max(0, found - MOST_ADDRESSES)
+    }
+    return count
   }
 
   #sweep(): void {
@@ -119,4 +133,16 @@ export class OriginNames {
     if (this.#leaving.length === 0) return
     this.#cancelSweep = this.#platform.clock.after(SWEEP_MS, () => this.#sweep())
   }
+}
+
+function isSameServer(one: Member, other: Member): boolean {
+  return (
+    one.index === other.index &&
+    one.endpoint.stands.some((each) => other.endpoint.stands.includes(each))
+  )
+}
+
+/** Under one id, but at another place: the only server of a service. */
+function isMoved(old: Member, member: Member): boolean {
+  return member.endpoint.port !== undefined && !isSameServer(old, member)
 }

@@ -5,11 +5,12 @@ import { parseOriginUrl } from '../config/paths.ts'
 import type { OriginConfig, PoolConfig } from '../config/sections/pools.ts'
 import type { OriginAddress, OriginTls } from '../ports.ts'
 import { maglevTable } from '../upstream/balance.ts'
+import { serviceHost } from '../upstream/endpoints.ts'
 import { LatencySketch } from '../upstream/latency.ts'
 import { PeakEwma } from '../upstream/peak-ewma.ts'
 import type { Origin, Pool } from '../upstream/pool.ts'
 import { HedgeBudget, RetryBudget } from '../upstream/retry-budget.ts'
-import { type Member, type Members, originId } from './members.ts'
+import { type Member, type Members, originId, weightOf } from './members.ts'
 
 /** Retries as a share of a pool's requests when its routes say nothing else, per cent. */
 const DEFAULT_BUDGET = 20
@@ -79,7 +80,12 @@ export function fillPool(
     const { id } = member.endpoint
     const known = before.get(id)
     before.delete(id)
-    return known !== undefined && !anew ? known : make(member, healthIndex(id), known)
+    const isSame =
+      known !== undefined &&
+      known.weight === weightOf(member) &&
+      known.address.addresses?.[0]?.address === member.endpoint.addresses?.[0]?.address &&
+      (member.endpoint.port ?? known.address.port) === known.address.port
+    return isSame && !anew ? known : make(member, healthIndex(id), known)
   })
   pool.shares = new Float64Array(pool.origins.length)
   pool.table = pool.balance === 'maglev' ? maglevTable(pool.origins) : undefined
@@ -98,7 +104,8 @@ function budgetsByPool(loaded: LoadedConfig): ReadonlyMap<string, number> {
 }
 
 export function originMaker(pool: string, loaded: LoadedConfig): OriginMaker {
-  return ({ config, endpoint }, health, before) => {
+  return (member, health, before) => {
+    const { config, endpoint } = member
     const url = parseOriginUrl(config.url)
     const { id, addresses } = endpoint
     const own = originId(pool, config)
@@ -107,8 +114,8 @@ export function originMaker(pool: string, loaded: LoadedConfig): OriginMaker {
       partOf: own === id ? undefined : own,
       addresses,
       scheme: url?.scheme ?? 'http',
-      hostname: url?.hostname ?? 'invalid',
-      port: url?.port ?? 0,
+      hostname: url === undefined ? 'invalid' : (serviceHost(url.hostname) ?? url.hostname),
+      port: endpoint.port ?? url?.port ?? 0,
       socketPath: url?.socketPath,
       tls: url?.scheme === 'https' ? originTls(config.tls, loaded) : undefined,
       maxConnections: config.maxConnections,
@@ -119,7 +126,7 @@ export function originMaker(pool: string, loaded: LoadedConfig): OriginMaker {
       id,
       health,
       address,
-      weight: config.weight,
+      weight: weightOf(member),
       host: config.host,
       load: before?.load ?? { inFlight: 0, restUntil: 0 },
       latency: before?.latency ?? new PeakEwma(),

@@ -38,7 +38,7 @@ export interface RouteContext {
   readonly waf: Waf | undefined
   readonly bodyLimit: number
   /** Whether a residency rule binds every route. */
-  readonly hasGeneralResidency: boolean
+  readonly hasResidency: boolean
   readonly cache: CacheConfig
   /** Content codings that the runtime can make. */
   readonly codings: readonly ContentCoding[]
@@ -199,7 +199,7 @@ function compileShield(config: RouteConfig, context: RouteContext): CompiledShie
   if (shield === undefined || pool === undefined) return undefined
   return {
     places: [{ region: context.regionOf(shield.pool), pool }],
-    isBound: config.residency !== undefined || context.hasGeneralResidency,
+    isBound: config.residency !== undefined || context.hasResidency,
     retry: shieldRetry(shield.timeout),
   }
 }
@@ -236,7 +236,7 @@ function fixedPlaces(
   const order = [...new Set(places.map((place) => place.region))]
   return {
     places,
-    isBound: hasResidency || context.hasGeneralResidency,
+    isBound: hasResidency || context.hasResidency,
     decision: {
       region: order[0] ?? '',
       order,

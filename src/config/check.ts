@@ -21,6 +21,7 @@ export function checkConfig(config: MeridianConfig, report: CheckReport): void {
   checkLists(config, report)
   checkTelemetry(config, report)
   checkAdmin(config, report)
+  checkRevocations(config, report)
   checkCache(config, report)
   checkThreats(config, report)
   checkAlerts(config, report)
@@ -58,6 +59,15 @@ function checkCache({ cache, redis }: MeridianConfig, report: CheckReport): void
 
 /** Fields that usually hold a credential. */
 const CREDENTIAL_FIELD = /auth|token|secret|cookie|key/i
+
+function checkRevocations({ iam, redis }: MeridianConfig, report: CheckReport): void {
+  if (iam?.revocations?.shared !== true || redis !== undefined) return
+  report(
+    ['iam', 'revocations', 'shared'],
+    'there is no server to share revocations in',
+    'describe one in the section "redis", or say "shared": false',
+  )
+}
 
 function checkTelemetry({ telemetry }: MeridianConfig, report: CheckReport): void {
   const { access, otlp } = telemetry

@@ -56,5 +56,7 @@ export const originUrl = v.pipe(
     'an origin URL is expected: "http://host:port", "https://host" or "unix:/path/to.sock", without a path, query or credentials',
   ),
   v.metadata({ pattern: '^(https?://[A-Za-z0-9._\\[\\]:-]+/?|unix:/.+)$' }),
-  v.description('`http://host:port`, `https://host:port` or `unix:/path/to.sock`.'),
+  v.description(
+    '`http://host:port`, `https://host:port` or `unix:/path/to.sock`; `http://_service._tcp.host` asks for service records.',
+  ),
 )

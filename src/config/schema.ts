@@ -17,6 +17,7 @@ import {
 } from './sections/limits.ts'
 import {
   ListenSection,
+  NameSection,
   ShutdownSection,
   TrustedProxiesSection,
   WorkersSection,
@@ -44,6 +45,7 @@ export const ConfigSchema = v.pipe(
       v.optional(v.string()),
       v.description('Where the JSON Schema is, for editors. Not read by the gateway.'),
     ),
+    name: v.optional(NameSection, 'meridian'),
     listen: v.optional(ListenSection, {}),
     trustedProxies: v.optional(TrustedProxiesSection, []),
     workers: v.optional(WorkersSection, 1),

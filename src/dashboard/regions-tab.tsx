@@ -321,7 +321,10 @@ export function RegionsTab() {
         ))}
       </div>
       {list.length > 0 && (
-        <Card title="Health of origins" hint="the last 15 minutes, as far as events reach back">
+        <Card
+          title="Health of origins"
+          hint="the last 15 minutes; grey is before the first event that is kept"
+        >
           <HealthTimeline
             rows={list.flatMap((region) =>
               region.pools.flatMap((pool) =>

@@ -280,7 +280,7 @@ export function RulesTab() {
         <Empty title="The config names no ruleset">See waf.rulesets.</Empty>
       )}
       {shown !== undefined && (
-        <div class="filters">
+        <div class="picker">
           <Field label="Ruleset">
             <select value={shown.name} onChange={(event) => setName(event.currentTarget.value)}>
               {rulesets.map((one) => (

@@ -153,7 +153,8 @@ function RegionMark({ region }: { region: LiveRegion }) {
   const at = region.at === null ? undefined : place(region.at)
   if (at === undefined) return null
   const state = regionState(region)
-  const isRight = at[0] > WIDTH - 150
+  // A name must not leave the map, nor at the larger type of a phone.
+  const isRight = at[0] > WIDTH * 0.6
   return (
     <g class={`region ${state}`} transform={`translate(${at[0].toFixed(1)} ${at[1].toFixed(1)})`}>
       <circle r="6" />

@@ -358,7 +358,10 @@ describe('ProbeScheduler', () => {
     health,
   })
 
-  function schedulerOf(answer: (id: string, round: number) => Promise<ProbeResult>) {
+  function schedulerOf(
+    answer: (id: string, round: number) => Promise<ProbeResult>,
+    patience?: number,
+  ) {
     const clock = new VirtualClock()
     const { board, events, tier } = boardOf([pool('a', 2, { active: activeRules(health) })])
     const asked: { id: string; at: number }[] = []
@@ -374,10 +377,51 @@ describe('ProbeScheduler', () => {
       },
       clock,
       random(),
+      undefined,
+      patience,
     )
     scheduler.start()
     return { clock, board, events, asked, scheduler, tier }
   }
+
+  it('leaves the checks to whoever makes them, until three intervals pass without one', async () => {
+    const { clock, asked, board, scheduler, tier } = schedulerOf(async () => up, 3)
+    const hear = (id: string, result: ProbeResult) => {
+      board.onProbe(id, result, clock.time)
+      scheduler.heard(id)
+    }
+    for (let i = 0; i < 10; i++) {
+      await clock.pass(5000)
+      hear('a-1', up)
+      hear('a-2', i < 9 ? up : { ...down, immediate: true })
+    }
+    expect(asked).toEqual([])
+    expect([tier('a-1'), tier('a-2')]).toEqual(['up', 'down'])
+    await clock.pass(14_999)
+    expect(asked).toEqual([])
+    // Nobody says anything any more: it asks itself, and goes on.
+    await clock.pass(30_002)
+    expect(asked.filter(({ id }) => id === 'a-1').map(({ at }) => at)).toEqual([
+      65_000, 80_000, 95_000,
+    ])
+  })
+
+  it('takes other origins, and leaves those alone that stay', async () => {
+    const { clock, asked, scheduler } = schedulerOf(async () => up)
+    const [a1, a2] = ['a-1', 'a-2'].map(target)
+    scheduler.retarget([a1!, a2!])
+    await clock.pass(600)
+    asked.length = 0
+    scheduler.retarget([a1!, target('a-3')])
+    await clock.pass(10_000)
+    expect(asked.some(({ id }) => id === 'a-2')).toBe(false)
+    expect(asked.filter(({ id }) => id === 'a-3').map(({ at }) => at)[0]).toBe(1100)
+    scheduler.stop()
+    scheduler.retarget([target('a-4')])
+    asked.length = 0
+    await clock.pass(20_000)
+    expect(asked).toEqual([])
+  })
 
   it('asks each origin in its interval, faster when in doubt, and tells the board', async () => {
     const { clock, asked, events, tier } = schedulerOf(async (id, round) =>

@@ -32,6 +32,7 @@ const REQUEST_KINDS: ReadonlyMap<string, number> = new Map([
   ['host', OWNED],
   ['content-length', OWNED],
   ['x-request-id', OWNED],
+  ['x-meridian-residency', OWNED],
   ['traceparent', TRACE],
   ['tracestate', TRACE],
   ['forwarded', FORWARDING],
@@ -95,6 +96,8 @@ export interface ForwardingIdentity {
   /** What is said in CDN-Loop instead, with a parameter. */
   readonly loopEntry?: string | undefined
   readonly receivedVersion: '1.0' | '1.1' | '2'
+  /** Residency rules that bind the request, for gateways behind this one; empty for none. */
+  readonly residency?: string | undefined
   /** Whether the gateway has a span of its own in the trace. */
   readonly isTraced: boolean
 }
@@ -139,6 +142,7 @@ export function requestFields(
   if (!who.viaTrustedProxy || !headers.has('x-forwarded-host'))
     out.push('x-forwarded-host', who.authority)
   out.push('x-request-id', who.requestId)
+  if (who.residency) out.push('x-meridian-residency', who.residency)
   out.push(
     'via',
     who.receivedVersion === '2'

@@ -4,6 +4,7 @@ import { LimitsSection } from '../config/sections/limits.ts'
 import { Exchange, HeaderList, type Principal } from '../exchange.ts'
 import { parseIp } from '../http/ip.ts'
 import type { Clock } from '../ports.ts'
+import type { Fleet } from './fleet/fleet-counter.ts'
 import type { ExpressionCompiler } from './key.ts'
 import { Limits, type LimitsOptions } from './limits.ts'
 
@@ -98,7 +99,7 @@ export function compile(
   })
 }
 
-export function problems(config: unknown[], canShare = false): string[] {
+export function problems(config: unknown[], canShare = false, fleet?: Fleet): string[] {
   const found: string[] = []
   const report = (path: string, message: string) => found.push(`${path}: ${message}`)
   Limits.compile(v.parse(LimitsSection, config), {
@@ -107,6 +108,7 @@ export function problems(config: unknown[], canShare = false): string[] {
     expressions,
     report,
     canShare,
+    fleet,
   })
   return found
 }

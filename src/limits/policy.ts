@@ -219,7 +219,7 @@ function compileCounter(
     report(
       `${path}.shared`,
       'there is no server to count in together',
-      'describe one in the section "redis", or leave this out',
+      'describe one in the section "redis" and restart, or leave this out',
     )
   }
   const template = compileAlgorithm({ ...config, slots: 1 }, path, context)
@@ -228,6 +228,8 @@ function compileCounter(
     compileAlgorithm({ ...config, limit, burst }, path, { ...context, startedAt }) ?? template
   const fleet = compileFleet(config, path, template, smaller, report)
   if (fleet === undefined) return nothing
+  const refusal = context.fleet?.refuses(config.id, fleet)
+  if (refusal !== undefined) report(`${path}.shared`, refusal)
   return { algorithm: new FleetCounter(config.id, fleet, template, context.fleet), fleet }
 }
 

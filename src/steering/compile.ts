@@ -7,7 +7,7 @@ import { LoadBoard } from './load.ts'
 import { type GeoLists, type Preference, type RegionList, SteeringPlan } from './plan.ts'
 import { RankTable } from './rank.ts'
 import { maskOf, type RegionMask, type RegionTable } from './regions.ts'
-import type { ResidencyRule, ResidencyTable } from './residency.ts'
+import { type ResidencyRule, type ResidencyTable, toldOnly } from './residency.ts'
 import { RttTable } from './rtt.ts'
 import type { StickyTokens } from './sticky.ts'
 
@@ -174,13 +174,14 @@ class Compiler<X> {
 
   #residency(route: RouteForSteering): readonly ResidencyRule[] {
     const { general, byId } = this.#input.residency
-    if (route.residency === undefined) return general
-    const named = byId.get(route.residency)
-    if (named === undefined) {
+    const named = route.residency === undefined ? undefined : byId.get(route.residency)
+    if (route.residency !== undefined && named === undefined) {
       this.#unknown(`${route.path}.residency`, 'residency rule', route.residency, byId.keys())
-      return general
     }
-    return general.includes(named) ? general : [...general, named]
+    const own = named === undefined || general.includes(named) ? general : [...general, named]
+    // The others bind what the gateway in front has bound.
+    const others = [...byId.values()].filter((rule) => !own.includes(rule))
+    return others.length === 0 ? own : [...own, ...others.map(toldOnly)]
   }
 
   #plan(

@@ -16,7 +16,7 @@ import { rehash, unit } from './hash.ts'
 import type { LoadBoard } from './load.ts'
 import type { RankTable } from './rank.ts'
 import { isInMask, type RegionMask, type RegionTable } from './regions.ts'
-import type { ResidencyRule } from './residency.ts'
+import { hopRules, type ResidencyRule } from './residency.ts'
 import { priorMs } from './rtt.ts'
 import type { StickyTokens } from './sticky.ts'
 
@@ -112,6 +112,18 @@ export class SteeringPlan {
     return low === this.#regions.all.low && high === this.#regions.all.high
       ? this.#regions.all
       : { low, high }
+  }
+
+  /** Rules that bind the request and that the next gateway is told of, and what the one in front told of. */
+  announced(geo: Geo, request: SteeringRequest): string {
+    const ids = new Set(hopRules(request.hop))
+    for (const rule of this.init.residency) {
+      if (!rule.announces) continue
+      const binds = rule.binds(geo, request)
+      if (binds === 'yes' || (binds === 'unknown' && rule.onUnknown === 'restrict'))
+        ids.add(rule.id)
+    }
+    return [...ids].join(', ')
   }
 
   decide(geo: Geo, request: SteeringRequest, health: RegionHealth): SteeringResult {

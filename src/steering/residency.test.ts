@@ -127,6 +127,31 @@ describe('residency', () => {
     expect(byClaim.where(place, undefined, evidence)).toBe(expected)
   })
 
+  it('binds what a gateway in front has bound, by any rule, and tells the next', () => {
+    const named = { id: 'paris', from: { countries: ['FR'] }, allowTags: ['FR'] }
+    const world = worldOf({
+      regions,
+      residency: [
+        { ...gdpr, from: { ...gdpr.from, countries: [] }, allowTags: ['EU'], announce: true },
+        { ...named, scope: 'named', announce: true, onUnknown: 'allow' },
+      ],
+    })
+    const where = (geo: typeof PLACES.newYork, hop?: string) => world.where(geo, undefined, { hop })
+    expect(where(PLACES.newYork)).toBe('us-east-1')
+    expect(where(PLACES.newYork, 'gdpr')).toBe('eu-west-3')
+    expect(where(PLACES.nowhere, 'gdpr')).toMatch(/^eu-/)
+    // Of a rule that this route does not name: it holds all the same.
+    expect(where(PLACES.frankfurt, 'unheard-of, paris')).toBe('eu-west-3')
+    expect(where(PLACES.newYork, 'gd, pr, gdpr2,;{}')).toBe('us-east-1')
+    const told = (geo: typeof PLACES.newYork, hop?: string) =>
+      world.plan.announced(geo, { clientHash: 1, hop })
+    expect(told(PLACES.newYork)).toBe('')
+    expect(told(PLACES.frankfurt)).toBe('gdpr')
+    expect(told(PLACES.frankfurt, 'unheard-of, gdpr, <script>')).toBe('unheard-of, gdpr')
+    // Frees nobody.
+    expect(where(PLACES.frankfurt, '')).toBe('eu-central-1')
+  })
+
   it('narrows by several rules at once, and by those that a route names', () => {
     const config = (residency: string | undefined): WorldConfig => ({
       regions,

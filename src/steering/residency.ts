@@ -14,13 +14,31 @@ export interface ResidencyEvidence {
   readonly claims?: Readonly<Record<string, unknown>> | undefined
   /** First value of a header by lower-case name; to be given only when a trusted proxy sent the request. */
   readonly header?: ((name: string) => string | undefined) | undefined
+  /** `x-meridian-residency` of a gateway in front, under the same condition. */
+  readonly hop?: string | undefined
 }
+
+/** Ids of rules that bind the request, from one gateway to the next. */
+export const RESIDENCY_FIELD = 'x-meridian-residency'
+/** What of it is read. */
+const MOST_HOP_CHARACTERS = 1024
+
+/** Ids in a field of the gateway in front. */
+export function hopRules(hop: string | undefined): readonly string[] {
+  if (hop === undefined) return NONE
+  const ids = hop.slice(0, MOST_HOP_CHARACTERS).split(',')
+  return ids.map((id) => id.trim()).filter((id) => /^[\w.-]{1,64}$/.test(id))
+}
+
+const NONE: readonly string[] = Object.freeze([])
 
 export interface ResidencyRule {
   readonly id: string
   readonly allowed: RegionMask
   readonly onUnknown: 'deny' | 'restrict' | 'allow'
   readonly appliesToAll: boolean
+  /** Whether origins are told of it, which may be gateways themselves. */
+  readonly announces: boolean
   /** Whether the rule binds the client. */
   binds(geo: Geo, evidence: ResidencyEvidence): 'yes' | 'no' | 'unknown'
 }
@@ -52,11 +70,27 @@ export function compileResidency(
       allowed,
       onUnknown: entry.onUnknown,
       appliesToAll: entry.scope === 'all',
-      binds: compileCondition(entry.from),
+      announces: entry.announce,
+      binds: toldOrOwn(entry.id, compileCondition(entry.from)),
     })
   })
   const rules = [...byId.values()]
   return { general: rules.filter((rule) => rule.appliesToAll), byId }
+}
+
+/** What the gateway in front found to be bound is bound here, whatever is known of the client. */
+function toldOrOwn(id: string, own: ResidencyRule['binds']): ResidencyRule['binds'] {
+  return (geo, evidence) =>
+    evidence.hop !== undefined && hopRules(evidence.hop).includes(id) ? 'yes' : own(geo, evidence)
+}
+
+/** A rule that holds for a request only because the gateway in front says so. */
+export function toldOnly(rule: ResidencyRule): ResidencyRule {
+  return {
+    ...rule,
+    onUnknown: 'allow',
+    binds: (_geo, { hop }) => (hop !== undefined && hopRules(hop).includes(rule.id) ? 'yes' : 'no'),
+  }
 }
 
 /**

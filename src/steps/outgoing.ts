@@ -4,6 +4,7 @@ import type { ForwardingIdentity } from '../http/hygiene.ts'
 import type { Passage } from '../passage.ts'
 import { traceparent } from '../telemetry/trace-context.ts'
 import type { OutgoingTrace } from '../upstream/attempt.ts'
+import { announcedResidency } from './steering-request.ts'
 
 export function forwardingIdentity(x: Passage): ForwardingIdentity {
   return {
@@ -14,6 +15,7 @@ export function forwardingIdentity(x: Passage): ForwardingIdentity {
     requestId: x.id,
     pseudonym: x.snapshot.pseudonym,
     receivedVersion: x.httpVersion,
+    residency: announcedResidency(x),
     isTraced: x.trace !== undefined && x.trace.spanId !== '',
   }
 }

@@ -4,6 +4,7 @@ import type { Snapshot } from '../snapshot.ts'
 import type { SteeringRequest } from '../steering/decision.ts'
 import { hashKey } from '../steering/hash.ts'
 import { isInMask } from '../steering/regions.ts'
+import { RESIDENCY_FIELD } from '../steering/residency.ts'
 
 /** What shares of clients are drawn by. */
 export function clientHash(x: Passage): number {
@@ -18,6 +19,7 @@ export function steeringRequest(x: Passage): SteeringRequest {
     clientHash: clientHash(x),
     claims: x.principal?.claims,
     header: x.client.viaTrustedProxy ? (name) => x.headers.get(name) : undefined,
+    hop: x.client.viaTrustedProxy ? x.headers.joined(RESIDENCY_FIELD) : undefined,
     stickyToken: token,
   }
 }
@@ -32,6 +34,14 @@ function stickyToken(x: Passage): string | undefined {
     if (equals >= 0 && pair.slice(0, equals).trim() === name) return pair.slice(equals + 1).trim()
   }
   return undefined
+}
+
+/** What origins are told of the rules that bind the request; empty for nothing. */
+export function announcedResidency(x: Passage): string {
+  const { plan, snapshot } = x
+  if (plan === undefined) return ''
+  if (!snapshot.announcesResidency && !x.headers.has(RESIDENCY_FIELD)) return ''
+  return snapshot.steering.plan(plan.ref.index, x).announced(x.geo, steeringRequest(x))
 }
 
 /** Whether an operator has drained the region; a pool that stands in none cannot be. */

@@ -364,6 +364,12 @@ export const CATALOGUE = {
     'max',
     'Gateway processes that count limits together, as last known.',
   ),
+  revocations: gauge('meridian_revocations', 'max', 'Revocations that are known.'),
+  revocationsAge: gauge(
+    'meridian_revocations_age_seconds',
+    'max',
+    'Since the revocations of the fleet were read from the shared server.',
+  ),
   cacheShield: counter(
     'meridian_cache_shield_requests_total',
     'Fetches for which the shield was to be asked: answered, refused, failed, down.',

@@ -111,6 +111,8 @@ export class GatewayMetrics {
   readonly limitReturned
   readonly limitUntold
   readonly limitGateways
+  readonly revocations
+  readonly revocationsAge
   readonly cacheShield
   readonly cacheRedisLookups
   readonly cacheRedisRejected
@@ -219,6 +221,8 @@ export class GatewayMetrics {
     this.limitReturned = registry.scalar(CATALOGUE.limitReturned)
     this.limitUntold = registry.scalar(CATALOGUE.limitUntold)
     this.limitGateways = registry.scalar(CATALOGUE.limitGateways)
+    this.revocations = registry.scalar(CATALOGUE.revocations)
+    this.revocationsAge = registry.scalar(CATALOGUE.revocationsAge)
     this.cacheShield = registry.scalar(CATALOGUE.cacheShield)
     this.cacheRedisLookups = registry.scalar(CATALOGUE.cacheRedisLookups)
     this.cacheRedisRejected = registry.scalar(CATALOGUE.cacheRedisRejected)

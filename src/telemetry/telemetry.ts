@@ -118,16 +118,22 @@ export class Telemetry {
     const otlp = this.#otlp
     const access = this.#config.access.enabled ? this.#ports.access : undefined
     let weight = 0
+    let whole = ''
     if (access !== undefined || otlp?.wantsLogs === true) {
       weight = this.#weight(x, record, share)
       if (access !== undefined) {
         if (weight > 0) {
           this.metrics.logLines.addAt(0)
-          access.line(this.#line(record, weight))
+          const line = this.#line(record, weight)
+          access.line(line)
+          // The very line that analytics takes.
+          if (this.#line === jsonLine && weight === 1) whole = line
         } else this.metrics.logSampledOut.addAt(0)
       }
     }
-    if (this.#ports.analytics !== undefined) this.#ports.analytics.line(jsonLine(record))
+    if (this.#ports.analytics !== undefined) {
+      this.#ports.analytics.line(whole === '' ? jsonLine(record) : whole)
+    }
     otlp?.request(record, x.trace, settlement.monotonicStart ?? 0, weight)
     if (record.outcome !== 'served' || record.attempts.length > 1 || record.verdicts.length > 0) {
       this.#noteRequest(record)

@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest'
-import { type EndpointRules, endpointsOf, MOST_ADDRESSES } from './endpoints.ts'
+import {
+  type EndpointRules,
+  endpointsOf,
+  MOST_ADDRESSES,
+  serviceEndpoints,
+  serviceHost,
+} from './endpoints.ts'
 
 const v4 = (...addresses: string[]) => addresses.map((address) => ({ address, family: 4 as const }))
 const v6 = (...addresses: string[]) => addresses.map((address) => ({ address, family: 6 as const }))
@@ -44,6 +50,30 @@ describe('the servers behind a name', () => {
     ['together when asked for', v4('10.0.0.1', '10.0.0.2'), { perAddress: false }, ['p/o *']],
   ])('%s', (_what, found, rules, expected) => {
     expect(of(found, { ...AUTO, ...rules })).toEqual(expected)
+  })
+
+  it('of a service have their ports and weights', () => {
+    const at = (address: string, port: number, weight: number) => ({
+      ...v4(address)[0]!,
+      port,
+      weight,
+    })
+    const servers = (...found: ReturnType<typeof at>[]) =>
+      serviceEndpoints('p/o', found, AUTO).map(({ id, port, share }) => [id, port, share])
+    expect(serviceEndpoints('p/o', undefined, AUTO)).toMatchObject([{ id: 'p/o', addresses: [] }])
+    expect(servers(at('10.0.0.1', 80, 0))).toEqual([['p/o', 80, 1]])
+    expect(servers(at('10.0.0.1', 81, 5), at('10.0.0.1', 80, 20))).toEqual([
+      ['p/o@10.0.0.1:80', 80, 1],
+      ['p/o@10.0.0.1:81', 81, 0.25],
+    ])
+    expect(
+      servers(at('10.0.0.1', 80, 0), at('10.0.0.2', 80, 0)).map(([, , share]) => share),
+    ).toEqual([1, 1])
+    expect(['_http._tcp.a.test', 'a.test', '_x.a'].map(serviceHost)).toEqual([
+      'a.test',
+      undefined,
+      undefined,
+    ])
   })
 
   it('are no more than anybody has', () => {

@@ -6,7 +6,7 @@ import { crc32, deflateSync, inflateSync } from 'node:zlib'
 
 const SIGNATURE = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a])
 /** Colours nearer than this to one that is taken already add nothing to see; squared distance. */
-const APART = 60
+const APART = 16
 
 function paeth(a, b, c) {
   const p = a + b - c

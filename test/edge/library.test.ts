@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { serve as serveOnNode } from '@hono/node-server'
 import { Hono } from 'hono'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
+import { RateLimiterMemory } from 'rate-limiter-flexible'
 import { beforeEach, describe, expect, inject, it } from 'vitest'
 import managed from '../../rules/managed.json?raw'
 import { ConfigError, geoSteer, httpCache, jwt, meridian, rateLimit, waf } from '../../src/index.ts'
@@ -70,6 +71,31 @@ describe('rateLimit()', () => {
     } finally {
       server.close()
     }
+  })
+})
+
+describe('rateLimit() with a limiter of rate-limiter-flexible', () => {
+  it('counts a quota for all processes, and what another process used', async () => {
+    const limiter = new RateLimiterMemory({ points: 3, duration: 86_400 })
+    const quota = { algorithm: 'calendar', period: 'day', limit: 3 } as const
+    const apps = [new Hono(), new Hono()] as const
+    for (const app of apps) {
+      app.use(rateLimit({ ...quota, limiter, client: client('192.0.2.1') }))
+      app.get('/', (c) => c.text('ok'))
+    }
+    const statuses = []
+    for (let i = 0; i < 5; i++) statuses.push((await apps[i % 2 === 0 ? 0 : 1].request('/')).status)
+    expect(statuses).toEqual([200, 200, 200, 429, 429])
+  })
+
+  it('says what it cannot count', async () => {
+    const limiter = new RateLimiterMemory({ points: 3, duration: 60 })
+    await expect(
+      rateLimit({ limit: 4, window: '1m', algorithm: 'fixed', limiter }).ready(),
+    ).rejects.toThrow('its limiter has 3 points, the limit is 4')
+    await expect(rateLimit({ limit: 3, window: '1m', shared: {} }).ready()).rejects.toThrow(
+      'limits[0].shared',
+    )
   })
 })
 

@@ -1,15 +1,21 @@
-/** A DNS server on the loopback interface that says what the test wants (RFC 1035, A and AAAA only). */
+/** A DNS server on the loopback interface that says what the test wants (RFC 1035: A, AAAA and SRV). */
 import dgram from 'node:dgram'
 import { onTestFinished } from 'vitest'
 
 const A = 1
 const AAAA = 28
+const SRV = 33
 const SERVFAIL = 2
 const NXDOMAIN = 3
 
 export class DnsServer {
   /** Addresses by name; a name that is not here does not exist. */
   readonly names = new Map<string, string[]>()
+  /** Service records by name. */
+  readonly services = new Map<
+    string,
+    { priority: number; weight: number; port: number; target: string }[]
+  >()
   /** Seconds. */
   ttl = 1
   /** `silent`: no answer at all. */
@@ -46,9 +52,25 @@ export class DnsServer {
     }
     const type = question.readUInt16BE(at + 1)
     const end = at + 5
-    const known = this.names.get(labels.join('.').toLowerCase())
-    const code = this.mode === 'fails' ? SERVFAIL : known === undefined ? NXDOMAIN : 0
-    const records = code === 0 ? (known ?? []).flatMap((text) => this.#record(text, type)) : []
+    const name = labels.join('.').toLowerCase()
+    const known = this.names.get(name)
+    const services = this.services.get(name)
+    const isThere = known !== undefined || services !== undefined
+    const code = this.mode === 'fails' ? SERVFAIL : isThere ? 0 : NXDOMAIN
+    const all = [
+      ...(known ?? []).flatMap((text) => this.#record(text, type)),
+      ...(type === SRV ? (services ?? []) : []).map((each) => {
+        const data = Buffer.alloc(6)
+        data.writeUInt16BE(each.priority, 0)
+        data.writeUInt16BE(each.weight, 2)
+        data.writeUInt16BE(each.port, 4)
+        const target = each.target.split('.').map((label) => {
+          return Buffer.concat([Buffer.from([label.length]), Buffer.from(label)])
+        })
+        return this.#answerOf(SRV, Buffer.concat([data, ...target, Buffer.from([0])]))
+      }),
+    ]
+    const records = code === 0 ? all : []
     const header = Buffer.from(question.subarray(0, 12))
     header.writeUInt16BE(0x8180 | code, 2)
     header.writeUInt16BE(1, 4)
@@ -61,6 +83,10 @@ export class DnsServer {
     const isV6 = address.includes(':')
     if ((type === A && isV6) || (type === AAAA && !isV6) || (type !== A && type !== AAAA)) return []
     const data = isV6 ? bytesOfV6(address) : Buffer.from(address.split('.').map(Number))
+    return [this.#answerOf(type, data)]
+  }
+
+  #answerOf(type: number, data: Buffer): Buffer {
     const head = Buffer.alloc(12)
     // The name: as in the question.
     head.writeUInt16BE(0xc00c, 0)
@@ -68,7 +94,7 @@ export class DnsServer {
     head.writeUInt16BE(1, 4)
     head.writeUInt32BE(this.ttl, 6)
     head.writeUInt16BE(data.length, 10)
-    return [Buffer.concat([head, data])]
+    return Buffer.concat([head, data])
   }
 }
 

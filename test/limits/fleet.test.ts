@@ -5,7 +5,7 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { ask } from '../harness/client.ts'
 import { hasRedis, RedisServer } from '../harness/redis.ts'
 import { pause, until } from '../harness/wait.ts'
-import { type TestConfig, type TestGateway, world } from '../harness/world.ts'
+import { proxyTo, type TestConfig, type TestGateway, world } from '../harness/world.ts'
 
 type Limit = NonNullable<TestConfig['limits']>[number]
 
@@ -57,6 +57,122 @@ describe.skipIf(!hasRedis)('limits of a fleet', () => {
     const keys = redis.cli('keys', '*limit*').split('\n')
     expect(keys.length).toBeGreaterThan(0)
     for (const key of keys) expect(key).not.toContain('127.0.0.1')
+  })
+})
+
+describe.skipIf(!hasRedis)('a limit in the whole fleet', () => {
+  it('R7, R8: counts failed logins by status, shuts out everywhere, and spares other paths', async () => {
+    const w = world()
+    const redis = await RedisServer.start()
+    const origin = await w.origin((request, response) => {
+      response.statusCode = request.url === '/login?good' ? 200 : 401
+      response.end()
+    })
+    const login: TestConfig = {
+      ...proxyTo([origin]),
+      redis: { url: redis.url },
+      limits: [
+        {
+          id: 'login',
+          algorithm: 'exact',
+          limit: 5,
+          window: '60s',
+          when: 'http.request.uri.path eq "/login"',
+          phase: 'response',
+          countStatus: [401, 403],
+          mitigation: '10m',
+          shared: { mode: 'strict' },
+        },
+      ],
+    }
+    const gateways = [await w.gateway(login), await w.gateway(login)] as const
+    const attempt = async (which: 0 | 1, query = '') =>
+      (await ask(`${gateways[which].url}/login${query}`)).status
+    const used = () =>
+      redis.cli(
+        'eval',
+        "local n = 0 for _, k in ipairs(redis.call('keys', '*:limit:*')) do n = n + #redis.call('get', k) end return n",
+        '0',
+      )
+    const answers: number[] = []
+    for (const [which, query] of [
+      [0, ''],
+      [1, ''],
+      [0, ''],
+      [1, ''],
+      [0, '?good'],
+      [1, ''],
+    ] as const) {
+      const before = used()
+      answers.push(await attempt(which, query))
+      // What is counted when the response is there is counted behind the answer.
+      if (query === '') await until('it is counted', () => used() !== before)
+    }
+    expect(answers).toEqual([401, 401, 401, 401, 200, 401])
+    expect([await attempt(0), await attempt(1), await attempt(1, '?good')]).toEqual([429, 429, 429])
+    const refused = await ask(`${gateways[0].url}/login`)
+    expect(Number(refused.get('retry-after'))).toBeGreaterThan(590)
+    expect((await ask(`${gateways[1].url}/other`)).status).toBe(401)
+  })
+
+  it('a server that only a reload names is refused, where a limit relies on it', async () => {
+    const w = world()
+    const { redis, limits, ...alone } = config('redis://127.0.0.1:1', { shared: {} })
+    const gateway = await w.gateway(alone)
+    gateway.write({ ...alone, ...(redis && { redis }), ...(limits && { limits }) })
+    const refused = await until('the reload is refused', async () => {
+      const { lastError } = (await gateway.status()).config
+      return lastError ?? undefined
+    })
+    expect(refused).toContain('limits[0].shared: there is no server to count in together')
+    expect(refused).toContain('restart')
+  })
+
+  it('async: nobody waits, and each gateway hears of the others within an interval', async () => {
+    const w = world()
+    const redis = await RedisServer.start()
+    const limit = {
+      algorithm: 'fixed',
+      limit: 30,
+      window: '1d',
+      shared: { mode: 'async', interval: '50ms' },
+    } as const
+    const gateways = [
+      await w.gateway(config(redis.url, limit)),
+      await w.gateway(config(redis.url, limit)),
+    ] as const
+    expect(passed(await statuses([gateways[0]], 20))).toBe(20)
+    await until('the other has heard of it', async () => {
+      const { sharedLimits } = await gateways[1].status()
+      expect(passed(await statuses([gateways[1]], 1))).toBe(1)
+      await pause(120)
+      const remaining = (await ask(gateways[1].url)).get('ratelimit')
+      return sharedLimits !== undefined && /r=[0-8];/.test(remaining ?? '')
+    })
+    await pause(200)
+    const rest = passed(await statuses([...gateways], 40))
+    // Nine are left, which each of the two may use before it hears of the other.
+    expect(rest).toBeLessThan(20)
+    const decisions = await gateways[0].metric('meridian_limit_shared_decisions_total', {
+      source: 'async',
+    })
+    expect(decisions).toBeGreaterThanOrEqual(20)
+    expect(
+      await gateways[0].metric('meridian_limit_shared_decisions_total', { source: 'store' }),
+    ).toBe(0)
+  })
+
+  it('workers of one gateway that stop give back what they have leased', async () => {
+    const w = world()
+    const redis = await RedisServer.start()
+    const day = { algorithm: 'fixed', limit: 1000, window: '1d', shared: {} } as const
+    const gateway = await w.gateway(config(redis.url, day))
+    await statuses([gateway], 60)
+    expect(await gateway.metric('meridian_limit_leased_units_total')).toBeGreaterThan(5)
+    await gateway.running.close()
+    const kept = redis.cli('get', redis.cli('keys', '*:limit:*')).split(' ')
+    expect(kept.at(-1)).toBe('60')
+    expect(redis.cli('zcard', '{meridian}:gateways')).toBe('0')
   })
 })
 

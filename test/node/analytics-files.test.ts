@@ -1,4 +1,5 @@
 /** Compaction and upload, killed anywhere: every record is there once, by its request id. */
+import { createHash } from 'node:crypto'
 import { mkdirSync, readdirSync, utimesSync, writeFileSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { hostname } from 'node:os'
@@ -11,6 +12,7 @@ import {
   partitionName,
   partitions,
 } from '../../src/runtimes/node/analytics/layout.ts'
+import { ObjectStore } from '../../src/runtimes/node/analytics/object-store.ts'
 import { RowReader } from '../../src/runtimes/node/analytics/parquet.ts'
 import { readRows } from '../../src/runtimes/node/analytics/read.ts'
 import { removeOld } from '../../src/runtimes/node/analytics/retention.ts'
@@ -365,6 +367,35 @@ describe('upload', () => {
     expect(taken.err).toMatch(/another file/)
     expect(store.objects.get(`edge/one/${name}`)?.bytes.toString()).toBe('mine')
     expect(store.asked.filter((one) => one.startsWith('PUT'))).toEqual([])
+  })
+
+  it('is no faster than it may be', async () => {
+    const w = world()
+    const store = await TestStore.start()
+    w.onClose(() => store.close())
+    const bytes = Buffer.alloc(320 * 1024, 7)
+    const handle = await open(w.put('large', bytes), 'r')
+    w.onClose(() => handle.close())
+    const slow = new ObjectStore({
+      endpoint: store.endpoint,
+      region: 'eu-central-1',
+      bucket: 'bucket',
+      addressing: 'path',
+      accessKeyId: STORE_KEYS.id,
+      secretAccessKey: STORE_KEYS.secret,
+      bytesPerSecond: 512 * 1024,
+    })
+    const hashed = (name: string) => createHash(name).update(bytes).digest('hex')
+    const startedAt = performance.now()
+    await slow.put('k', {
+      handle,
+      size: bytes.length,
+      sha256: hashed('sha256'),
+      md5: hashed('md5'),
+    })
+    // The last of five pieces of 64 KiB leaves when the four before it have had their time.
+    expect(performance.now() - startedAt).toBeGreaterThan(480)
+    expect(store.objects.get('k')?.bytes.equals(bytes)).toBe(true)
   })
 
   it('another process that tends the folder is waited for, not disturbed', async () => {

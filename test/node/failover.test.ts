@@ -339,6 +339,43 @@ describe('residency', () => {
     },
   )
 
+  it('travels from one gateway to the next, which trusts the first and nobody else', async () => {
+    const w = world()
+    const [europe, america, plain] = [await w.origin(), await w.origin(), await w.origin()]
+    const rule = { ...residency[0]!, allowTags: ['EU'], announce: true }
+    // It knows nothing of addresses: without being told it would refuse nobody and bind nobody.
+    const second = await w.gateway(
+      regional(europe.url, america.url, {
+        name: 'inner',
+        residency: [{ ...rule, onUnknown: 'allow' as const }],
+        geo: { providers: ['headers'], gateway: { region: 'us-east-1' } },
+      }),
+    )
+    const first = await w.gateway({
+      trustedProxies: ['127.0.0.2'],
+      pools: { next: pool([second]), plain: pool([plain]) },
+      regions: [
+        { id: 'edge', latitude: 50, longitude: 8, tags: ['EU'], pools: ['next'] },
+        { id: 'other', latitude: 51, longitude: 9, tags: ['EU'], pools: ['plain'] },
+      ],
+      residency: [
+        { ...rule, from: { claim: { name: 'none', values: ['x'] } }, onUnknown: 'restrict' },
+      ],
+      routes: [
+        { id: 'plain', match: { path: '/plain' }, regions: ['other'], cache: false },
+        { id: 'site', regions: ['edge'], cache: false },
+      ],
+    })
+    expect((await ask(`${first.url}/a`)).status).toBe(200)
+    expect([europe.hits.length, america.hits.length]).toEqual([1, 0])
+    expect(europe.hits[0]?.headers['x-meridian-residency']).toBe('gdpr')
+    expect((await ask(`${second.url}/b`)).status).toBe(200)
+    expect(america.hits.length).toBe(1)
+    // A forged field goes no further than here.
+    await ask(`${first.url}/plain`, { headers: { 'x-meridian-residency': 'forged' } })
+    expect(plain.hits[0]?.headers['x-meridian-residency']).toBe('gdpr')
+  })
+
   it('a client of unknown place is refused with 451', async () => {
     const w = world()
     const [europe, america] = [await w.origin(), await w.origin()]

@@ -220,6 +220,46 @@ describe('a name with several addresses', () => {
   })
 })
 
+describe('a service name', () => {
+  it('is its servers of the lowest priority, with their ports and weights', async () => {
+    const w = world()
+    const dns = await DnsServer.start()
+    const [first, second, spare] = await Promise.all([1, 2, 3].map(() => servers('127.0.0.1')))
+    dns.names.set('one.test', ['127.0.0.1'])
+    const record = (port: number, weight: number, priority = 1) => ({
+      ...{ priority, weight, port, target: 'one.test' },
+    })
+    const service = '_http._tcp.app.test'
+    dns.services.set(service, [
+      record(first!.port, 30),
+      record(second!.port, 10),
+      record(spare!.port, 9, 2),
+    ])
+    const gateway = await w.gateway(
+      named(dns, first!.port, { origins: [{ id: 'app', url: `http://${service}` }] }),
+    )
+    await until('two origins', async () => Object.keys(await originsOf(gateway)).length === 2)
+    expect(Object.keys(await originsOf(gateway)).sort()).toEqual(
+      [first!, second!].map(({ port }) => `app/app@127.0.0.1:${port}`).sort(),
+    )
+    for (let i = 0; i < 40; i++) expect((await ask(gateway.url)).status).toBe(200)
+    expect(first!.at(0).hits).toBeGreaterThan(25)
+    expect(first!.at(0).hits + second!.at(0).hits).toBe(40)
+    expect(spare!.at(0).hits).toBe(0)
+    // The service moves, to one server.
+    dns.services.set(service, [record(spare!.port, 0)])
+    await until('one origin', async () => 'app/app' in (await originsOf(gateway)))
+    expect((await ask(gateway.url)).status).toBe(200)
+    expect(spare!.at(0).hits).toBe(1)
+    dns.services.set(service, [record(second!.port, 0)])
+    const before = second!.at(0).hits
+    await until('it has moved', async () => {
+      expect((await ask(gateway.url)).status).toBe(200)
+      return second!.at(0).hits > before
+    })
+  })
+})
+
 describe('TLS to one of several addresses', () => {
   it('asks for the name and checks it', async () => {
     const w = world()

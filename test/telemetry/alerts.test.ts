@@ -132,13 +132,13 @@ describe('the courier', () => {
     const sender = new AlertCourier({
       clock: time,
       random: { next: () => 0.5, bytes: (count) => new Uint8Array(count).fill(7) },
-      post: async (url, flat, body) => {
-        const headers: Record<string, string> = {}
-        for (let i = 0; i < flat.length; i += 2) headers[flat[i] as string] = flat[i + 1] as string
-        posts.push({ url, headers, body })
-        const answer = answers.shift() ?? 204
-        if (typeof answer !== 'number') throw answer
-        return answer
+      uplink: {
+        post: async (url, headers, body) => {
+          posts.push({ url, headers, body })
+          const answer = answers.shift() ?? 204
+          if (typeof answer !== 'number') throw answer
+          return { status: answer, retryAfter: undefined, body: '' }
+        },
       },
       log: {
         info: () => {},

@@ -26,6 +26,8 @@ export interface CacheStore {
   clear(): void | Promise<void>
   /** Absent where only a server knows, which other processes share. */
   stats?(): StoreStats
+  /** Whether other processes write to it: it may have a fresher response than memory. */
+  readonly isShared?: boolean
   /** Where it stands for several, the nearest first. */
   readonly tiers?: readonly CacheStore[]
   /** The largest body that a writer takes; 0 or absent when there is none. */

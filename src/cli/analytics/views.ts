@@ -25,8 +25,8 @@ export function literal(text: string): string {
 
 /** Rows of Parquet files, named or by a pattern. */
 export function fromParquet(files: readonly string[]): string {
-  const columns = Object.keys(COLUMNS).join(', ')
-  return `SELECT ${columns} FROM read_parquet([${files.map(literal).join(', ')}], union_by_name = true)`
+  // Files of an older version may lack a column.
+  return `SELECT * FROM read_parquet([${files.map(literal).join(', ')}], union_by_name = true, hive_partitioning = false)`
 }
 
 /** Rows of files of lines; a line that a killed process has cut is left out. */
@@ -45,7 +45,8 @@ export function requestsView(sources: readonly string[]): string {
   const empty = Object.entries(COLUMNS)
     .map(([name, kind]) => `NULL::${TYPES[kind]} AS ${name}`)
     .join(', ')
-  const rows = sources.length === 0 ? `SELECT ${empty} WHERE false` : sources.join(' UNION ALL ')
+  const rows =
+    sources.length === 0 ? `SELECT ${empty} WHERE false` : sources.join(' UNION ALL BY NAME ')
   return `CREATE OR REPLACE VIEW requests AS ${rows};`
 }
 

@@ -68,7 +68,7 @@ export const AlertsSection = v.pipe(
           secret,
         ]),
         v.description(
-          'Where messages are posted; by reference when the URL itself is a secret. Redirects are not followed.',
+          'Where messages are posted: a URL, or a reference to it when it is itself a secret. Redirects are not followed.',
         ),
       ),
       secret: v.pipe(

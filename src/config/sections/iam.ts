@@ -388,6 +388,29 @@ export const IamSection = v.pipe(
         'Login of browsers by OpenID Connect, for routes with the method session; needs `publicOrigin` and, on Node, the package openid-client.',
       ),
     ),
+    revocations: v.pipe(
+      v.optional(
+        v.strictObject({
+          shared: v.pipe(
+            v.optional(v.boolean(), true),
+            v.description(
+              'With all gateways that name the same server in section `redis`. Until the list was read from it once, tokens are refused.',
+            ),
+          ),
+          resync: v.pipe(
+            v.optional(
+              v.pipe(
+                duration,
+                v.check((ms) => ms >= 1000 && ms <= 3_600_000, 'between 1s and 1h'),
+              ),
+              '30s',
+            ),
+            v.description('How often the whole list is read, besides what is told at once.'),
+          ),
+        }),
+      ),
+      v.description('Revoked tokens. Left out: each gateway has its own.'),
+    ),
     tokenCache: v.pipe(
       v.optional(
         v.strictObject({

@@ -233,3 +233,15 @@ export const ShutdownSection = v.pipe(
   v.description('How the gateway stops: readiness off, a delay, drain, exit 0.'),
 )
 export type ShutdownConfig = v.InferOutput<typeof ShutdownSection>
+
+/** `name`: what the gateway calls itself. */
+export const NameSection = v.pipe(
+  v.string(),
+  v.regex(
+    /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/,
+    'a name of 1 to 64 letters, digits, ".", "_" or "-" is expected',
+  ),
+  v.description(
+    'What the gateway calls itself towards others (`Via`, `CDN-Loop`). A request that has been at a gateway of this name is a loop (508), so gateways in a row have different names.',
+  ),
+)

@@ -60,6 +60,12 @@ const ResidencyRule = v.strictObject({
       'A client that nothing is known about: refuse it, treat it as bound by the rule, or as not bound.',
     ),
   ),
+  announce: v.pipe(
+    v.optional(v.boolean(), false),
+    v.description(
+      'Tell origins by `x-meridian-residency` when the rule binds a request: a gateway behind this one that has this one among its `trustedProxies`, and a rule of the same id, then binds it too.',
+    ),
+  ),
   scope: v.pipe(
     v.optional(v.picklist(['all', 'named']), 'all'),
     v.description('All routes, or only those that name the rule.'),

@@ -8,6 +8,8 @@ import type { FleetPolicy } from './fleet-policy.ts'
 export interface Fleet {
   /** With a key that all gateways have. */
   readonly hasher: KeyHasher
+  /** Why a limit cannot be counted there; undefined when it can. */
+  refuses(id: string, policy: FleetPolicy): string | undefined
   /** Corrects an earlier charge of the limit `id` by `delta` units, up or down, without asking. */
   settle(id: string, policy: FleetPolicy, high: number, low: number, delta: number): void
   /** Keys of the limit of which something is remembered here. */

@@ -345,6 +345,10 @@ export class FleetLimits implements SharedLimits<Exchange>, Fleet {
     )
   }
 
+  refuses(id: string, { counting }: FleetPolicy): string | undefined {
+    return this.store.refuses?.(id, counting)
+  }
+
   settle(id: string, policy: FleetPolicy, high: number, low: number, delta: number): void {
     if (delta !== 0) this.#books.settle(this.#stateOf(id, policy), high, low, delta)
   }

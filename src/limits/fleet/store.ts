@@ -60,6 +60,8 @@ export interface FleetStore {
   readonly timeoutMs: Millis
   /** Gateway processes that share the store, this one included; the last known number while it is away. */
   readonly gateways: number
+  /** Why a limit cannot be counted here; undefined when it can. Left out: all can. */
+  refuses?(id: string, counting: Counting): string | undefined
   /** @throws StoreUnavailable */
   ask(takes: readonly Take[]): Promise<Answer>
   /** Called each time that the store can be asked again. */

@@ -7,10 +7,11 @@ import { AlertMonitor } from '../../telemetry/alerts/monitor.ts'
 import type { AlertNotice } from '../../telemetry/alerts/notice.ts'
 import type { Telemetry } from '../../telemetry/telemetry.ts'
 import { nodeClock, nodeRandom } from './clock.ts'
-import { nodePoster } from './poster.ts'
+import { nodeUplink } from './uplink.ts'
 
 export class Alerts {
   readonly #courier: AlertCourier
+  readonly #uplink = nodeUplink('none')
   readonly #telemetry: Telemetry
   readonly #tell: (notice: AlertNotice) => void
   readonly #unsubscribe: () => void
@@ -27,7 +28,7 @@ export class Alerts {
     this.#courier = new AlertCourier({
       clock: nodeClock,
       random: nodeRandom,
-      post: nodePoster,
+      uplink: this.#uplink,
       log,
       count: (alert, outcome) => telemetry.metrics.alerts.add([alert, outcome]),
     })
@@ -74,5 +75,6 @@ export class Alerts {
     this.#unsubscribe()
     this.#monitor?.stop()
     this.#courier.stop()
+    void this.#uplink.close?.()
   }
 }

@@ -62,6 +62,7 @@ type Header = StoredRecord & Place & { readonly hasBody: boolean }
 
 export class RedisStore implements CacheStore {
   readonly name = 'redis'
+  readonly isShared = true
   readonly #options: RedisStoreOptions
   readonly #frames: Frames
   readonly #looking = new Map<string, Promise<StoredVariants | undefined>>()

@@ -5,6 +5,8 @@ import type {
   LimitReport,
   PenaltiesView,
   Penalty,
+  RevocationDone,
+  RevocationsReport,
   RevocationsView,
 } from '../../admin/state-view.ts'
 import { sha256 } from '../../expression/sha256.ts'
@@ -14,6 +16,7 @@ import { PenaltyBox, parsePenaltyKey } from '../../limits/penalty-box.ts'
 import { authenticate } from './admin-jwt.ts'
 import type { Asker } from './control.ts'
 import type { Instance } from './instance.ts'
+import type { RevocationShare } from './revocation-share.ts'
 
 /** What the primary asks of a worker about who is let in. */
 export type DefenceQuestion =
@@ -78,7 +81,12 @@ export function answerAboutDefence(instance: Instance, question: DefenceQuestion
     }
     case 'defence-revocations': {
       const list = revocationsOf(instance)
-      return list === undefined ? NONE : known(list)
+      if (list === undefined) return NONE
+      const { revocations: share } = instance
+      return {
+        revocations: known(list),
+        fleet: share?.isFollowing !== true ? 'none' : share.isKnown ? 'known' : 'unknown',
+      } satisfies RevocationsReport
     }
     case 'defence-life':
       return longestLife(instance)
@@ -87,20 +95,32 @@ export function answerAboutDefence(instance: Instance, question: DefenceQuestion
       const list = revocationsOf(instance)
       if (list === undefined || list.size >= MAX_REVOCATIONS) return NONE
       list.add(revocation)
-      if (isNoted === true) {
-        telemetry.note('security', 'revoked', { kind: revocation.kind, id: idOf(revocation), by })
-      }
-      return true
+      if (isNoted !== true) return { isTold: null } satisfies Told
+      telemetry.note('security', 'revoked', { kind: revocation.kind, id: idOf(revocation), by })
+      return tell(instance, (share) => share.revoke(revocation))
     }
     case 'defence-restore': {
       const { id, by, isNoted } = question
       const list = revocationsOf(instance)
       const found = list === undefined ? undefined : known(list).find((one) => one.id === id)
       if (found !== undefined) list?.withdraw(found)
-      if (isNoted === true) telemetry.note('security', 'revocation-withdrawn', { id, by })
-      return true
+      if (isNoted !== true || found === undefined) return { isTold: null } satisfies Told
+      telemetry.note('security', 'revocation-withdrawn', { id, by })
+      return tell(instance, (share) => share.restore(found.kind, found.value))
     }
   }
+}
+
+/** What one process has done about the other gateways; null: nothing, it tells nobody. */
+interface Told {
+  readonly isTold: boolean | null
+}
+
+async function tell(
+  { revocations }: Instance,
+  order: (share: RevocationShare) => Promise<boolean>,
+): Promise<Told> {
+  return { isTold: revocations?.isFollowing === true ? await order(revocations) : null }
 }
 
 function boxOf({ snapshot }: Instance): PenaltyBox | undefined {
@@ -205,17 +225,21 @@ export function penaltiesView({ all, order, size }: Asker): PenaltiesView {
 }
 
 export function revocationsView({ first, order, size }: Asker): RevocationsView {
+  const together = (told: readonly Told[]): RevocationDone => ({
+    workers: told.length,
+    of: size(),
+    isTold: told.find(({ isTold }) => isTold !== null)?.isTold ?? null,
+  })
   return {
     list: async () =>
-      ((await first({ ask: 'defence-revocations' })) as KnownRevocation[] | null) ?? undefined,
+      ((await first({ ask: 'defence-revocations' })) as RevocationsReport | null) ?? undefined,
     add: async (revocation, by) => {
       const done = await order({ ask: 'defence-revoke', revocation, by })
-      const workers = done.filter((one) => one !== NONE).length
-      return workers === 0 ? undefined : { id: idOf(revocation), workers, of: size() }
+      const told = done.filter((one) => one !== NONE) as Told[]
+      return told.length === 0 ? undefined : { id: idOf(revocation), ...together(told) }
     },
     remove: async (id, by) => {
-      const done = await order({ ask: 'defence-restore', id, by })
-      return { workers: done.length, of: size() }
+      return together((await order({ ask: 'defence-restore', id, by })) as Told[])
     },
     longestLife: async () => (await first({ ask: 'defence-life' })) as number,
   }

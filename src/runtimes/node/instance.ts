@@ -40,6 +40,7 @@ import type { PurgeFleet } from './purge-fleet.ts'
 import { openRedis, type RedisConnection } from './redis.ts'
 import { RedisLimits } from './redis-limits.ts'
 import { nameService, Resolver } from './resolver.ts'
+import { RevocationShare } from './revocation-share.ts'
 import type { RolloutKeeper } from './rollout-keeper.ts'
 import { builtInRuleset } from './rulesets.ts'
 import { restoreState } from './runtime-state.ts'
@@ -90,6 +91,7 @@ export class Instance {
   #reloading: Promise<unknown> = Promise.resolve()
   readonly #rollouts: RolloutKeeper | undefined
   #share: HealthShare | undefined
+  readonly #revocations: RevocationShare | undefined
   readonly #tiers: CacheTiers
   #bundle: ConfigBundle
   #loadedAt = Date.now()
@@ -103,6 +105,7 @@ export class Instance {
     geo: MmdbGeoSource
     redis: RedisConnection | undefined
     fleet: RedisLimits | undefined
+    revocations: RevocationShare | undefined
     server: NodeServer
     upstream: UndiciUpstream
     resolver: Resolver
@@ -123,6 +126,7 @@ export class Instance {
     this.geo = parts.geo
     this.redis = parts.redis
     this.fleet = parts.fleet
+    this.#revocations = parts.revocations
     this.#server = parts.server
     this.#upstream = parts.upstream
     this.#resolver = parts.resolver
@@ -218,6 +222,7 @@ export class Instance {
         slots,
         previous,
         fleet: fleet?.limits,
+        canShare: fleet !== undefined,
         drawnSecret:
           options.drawnSecret === undefined
             ? undefined
@@ -241,12 +246,15 @@ export class Instance {
           if (board !== undefined && options.siblings !== undefined)
             tellEjection(options.siblings, board, event)
         },
-        onAddresses: ({ pool, added, removed }) =>
+        onAddresses: ({ pool, added, removed, leftOut }) => {
           telemetry.note('health', 'addresses-changed', {
             pool,
             added: added.join(' '),
             removed: removed.join(' '),
-          }),
+          })
+          if (leftOut > 0)
+            log.warn('names of origins have more addresses than are used', { pool, leftOut })
+        },
       })
     const snapshot = await compile(bundle)
     options.rollouts?.restore(snapshot, log)
@@ -271,11 +279,17 @@ export class Instance {
     if (options.orders !== undefined) restoreState({ snapshot, gateway, platform }, options.orders)
     await tiers.attach(cache)
     current = gateway
+    const revocations =
+      redis === undefined
+        ? undefined
+        : new RevocationShare({ redis, clock: nodeClock, random: nodeRandom, log })
+    await revocations?.use(snapshot)
     server = new NodeServer(gateway, config.listen, dirname(bundle.path), log)
     try {
       await server.start()
     } catch (error) {
       geoWatcher.stop()
+      revocations?.stop()
       redis?.close()
       await access.close()
       await analytics?.close()
@@ -297,6 +311,7 @@ export class Instance {
       geo,
       redis,
       fleet,
+      revocations,
       server,
       upstream,
       resolver,
@@ -339,6 +354,10 @@ export class Instance {
       metrics.geoAge.set([], Math.max(0, (Date.now() - oldest(this.geo.databases)) / 1000))
       metrics.logDropped.setTotal([], this.#access.dropped)
       this.fleet?.observe(metrics)
+      const known = this.snapshot.identity?.revocations.size
+      if (known !== undefined) metrics.revocations.set([], known)
+      const age = this.revocations?.age
+      if (age !== undefined) metrics.revocationsAge.set([], age / 1000)
       if (this.redis !== undefined) metrics.redisUp.set([], this.redis.state === 'up' ? 1 : 0)
       const { health, regions, drains } = this.snapshot
       drains.advance(nodeClock.now())
@@ -414,6 +433,8 @@ export class Instance {
       before.stop()
       this.#resolver.use(nameService(bundle.config.resolver))
       next.start()
+      // Before a request can ask: a list that was not read yet refuses.
+      void this.#revocations?.use(next)
       this.gateway.swap(next)
       this.#rollouts?.follow(next)
       this.telemetry.configure(bundle.config.telemetry, telemetrySecrets(bundle))
@@ -437,6 +458,11 @@ export class Instance {
       this.reloadFailed(error)
       return false
     }
+  }
+
+  /** Revocations of the fleet; undefined where nothing is shared. */
+  get revocations(): RevocationShare | undefined {
+    return this.#revocations?.isFollowing === true ? this.#revocations : undefined
   }
 
   /** The new config does not read or compile: the old one goes on. */
@@ -480,6 +506,7 @@ export class Instance {
     const cut = await this.#server.stop(shutdown.drain)
     this.#geoWatcher.stop()
     this.#share?.stop()
+    this.#revocations?.stop()
     this.alerts.stop()
     this.snapshot.stop()
     await this.#upstream.close()
@@ -531,7 +558,7 @@ function openAccessLog(config: TelemetryConfig): LogFile {
 function noteHealth(telemetry: Telemetry, log: Logger, event: HealthEvent): void {
   const { origin, from, to, cause } = event
   // By the origin of the config: addresses would make series without end.
-  telemetry.metrics.healthTransitions.add([origin.replace(/@[\da-f.:]+$/i, ''), from, to])
+  telemetry.metrics.healthTransitions.add([origin.replace(/@[\da-f.:[\]]+$/i, ''), from, to])
   telemetry.note('health', `${from} to ${to}`, { origin, cause })
   const message = `origin ${origin} is ${to}`
   if (to === 'up') log.info(message, { from, cause })

@@ -9,6 +9,7 @@ import type { LookupFunction } from 'node:net'
 import net from 'node:net'
 import type { ResolverConfig } from '../../config/sections/resolver.ts'
 import type { Clock, LifetimeLimits, NameSource, Random, ResolvedAddress } from '../../ports.ts'
+import { serviceHost } from '../../upstream/endpoints.ts'
 
 export type { ResolvedAddress } from '../../ports.ts'
 
@@ -21,11 +22,12 @@ export interface NameService {
 }
 
 export const systemNames: NameService = {
-  lookup: async (name) => {
-    const found = await dns.promises.lookup(name, { all: true })
-    return found.map(({ address, family }) => ({ address, family: family === 6 ? 6 : 4 }))
-  },
+  lookup: (name) =>
+    serviceHost(name) === undefined
+      ? systemAddresses(name)
+      : serviceAddresses(dns.promises, name, systemAddresses),
   lifetimes: async (name) => {
+    if (serviceHost(name) !== undefined) return []
     const answers = await Promise.allSettled([
       dns.promises.resolve4(name, { ttl: true }),
       dns.promises.resolve6(name, { ttl: true }),
@@ -34,6 +36,32 @@ export const systemNames: NameService = {
       each.status === 'fulfilled' ? each.value.map(({ ttl }) => ttl) : [],
     )
   },
+}
+
+async function systemAddresses(name: string): Promise<ResolvedAddress[]> {
+  const found = await dns.promises.lookup(name, { all: true })
+  return found.map(({ address, family }) => ({ address, family: family === 6 ? 6 : 4 }))
+}
+
+/**
+ * Where a service is (RFC 2782): the addresses of the servers that are to be used first, with their ports.
+ * @throws when one of them does not resolve: a part of the answer would look as if servers had gone
+ */
+async function serviceAddresses<A extends ResolvedAddress>(
+  resolver: Pick<dns.promises.Resolver, 'resolveSrv'>,
+  name: string,
+  addressesOf: (target: string) => Promise<readonly A[]>,
+): Promise<A[]> {
+  const records = await resolver.resolveSrv(name)
+  const first = Math.min(...records.map(({ priority }) => priority))
+  const found = await Promise.all(
+    records
+      .filter(({ priority }) => priority === first)
+      .map(async ({ name: target, port, weight }) =>
+        (await addressesOf(target)).map((each) => ({ ...each, port, weight })),
+      ),
+  )
+  return found.flat()
 }
 
 /** The answer is there, and it is that there are no addresses of this family. */
@@ -47,13 +75,17 @@ export function serverNames(servers: readonly string[], timeoutMs: number): Name
   const ask = (name: string) => {
     let asked = underWay.get(name)
     if (asked === undefined) {
-      asked = bothFamilies(resolver, name).finally(() => underWay.delete(name))
+      const families = (target: string) => bothFamilies(resolver, target)
+      const isService = serviceHost(name) !== undefined
+      asked = (isService ? serviceAddresses(resolver, name, families) : families(name)).finally(
+        () => underWay.delete(name),
+      )
       underWay.set(name, asked)
     }
     return asked
   }
   return {
-    lookup: async (name) => (await ask(name)).map(({ address, family }) => ({ address, family })),
+    lookup: async (name) => (await ask(name)).map(({ ttl: _ttl, ...each }) => each),
     lifetimes: async (name) => (await ask(name)).map(({ ttl }) => ttl),
   }
 }
@@ -276,7 +308,7 @@ export function fixedLookup(addresses: readonly ResolvedAddress[]): LookupFuncti
     const all = addresses.filter(({ family }) => !options.family || options.family === family)
     if (all.length > 0) answer(all, options, callback)
     else {
-      const error = new Error(`${name} has no address of the family that "dns.family" asks for`)
+      const error = new Error(`${name} has no address that may be used`)
       callback(Object.assign(error, { code: 'ENOTFOUND' }), [])
     }
   }
@@ -294,9 +326,9 @@ function answer(
 
 function keyOf(addresses: readonly ResolvedAddress[]): string {
   return addresses
-    .map(({ address }) => address)
+    .map(({ address, port, weight }) => `${address} ${port ?? ''} ${weight ?? ''}`)
     .sort()
-    .join(' ')
+    .join(',')
 }
 
 /** Families in turn (RFC 8305 §4), the first one's first: Node tries them one after the other, each shortly. */

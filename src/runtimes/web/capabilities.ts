@@ -7,6 +7,7 @@ import { parseOriginUrl } from '../../config/paths.ts'
 import type { MeridianConfig } from '../../config/schema.ts'
 import type { OriginConfig } from '../../config/sections/pools.ts'
 import { parseIp } from '../../http/ip.ts'
+import { serviceHost } from '../../upstream/endpoints.ts'
 
 export interface Capabilities {
   /** For messages: "Cloudflare Workers". */
@@ -111,6 +112,9 @@ function checkOrigin(origin: OriginConfig, path: string, can: Capabilities, repo
   if (url.socketPath !== undefined) {
     report(`${path}.url`, `${can.platform} cannot use Unix sockets`, 'use an http or https URL')
     return
+  }
+  if (serviceHost(url.hostname) !== undefined) {
+    report(`${path}.url`, `${can.platform} cannot ask for service records`, 'name a host')
   }
   if (!can.addresses && parseIp(url.hostname) !== undefined) {
     report(

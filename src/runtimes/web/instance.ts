@@ -8,10 +8,14 @@ import { type CompileOptions, compileSnapshot } from '../../compile/compile.ts'
 import { ConfigError, formatProblem } from '../../config/errors.ts'
 import { type LoadedConfig, loadConfig } from '../../config/load.ts'
 import type { TelemetryConfig } from '../../config/sections/telemetry.ts'
+import { hmacSha256 } from '../../expression/sha256.ts'
 import { Gateway, type Services } from '../../gateway.ts'
 import { GeoSlots } from '../../geo/place.ts'
 import { NO_GEO_SOURCE } from '../../geo/source.ts'
 import type { HealthEvent } from '../../health/board.ts'
+import { utf8 } from '../../iam/encoding.ts'
+import { FleetLimits } from '../../limits/fleet/fleet-limits.ts'
+import { type FlexibleLimiter, FlexibleStore } from '../../limits/fleet/flexible-store.ts'
 import type {
   GeoSource,
   KeySource,
@@ -62,6 +66,12 @@ export interface WebGatewayOptions extends ConfigTexts {
   /** Changes to a config for a platform, after it was read. */
   readonly adapt?: ((loaded: LoadedConfig) => LoadedConfig) | undefined
   readonly shared?: Services['shared']
+  /** Limiters of rate-limiter-flexible, for limits that several processes count together, by the limit's id. */
+  readonly limiters?: Readonly<Record<string, FlexibleLimiter>> | undefined
+  /** For these limits: what names clients in their store is hashed with it. The same in all processes. */
+  readonly limiterSecret?: string | undefined
+  /** Processes that share the limiters: while they fail, each admits its part. Default: 1. */
+  readonly processes?: number | undefined
   /** Keeps the platform from stopping what goes on behind an answer. */
   readonly keepAlive?: ((work: Promise<unknown>) => void) | undefined
   /** Every change of an origin's health. */
@@ -77,6 +87,7 @@ export class WebGateway {
   readonly slots: GeoSlots
   readonly options: WebGatewayOptions
   readonly #otlp: OtlpExport
+  readonly #fleet: FleetLimits | undefined
   #loaded: LoadedConfig
   #lastError: string | null = null
 
@@ -88,6 +99,7 @@ export class WebGateway {
     options: WebGatewayOptions
     loaded: LoadedConfig
     otlp: OtlpExport
+    fleet: FleetLimits | undefined
   }) {
     this.gateway = parts.gateway
     this.telemetry = parts.telemetry
@@ -95,6 +107,7 @@ export class WebGateway {
     this.slots = parts.slots
     this.options = parts.options
     this.#loaded = parts.loaded
+    this.#fleet = parts.fleet
     this.#otlp = parts.otlp
   }
 
@@ -122,9 +135,10 @@ export class WebGateway {
       access: options.access,
       build: { version: VERSION, runtime: platform.name },
     })
+    const fleet = fleetOf(options, platform)
     const snapshot = await compileSnapshot(
       loaded,
-      compileOptions(options, platform, slots, telemetry),
+      compileOptions(options, platform, slots, telemetry, fleet),
     )
     const cache = new ResponseCache({
       clock: webClock,
@@ -137,7 +151,7 @@ export class WebGateway {
       fillMemory: config.cache.fillMemory,
       lower: options.lowerCache,
     })
-    const { shared } = options
+    const { shared = fleet } = options
     const gateway = new Gateway(
       { platform, telemetry, cache, ...(shared === undefined ? {} : { shared }) },
       snapshot,
@@ -152,7 +166,7 @@ export class WebGateway {
       hasBackground: (options.capabilities ?? WEB_CAPABILITIES).background,
     })
     otlp.configure(config.telemetry, (ref) => loaded.secrets.get(ref))
-    return new WebGateway({ gateway, telemetry, platform, slots, options, loaded, otlp })
+    return new WebGateway({ gateway, telemetry, platform, slots, options, loaded, otlp, fleet })
   }
 
   get loaded(): LoadedConfig {
@@ -176,7 +190,7 @@ export class WebGateway {
       const loaded = await load(texts, this.options)
       const before = this.gateway.snapshot
       const next = await compileSnapshot(loaded, {
-        ...compileOptions(this.options, this.platform, this.slots, this.telemetry),
+        ...compileOptions(this.options, this.platform, this.slots, this.telemetry, this.#fleet),
         previous: before,
       })
       before.stop()
@@ -230,11 +244,13 @@ export function compileOptions(
   platform: Platform,
   slots: GeoSlots,
   telemetry: Telemetry,
+  fleet?: FleetLimits,
 ): CompileOptions {
   const { rulesets = {} } = options
   return {
     platform,
     slots,
+    fleet,
     builtInRuleset:
       typeof rulesets === 'function'
         ? rulesets
@@ -252,6 +268,24 @@ export function compileOptions(
       options.onHealthEvent?.(event)
     },
   }
+}
+
+const LIMITER_TIMEOUT_MS = 50
+
+/** Limits that are counted in limiters of the app's. */
+function fleetOf(
+  { limiters, limiterSecret = '', processes = 1 }: WebGatewayOptions,
+  { clock }: Platform,
+): FleetLimits | undefined {
+  if (limiters === undefined) return undefined
+  const store = new FlexibleStore({
+    limiters,
+    clock,
+    timeoutMs: LIMITER_TIMEOUT_MS,
+    gateways: Math.max(1, processes),
+  })
+  const seed = hmacSha256(utf8(limiterSecret), utf8('limit keys'))
+  return new FleetLimits({ store, clock, seed })
 }
 
 function telemetrySecrets(config: TelemetryConfig, loaded: LoadedConfig): TelemetrySecrets {

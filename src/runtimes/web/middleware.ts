@@ -40,6 +40,10 @@ export interface MiddlewareOptions {
   /** Who asks, where the server under the app is none of those known. */
   readonly client?: ((c: Context) => RequestInfo) | undefined
   readonly log?: Logger | undefined
+  /** Limiters of rate-limiter-flexible for `shared` limits, by their ids; and what belongs to them. */
+  readonly limiters?: WebGatewayOptions['limiters']
+  readonly limiterSecret?: WebGatewayOptions['limiterSecret']
+  readonly processes?: WebGatewayOptions['processes']
   /** Takes the lines of the access log. */
   readonly access?: WebGatewayOptions['access']
 }
@@ -185,6 +189,9 @@ function starter(
       log: options.log,
       access: options.access,
       upstream: options.upstream,
+      limiters: options.limiters,
+      limiterSecret: options.limiterSecret,
+      processes: options.processes,
     })
   return () => {
     if (starting === undefined) {

@@ -4,7 +4,7 @@
  */
 import type { AlertConfig, AlertsConfig } from '../../config/sections/alerts.ts'
 import type { Millis } from '../../exchange.ts'
-import type { Clock, Logger, Poster, Random } from '../../ports.ts'
+import type { Clock, Logger, Random, Uplink } from '../../ports.ts'
 import type { AlertNotice } from './notice.ts'
 import { sign } from './signature.ts'
 
@@ -13,7 +13,7 @@ export type AlertOutcome = 'delivered' | 'suppressed' | 'dropped' | 'refused' | 
 export interface CourierPorts {
   readonly clock: Clock
   readonly random: Random
-  readonly post: Poster
+  readonly uplink: Uplink
   readonly log: Logger
   readonly count: (alert: string, outcome: AlertOutcome) => void
 }
@@ -31,6 +31,7 @@ const MOST_UNDER_WAY = 100
 const MOST_SUBJECTS = 1000
 const TRIES = 6
 const RETRY_MS = 1000
+const ANSWER_MS = 10_000
 
 interface Subject {
   isFiring: boolean
@@ -134,7 +135,7 @@ export class AlertCourier {
   }
 
   async #deliver(alert: ReadyAlert, id: string, body: string): Promise<void> {
-    const { clock, random, post, log, count } = this.#ports
+    const { clock, random, uplink, log, count } = this.#ports
     const { name } = alert.config
     let reason = ''
     for (let attempt = 0; attempt < TRIES && !this.#isStopped; attempt++) {
@@ -145,7 +146,8 @@ export class AlertCourier {
       // A receiver refuses messages with an old timestamp: each try has its own.
       const seconds = Math.floor(clock.now() / 1000)
       try {
-        const status = await post(alert.url, await sign(alert.key, id, seconds, body), body)
+        const headers = await sign(alert.key, id, seconds, body)
+        const { status } = await uplink.post(alert.url, headers, body, ANSWER_MS)
         if (status >= 200 && status < 300) {
           count(name, 'delivered')
           return

@@ -2,13 +2,13 @@
 
 const encoder = new TextEncoder()
 
-/** @returns the fields of a message, flat name, value list */
+/** @returns the fields of a message */
 export async function sign(
   secret: Uint8Array,
   id: string,
   seconds: number,
   body: string,
-): Promise<string[]> {
+): Promise<Record<string, string>> {
   const key = await crypto.subtle.importKey(
     'raw',
     // The library's type wants a buffer that is not shared; ours never is.
@@ -20,14 +20,9 @@ export async function sign(
   const content = encoder.encode(`${id}.${seconds}.${body}`)
   const mac = new Uint8Array(await crypto.subtle.sign('HMAC', key, content))
   const signature = btoa(String.fromCharCode(...mac))
-  return [
-    'content-type',
-    'application/json',
-    'webhook-id',
-    id,
-    'webhook-timestamp',
-    String(seconds),
-    'webhook-signature',
-    `v1,${signature}`,
-  ]
+  return {
+    'webhook-id': id,
+    'webhook-timestamp': String(seconds),
+    'webhook-signature': `v1,${signature}`,
+  }
 }

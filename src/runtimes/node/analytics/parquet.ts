@@ -152,7 +152,7 @@ export class RowReader {
         rowEnd,
         compressors: { GZIP: (input) => new Uint8Array(gunzipSync(input)) },
       })
-      for (const object of objects) yield rowOf(object, columns)
+      for (const object of objects) yield rowOf(object)
       rowStart = rowEnd
     }
   }
