@@ -283,6 +283,24 @@ export const values: Case[] = [
     message: 'an IP address',
   },
   {
+    name: 'limits of the time to live the wrong way round',
+    text: `{"pools": {"app": {"origins": [{"url": "http://a"}], "dns": {"ttlMin": "1m", "ttlMax": "5s"}}}, ${ROUTES}}`,
+    path: 'pools.app.dns.ttlMin',
+    message: '"ttlMin" is above "ttlMax"',
+  },
+  {
+    name: 'a DNS server by name',
+    text: withRest('"resolver": {"servers": ["dns.internal"]}'),
+    path: 'resolver.servers[0]',
+    message: 'an address with or without a port is expected',
+  },
+  {
+    name: 'a name that could not stand in Via',
+    text: withRest('"name": "edge 1"'),
+    path: 'name',
+    message: 'a name of 1 to 64 letters',
+  },
+  {
     name: 'an origin without scheme',
     text: withOrigin('{"url": "127.0.0.1:3000"}'),
     path: 'pools.app.origins[0].url',
