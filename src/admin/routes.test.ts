@@ -124,6 +124,9 @@ const EVERYTHING: Partial<AdminView> = {
     warm: async () => [],
     entries: async () => [],
     stats: () => ({ workers: 1, tiers: [], routes: [], counters: {} }),
+    topMisses: () => [
+      { route: 'site', path: '/a', outcome: 'miss', reason: 'uri-miss', count: 2, error: 0 },
+    ],
   },
 }
 

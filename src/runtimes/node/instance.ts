@@ -18,6 +18,7 @@ import type { AlertNotice } from '../../telemetry/alerts/notice.ts'
 import { OtlpExport } from '../../telemetry/otlp/otlp-export.ts'
 import { RequestRecorder } from '../../telemetry/recorder.ts'
 import { Telemetry, type TelemetrySecrets } from '../../telemetry/telemetry.ts'
+import { TopMisses } from '../../telemetry/top-misses.ts'
 import { openId } from '../web/openid.ts'
 import { Alerts } from './alerts.ts'
 import { type Analytics, openAnalytics } from './analytics/analytics.ts'
@@ -272,7 +273,8 @@ export class Instance {
     const { admin } = config
     const recorder =
       admin.enabled && admin.recorded > 0 ? new RequestRecorder(admin.recorded) : undefined
-    const services = { platform, telemetry, cache, recorder, shared: fleet?.limits }
+    const misses = admin.enabled ? new TopMisses() : undefined
+    const services = { platform, telemetry, cache, recorder, misses, shared: fleet?.limits }
     const gateway = new Gateway(services, snapshot)
     if (options.orders !== undefined) restoreState({ snapshot, gateway, platform }, options.orders)
     await tiers.attach(cache)
