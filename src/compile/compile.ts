@@ -52,6 +52,8 @@ export interface CompileOptions {
   readonly platform: Platform
   /** Geo slots, shared with the database's source. */
   readonly slots: GeoSlots
+  /** Whether limits are counted by the platform as well: what it denies is not charged here. */
+  readonly countsElsewhere?: boolean | undefined
   /** For explanations: no background work, and the state of a running gateway if there is one. */
   readonly rehearsal?:
     | {
@@ -121,6 +123,7 @@ export async function compileSnapshot(
     expressions,
     fleet: options.fleet,
     canShare: canShare(loaded, options, report),
+    isFirstOfTwo: options.countsElsewhere,
     previous: previous?.limits,
   })
   const placesByRegion = regionPlaces(regions, config.regions, pools)

@@ -435,6 +435,7 @@ export class Identity {
   #admitSession(x: Exchange, route: RouteAuth, verdict: SessionVerdict): Identified {
     if (typeof verdict === 'string') {
       if (verdict === 'login_unavailable') return route.deniedFor(verdict, 5)
+      if (verdict === 'revocations_unknown') return route.deniedFor(verdict, 1)
       // A browser sends what it has: a cookie that is of no use any more is none.
       return route.isOptional ? ANONYMOUS : route.denied(verdict)
     }

@@ -58,6 +58,19 @@ export class RevocationList {
   isKnown = true
   #entries = new Map<string, Revocation[]>()
 
+  #tell: ((revocation: Revocation) => void) | undefined
+
+  /** Hears what `announce` adds: whoever keeps other lists like this one. */
+  onAnnounced(tell: (revocation: Revocation) => void): void {
+    this.#tell = tell
+  }
+
+  /** Adds what nobody ordered, such as by a logout: other processes have not heard of it. */
+  announce(revocation: Revocation): void {
+    this.add(revocation)
+    this.#tell?.(revocation)
+  }
+
   get size(): number {
     return this.#entries.size
   }

@@ -76,7 +76,10 @@ export class KeyHasher {
     const isKnown = feedAddress(client.ip, 32, IPV6_PREFIX, this)
     if (!isKnown) this.word(MISSING)
     this.hash()
-    if (isKnown) client.addressHash = { by: this, high: this.high, low: this.low }
+    // Who asks first keeps it: two that take turns would each throw the other one's away.
+    if (isKnown && known === undefined) {
+      client.addressHash = { by: this, high: this.high, low: this.low }
+    }
     return isKnown
   }
 

@@ -54,6 +54,8 @@ export interface LimitsOptions {
   readonly fleet?: Fleet | undefined
   /** Whether the config names something to count in together; left out, whether there is a `fleet`. */
   readonly canShare?: boolean | undefined
+  /** Whether what passes here may be denied by counters elsewhere, for whatever limit. */
+  readonly isFirstOfTwo?: boolean | undefined
   /** The limits before a reload, whose usage is carried over. */
   readonly previous?: Limits | undefined
 }
@@ -106,7 +108,9 @@ export class Limits {
       fleet,
       canShare: options.canShare ?? fleet !== undefined,
       sharedPhases: new Set(
-        config.filter(({ shared }) => shared !== undefined).map((entry) => phaseOf(entry)),
+        config
+          .filter(({ shared }) => shared !== undefined || options.isFirstOfTwo)
+          .map((entry) => phaseOf(entry)),
       ),
     }
     for (const [i, entry] of config.entries()) {

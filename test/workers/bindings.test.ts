@@ -54,6 +54,68 @@ describe('counters', () => {
     expect(await origins.hits('/x')).toBe(11)
   })
 
+  it('charge all limits or none, in the isolate too', async () => {
+    const [wide, narrow] = [unique('wide'), unique('narrow')]
+    const at = (path: string) => `http.request.uri.path eq "${path}"`
+    const limits = [
+      { id: wide, limit: 60, window: '1h' as const, burst: 20, cost: 2 },
+      { id: narrow, limit: 60, window: '1h' as const, burst: 3, when: at('/narrow') },
+    ]
+    const { COUNTERS } = env
+    const isolates = [isolate({ limits }, { COUNTERS }), isolate({ limits }, { COUNTERS })]
+    const statuses: number[] = []
+    for (let i = 0; i < 12; i++) {
+      statuses.push((await isolates[i % 2]!.ask('/narrow', from('192.0.2.1'))).status)
+    }
+    expect(statuses).toEqual([200, 200, 200, ...Array(9).fill(429)])
+    // Three requests of the wide one are spent, not twelve: seven are left, for both together.
+    const rest: number[] = []
+    for (let i = 0; i < 9; i++) {
+      rest.push((await isolates[i % 2]!.ask('/other', from('192.0.2.1'))).status)
+    }
+    expect(rest).toEqual([...Array(7).fill(200), 429, 429])
+  })
+
+  it('take a lease back as well', async () => {
+    const [wide, narrow] = [unique('wide'), unique('narrow')]
+    const limits = [
+      { id: wide, limit: 3600, window: '1h' as const, burst: 400 },
+      {
+        id: narrow,
+        limit: 60,
+        window: '1h' as const,
+        burst: 1,
+        when: 'len(http.request.uri.query) gt 0',
+      },
+    ]
+    const one = isolate({ limits }, { COUNTERS: env.COUNTERS })
+    const left = async (target: string) => {
+      const fields = (await one.ask(target, from('192.0.2.1'))).headers.get('ratelimit')
+      return Number(/r=(\d+)/.exec(fields ?? '')?.[1])
+    }
+    const before = await left('/x')
+    expect((await one.ask('/x?a', from('192.0.2.1'))).status).toBe(200)
+    for (let i = 0; i < 20; i++) {
+      expect((await one.ask('/x?a', from('192.0.2.1'))).status).toBe(429)
+    }
+    expect(before - (await left('/x'))).toBeLessThanOrEqual(3)
+  })
+
+  it('count what an expression says that a request costs', async () => {
+    const cost = { cost: 'len(http.request.uri.query)' }
+    const limits = [{ id: unique('cost'), limit: 60, window: '1h' as const, burst: 10, ...cost }]
+    const { COUNTERS } = env
+    const isolates = [isolate({ limits }, { COUNTERS }), isolate({ limits }, { COUNTERS })]
+    const ask = async (isolate: number, cost: number, ip = '192.0.2.1') =>
+      (await isolates[isolate]!.ask(`/x?${'a'.repeat(cost)}`, from(ip))).status
+    expect([await ask(0, 4), await ask(1, 4)]).toEqual([200, 200])
+    // Two are left: four are too many, in both isolates, and two are not.
+    expect([await ask(1, 4), await ask(0, 3), await ask(0, 2)]).toEqual([429, 429, 200])
+    expect([await ask(0, 1), await ask(1, 1)]).toEqual([429, 429])
+    // More than there ever is shuts nobody out for what is less.
+    expect([await ask(0, 11, '192.0.2.9'), await ask(0, 10, '192.0.2.9')]).toEqual([429, 200])
+  })
+
   it('that fail let requests pass, and say so once', async () => {
     const broken = {
       idFromName: () => ({}),

@@ -266,7 +266,9 @@ const RouteAuthObject = v.strictObject({
   ),
   allow: v.pipe(
     v.optional(expression),
-    v.description('Must be true, e.g. `auth.tenant eq "acme"`. A missing field makes it false.'),
+    v.description(
+      'Must be true, e.g. `auth.claims["org"][0] eq "acme"`. A missing field makes it false.',
+    ),
   ),
   deny: v.pipe(v.optional(expression), v.description('Must not be true; wins over `allow`.')),
   sender: v.pipe(

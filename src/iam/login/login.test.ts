@@ -235,6 +235,14 @@ describe('a session', () => {
     expect(await page()).toBe(ALICE)
   })
 
+  it('is 503 while nobody knows who is revoked', async () => {
+    await logIn()
+    w.identity.revocations.isKnown = false
+    expect(await page()).toBe('503 revocations_unknown')
+    w.identity.revocations.isKnown = true
+    expect(await page()).toBe(ALICE)
+  })
+
   it('is over after a logout, in the copy as well, also after a reload', async () => {
     await logIn()
     const copy = new Map(jar)

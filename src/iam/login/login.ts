@@ -249,7 +249,7 @@ export class Login {
     if (session === undefined) return { location: after, status: 303, cookies }
     // A copy of the cookie must not outlive the logout.
     revocations.expire(this.#now())
-    revocations.add({
+    revocations.announce({
       kind: 'jti',
       value: session.id,
       issuer: rules.issuer,

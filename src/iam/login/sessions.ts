@@ -34,6 +34,7 @@ export type SessionFault =
   | 'session_expired'
   | 'session_revoked'
   | 'login_unavailable'
+  | 'revocations_unknown'
 /** Sealed again when it was renewed. */
 export type SessionVerdict = Session | SessionFault
 
@@ -135,6 +136,7 @@ export class Sessions {
     const { idle, revocations } = this.#options
     const now = this.#now()
     if (now >= session.endsAt || now - session.seenAt >= idle) return 'session_expired'
+    if (!revocations.isKnown) return 'revocations_unknown'
     if (revocations.isRevoked(session.revocation)) return 'session_revoked'
     const { refreshToken, renewAt } = session
     if (refreshToken !== undefined && renewAt !== undefined && now >= renewAt) {

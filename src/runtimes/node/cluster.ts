@@ -9,6 +9,7 @@ import { type AdminView, ExplainError, type ExplainQuery } from '../../admin/vie
 import type { PurgeNote } from '../../cache/response-cache.ts'
 import { ConfigError } from '../../config/errors.ts'
 import { decodeHex, encodeHex } from '../../iam/encoding.ts'
+import type { Revocation } from '../../iam/revocation.ts'
 import type { RolloutStatus } from '../../steering/rollouts.ts'
 import { threatReport } from '../../steps/threats.ts'
 import type { AlertNotice } from '../../telemetry/alerts/notice.ts'
@@ -95,6 +96,7 @@ type FromWorker =
   | { readonly failed: string }
   | { readonly purged: readonly PurgeNote[] }
   | { readonly rollout: RolloutStatus }
+  | { readonly revoked: Revocation }
   | { readonly health: readonly HealthNote[] }
   | { readonly alert: AlertNotice }
   | { readonly id: number; readonly answer: unknown }
@@ -113,6 +115,7 @@ export async function runWorker(file: ConfigFile, bundle: ConfigBundle): Promise
       rollouts: new RolloutKeeper(await savedRollouts(bundle), (rollout) => send({ rollout })),
       orders: await savedOrders(bundle),
       tellAlert: (alert) => send({ alert }),
+      onRevoked: (revoked) => send({ revoked }),
     })
   } catch (error) {
     // The primary says it; this process has nothing to add.
@@ -287,6 +290,9 @@ class Workers {
           for (const other of this.live) if (other !== worker) other.send(message)
         } else if ('rollout' in message) {
           this.#rolloutChanged(worker, message.rollout)
+        } else if ('revoked' in message) {
+          const question = { ask: 'defence-revoke', revocation: message.revoked, by: '' } as const
+          for (const other of this.live) if (other !== worker) void this.ask(other, question)
         } else if ('purged' in message) {
           void this.purge({ ask: 'cache-adopt', notes: message.purged }, undefined, worker)
         } else if ('alert' in message) {

@@ -36,7 +36,8 @@ export type DefenceQuestion =
     }
   | {
       readonly ask: 'defence-restore'
-      readonly id: string
+      /** Its id; `id` is the number of a question between processes. */
+      readonly entry: string
       readonly by: string
       readonly isNoted?: boolean
     }
@@ -96,7 +97,7 @@ export function answerAboutDefence(instance: Instance, question: DefenceQuestion
       return true
     }
     case 'defence-restore': {
-      const { id, by, isNoted } = question
+      const { entry: id, by, isNoted } = question
       const list = revocationsOf(instance)
       const found = list === undefined ? undefined : known(list).find((one) => one.id === id)
       if (found !== undefined) list?.withdraw(found)
@@ -224,7 +225,7 @@ export function revocationsView({ first, order, size }: Asker): RevocationsView 
       return workers === 0 ? undefined : { id: idOf(revocation), workers, of: size(), isTold }
     },
     remove: async (id, by) => {
-      const done = await order({ ask: 'defence-restore', id, by })
+      const done = await order({ ask: 'defence-restore', entry: id, by })
       return { workers: done.length, of: size(), isTold: !done.includes(UNTOLD) }
     },
     longestLife: async () => (await first({ ask: 'defence-life' })) as number,

@@ -11,6 +11,7 @@ import { Gateway } from '../../gateway.ts'
 import { GeoSlots } from '../../geo/place.ts'
 import { MmdbGeoSource } from '../../geo/source.ts'
 import type { HealthEvent } from '../../health/board.ts'
+import type { Revocation } from '../../iam/revocation.ts'
 import type { Logger, Platform } from '../../ports.ts'
 import type { Snapshot } from '../../snapshot.ts'
 import { isInMask } from '../../steering/regions.ts'
@@ -61,6 +62,8 @@ export interface InstanceOptions {
   readonly rollouts?: RolloutKeeper | undefined
   /** What operators had ordered before the restart; in force before the first request. */
   readonly orders?: RuntimeState | undefined
+  /** Hears what is revoked here without an order, by a logout. */
+  readonly onRevoked?: ((revocation: Revocation) => void) | undefined
   /** Takes what this process would alert of; left out, it delivers that itself. */
   readonly tellAlert?: ((notice: AlertNotice) => void) | undefined
   /** What all workers sign with when the config names no secret. */
@@ -90,6 +93,7 @@ export class Instance {
   /** Reloads one after another: two at once would each take the place of the same snapshot. */
   #reloading: Promise<unknown> = Promise.resolve()
   readonly #rollouts: RolloutKeeper | undefined
+  readonly #onRevoked: InstanceOptions['onRevoked']
   #share: HealthShare | undefined
   readonly #revocations: RevocationShare | undefined
   readonly #tiers: CacheTiers
@@ -117,6 +121,7 @@ export class Instance {
     geoWatcher: GeoFileWatcher
     compile: Compile
     rollouts: RolloutKeeper | undefined
+    onRevoked: InstanceOptions['onRevoked']
     tiers: CacheTiers
     bundle: ConfigBundle
   }) {
@@ -138,6 +143,7 @@ export class Instance {
     this.#geoWatcher = parts.geoWatcher
     this.#compile = parts.compile
     this.#rollouts = parts.rollouts
+    this.#onRevoked = parts.onRevoked
     this.#tiers = parts.tiers
     this.#bundle = parts.bundle
   }
@@ -323,9 +329,11 @@ export class Instance {
       geoWatcher,
       compile,
       rollouts: options.rollouts,
+      onRevoked: options.onRevoked,
       tiers,
       bundle,
     })
+    instance.#shareRevocations(snapshot)
     snapshot.start()
     if (redis !== undefined && config.healthSharing.enabled) {
       share = new HealthShare({
@@ -425,6 +433,13 @@ export class Instance {
     return done
   }
 
+  #shareRevocations({ identity }: Snapshot): void {
+    identity?.revocations.onAnnounced((revocation) => {
+      this.#onRevoked?.(revocation)
+      if (this.#revocations?.isFollowing === true) void this.#revocations.revoke(revocation)
+    })
+  }
+
   async #reload(bundle: ConfigBundle): Promise<boolean> {
     const { log } = this.platform
     try {
@@ -437,6 +452,7 @@ export class Instance {
       void this.#revocations?.use(next)
       this.gateway.swap(next)
       this.#rollouts?.follow(next)
+      this.#shareRevocations(next)
       this.telemetry.configure(bundle.config.telemetry, telemetrySecrets(bundle))
       this.#analytics?.configure(bundle)
       this.#otlp.configure(bundle.config.telemetry, (ref) => bundle.secrets.get(ref))

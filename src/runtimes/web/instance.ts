@@ -251,6 +251,7 @@ export function compileOptions(
     platform,
     slots,
     fleet,
+    countsElsewhere: options.shared !== undefined,
     builtInRuleset:
       typeof rulesets === 'function'
         ? rulesets

@@ -27,6 +27,8 @@ export interface Take {
   readonly lease: number
 }
 
+export type GiveBack = Omit<Take, 'lease'>
+
 export interface Taken {
   readonly allowed: boolean
   /** Units of the lease that were granted. */
@@ -62,6 +64,12 @@ export class CounterTables {
     return taken(this.#found, allowed, 0)
   }
 
+  /** Takes a charge back: another limit denied the request. */
+  giveBack({ limit, high, low, cost }: GiveBack): void {
+    const now = this.#now()
+    this.#table(limit, now).settle(high, low, now, -cost)
+  }
+
   #table(limit: SharedLimit, now: number): Gcra {
     const { id, windowMs, burst } = limit
     // Another rate under the same id is another table: the config was changed.
@@ -85,5 +93,8 @@ export class CounterShard extends DurableObject {
 
   take(take: Take): Taken {
     return this.#tables.take(take)
+  }
+  giveBack(back: GiveBack): void {
+    this.#tables.giveBack(back)
   }
 }

@@ -8,7 +8,7 @@ import type { Millis } from '../../exchange.ts'
 import type { Passage } from '../../gateway.ts'
 import { KeyHasher } from '../../limits/key-hash.ts'
 import type { RouteLimits } from '../../limits/limits.ts'
-import type { Phase, Policy } from '../../limits/policy.ts'
+import { costOf, type Phase, type Policy } from '../../limits/policy.ts'
 import type { LimitResult } from '../../limits/result.ts'
 import type { SharedLimits } from '../../limits/shared.ts'
 import { UntilTable } from '../../limits/until-table.ts'
@@ -25,6 +25,17 @@ const DEFAULT_SHARDS = 16
 interface Lease {
   units: number
   readonly until: Millis
+}
+
+/** What a request has taken, as long as another limit may still deny it. */
+interface Spent {
+  readonly limit: SharedLimit
+  readonly high: number
+  readonly low: number
+  readonly cost: number
+  readonly name: string
+  /** From this isolate's lease. */
+  readonly isLeased: boolean
 }
 
 export interface SharedLimitOptions {
@@ -56,10 +67,12 @@ export class EdgeLimits implements SharedLimits<Passage> {
     if (first === undefined) return undefined
     if (phase === 'address' && flood !== undefined && x.client.ip !== undefined) {
       return this.#guardFlood(flood, x.client.ip.text, first).then((denied) =>
-        denied === undefined && counters !== undefined ? this.#walk(x, policies, 0) : denied,
+        denied === undefined && counters !== undefined
+          ? this.#walk(x, policies, 0, [], undefined)
+          : denied,
       )
     }
-    return counters === undefined ? undefined : this.#walk(x, policies, 0)
+    return counters === undefined ? undefined : this.#walk(x, policies, 0, [], undefined)
   }
 
   async #guardFlood(
@@ -76,72 +89,99 @@ export class EdgeLimits implements SharedLimits<Passage> {
     }
   }
 
-  /** Each policy in order; the first that denies ends it. What was taken by then stays taken. */
+  /**
+   * Each policy in order; the first that denies ends it, and what was taken by then is given back. A few
+   * milliseconds pass in between, in which another request may be denied that would just have passed.
+   */
   #walk(
     x: Passage,
     policies: readonly Policy[],
     from: number,
+    spent: Spent[],
+    nearest: LimitResult | undefined,
   ): LimitResult | undefined | Promise<LimitResult | undefined> {
-    let nearest: LimitResult | undefined
+    let last = nearest
     for (let i = from; i < policies.length; i++) {
-      const policy = policies[i] as Policy
-      const answer = this.#ask(x, policy)
+      const answer = this.#ask(x, policies[i] as Policy, spent)
       if (answer instanceof Promise) {
-        return answer.then(async (result) => {
-          if (result?.allowed === false) return result
-          const rest = await this.#walk(x, policies, i + 1)
-          return rest ?? result ?? nearest
-        })
+        return answer.then((result) =>
+          result?.allowed === false
+            ? this.#giveBack(spent, result)
+            : this.#walk(x, policies, i + 1, spent, result ?? last),
+        )
       }
-      if (answer?.allowed === false) return answer
-      nearest = answer ?? nearest
+      if (answer?.allowed === false) return this.#giveBack(spent, answer)
+      last = answer ?? last
     }
-    return nearest
+    return last
   }
 
-  #ask(x: Passage, policy: Policy): LimitResult | undefined | Promise<LimitResult | undefined> {
+  #giveBack(spent: readonly Spent[], denied: LimitResult): LimitResult | Promise<LimitResult> {
+    const atShards: Promise<void>[] = []
+    const now = this.#options.clock.monotonic()
+    for (const one of spent) {
+      const lease = one.isLeased ? this.#leases.get(one.name) : undefined
+      if (lease !== undefined && lease.until > now) lease.units += one.cost
+      else atShards.push(this.#giveBackToShard(one))
+    }
+    return atShards.length === 0 ? denied : Promise.all(atShards).then(() => denied)
+  }
+
+  async #giveBackToShard({ limit, high, low, cost }: Spent): Promise<void> {
+    try {
+      await this.#shardOf(low)?.giveBack({ limit, high, low, cost })
+    } catch (error) {
+      this.#degraded(error)
+    }
+  }
+
+  #shardOf(low: number) {
+    const { counters, shards } = this.#options
+    return counters?.get(counters.idFromName(`shard-${low % shards}`))
+  }
+
+  #ask(
+    x: Passage,
+    policy: Policy,
+    spent: Spent[],
+  ): LimitResult | undefined | Promise<LimitResult | undefined> {
     const limit = this.#sharedLimit(x.snapshot.config, policy)
     if (limit === undefined || (policy.when !== undefined && !policy.when(x))) return undefined
     if (!this.#key(policy, x)) return undefined
     const { high, low } = this.#hasher
     const now = this.#options.clock.monotonic()
+    const cost = costOf(policy, x)
+    // Until one unit is there; for more of them it takes longer.
     const until = this.#denied.get(high, low)
-    if (until > now) return denial(policy, 0, until - now)
-    const cost = typeof policy.cost === 'number' ? policy.cost : 1
+    if (until > now) return denial(policy, 0, waitFor(limit, cost, until - now))
     const name = `${high} ${low}`
     const lease = this.#leases.get(name)
     if (lease !== undefined && lease.until > now && lease.units >= cost) {
       lease.units -= cost
+      spent.push({ limit, high, low, cost, name, isLeased: true })
       return undefined
     }
-    return this.#take(policy, limit, high, low, cost, name)
+    return this.#take(policy, { limit, high, low, cost, name, isLeased: false }, spent)
   }
 
-  async #take(
-    policy: Policy,
-    limit: SharedLimit,
-    high: number,
-    low: number,
-    cost: number,
-    name: string,
-  ): Promise<LimitResult | undefined> {
-    const { counters, shards, clock } = this.#options
-    if (counters === undefined) return undefined
-    let taken: Taken
+  async #take(policy: Policy, asked: Spent, spent: Spent[]): Promise<LimitResult | undefined> {
+    const { limit, high, low, cost, name } = asked
+    let taken: Taken | undefined
     try {
-      const shard = counters.get(counters.idFromName(`shard-${low % shards}`))
-      taken = await shard.take({ limit, high, low, cost, lease: leaseOf(limit) })
+      taken = await this.#shardOf(low)?.take({ limit, high, low, cost, lease: leaseOf(limit) })
     } catch (error) {
       this.#degraded(error)
-      return undefined
     }
+    if (taken === undefined) return undefined
     this.#isDegraded = false
-    const now = clock.monotonic()
+    const now = this.#options.clock.monotonic()
     if (!taken.allowed) {
-      const wait = Math.min(taken.retryMs, 86_400_000)
-      this.#denied.set(high, low, now, now + wait)
+      // A cheaper request may pass: only what refuses a single unit refuses all that come.
+      const forOne = taken.resetMs - (cost - 1) * unitMs(limit)
+      if (taken.remaining === 0 && forOne > 0) this.#denied.set(high, low, now, now + forOne)
       return denial(policy, taken.remaining, taken.retryMs)
     }
+    spent.push(asked)
     if (taken.leased > 0) {
       if (this.#leases.size >= MOST_LEASES) this.#leases.clear()
       const left = this.#leases.get(name)
@@ -195,6 +235,16 @@ function sharedLimits(config: MeridianConfig): ReadonlyMap<string, SharedLimit> 
     limits.set(id, { id, limit, windowMs: window, burst: most })
   }
   return limits
+}
+
+/** How long a unit takes to come back. */
+function unitMs({ windowMs, limit }: SharedLimit): Millis {
+  return windowMs / limit
+}
+
+/** @param forOne until a single unit is there */
+function waitFor(limit: SharedLimit, cost: number, forOne: Millis): Millis {
+  return cost > limit.burst ? Number.POSITIVE_INFINITY : forOne + (cost - 1) * unitMs(limit)
 }
 
 function denial(policy: Policy, remaining: number, waitMs: Millis): LimitResult {
