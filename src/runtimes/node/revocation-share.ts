@@ -138,7 +138,9 @@ export class RevocationShare {
 
   /** @returns whether the other gateways have been told */
   revoke(revocation: Revocation): Promise<boolean> {
-    return this.#order(fieldOf(revocation), JSON.stringify(revocation))
+    const { kind, value, issuer, before, expiresAt } = revocation
+    const text = JSON.stringify({ kind, value, issuer, before, expiresAt })
+    return this.#order(fieldOf(revocation), text)
   }
 
   /** @returns whether the other gateways have been told */
@@ -146,10 +148,9 @@ export class RevocationShare {
     // At least so long that all have heard of it.
     const soonest = Math.ceil(this.#options.clock.now() / 1000) + DAY_SECONDS
     const expiresAt = Math.max(soonest, revocation.expiresAt)
-    return this.#order(
-      fieldOf(revocation),
-      JSON.stringify({ ...revocation, expiresAt, withdrawn: true }),
-    )
+    const { kind, value, issuer, before } = revocation
+    const text = JSON.stringify({ kind, value, issuer, before, expiresAt, withdrawn: true })
+    return this.#order(fieldOf(revocation), text)
   }
 
   async #order(field: string, text: string): Promise<boolean> {
