@@ -43,6 +43,7 @@ import { steer, unavailable } from './steps/steer.ts'
 import { watchThreats } from './steps/threats.ts'
 import type { RequestRecorder } from './telemetry/recorder.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
+import type { TopMisses } from './telemetry/top-misses.ts'
 import { AttemptsFailed } from './upstream/attempt.ts'
 import { takeClearance } from './waf/challenge/clearance-cookie.ts'
 
@@ -58,6 +59,8 @@ export interface Services {
   readonly shared?: SharedLimits<Passage> | undefined
   /** Keeps the last requests; undefined where nobody asked for it. */
   readonly recorder?: RequestRecorder | undefined
+  /** Counts what the cache misses; undefined where nobody could ask for it. */
+  readonly misses?: TopMisses | undefined
 }
 
 export type GatewayStep = (x: Passage, services: Services) => StepResult
@@ -251,7 +254,7 @@ export class Gateway {
    * @param reply undefined when the client left before there was one
    */
   finish(x: Passage, reply: Reply | undefined, delivery: Delivery): void {
-    const { telemetry, recorder } = this.services
+    const { telemetry, recorder, misses } = this.services
     telemetry.metrics.inFlight.addAt(0, -1)
     if (reply === undefined) x.outcome = 'client-closed'
     if (x.waf !== undefined) x.verdicts = x.waf.finish()
@@ -273,6 +276,7 @@ export class Gateway {
       },
       logShare,
     )
+    if (misses !== undefined) misses.add(record)
     if (x.snapshot.threats !== undefined) watchThreats(x, record, this.services, now)
   }
 }

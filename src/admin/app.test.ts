@@ -53,6 +53,7 @@ function world(access: Partial<AdminAccess> = {}, view: Partial<AdminView> = {})
         warm: async ({ urls }) =>
           urls.map((url) => ({ url, status: 200, cache: '', bytes: 1, complete: true })),
         entries: async () => [],
+        topMisses: () => [],
         stats: () => ({
           workers: 1,
           tiers: [],

@@ -1,6 +1,7 @@
 /** What the control port can do with the cache. The runtime implements it, for all worker processes. */
 import type { EntryReport, PurgeRequest } from '../cache/response-cache.ts'
 import type { Millis } from '../exchange.ts'
+import type { TopMiss } from '../telemetry/top-misses.ts'
 
 export interface PurgeReport {
   /** Names the order in events and logs. */
@@ -70,6 +71,8 @@ export interface CacheView {
   warm(order: WarmOrder): Promise<readonly WarmResult[]>
   entries(url: string): Promise<readonly EntryReport[]>
   stats(): CacheReport | Promise<CacheReport>
+  /** What was missed most since the start. */
+  topMisses(limit: number): readonly TopMiss[] | Promise<readonly TopMiss[]>
 }
 
 /** Reports of worker processes as one: sums. */

@@ -195,6 +195,37 @@ export const CACHE_ROUTES: readonly AdminRoute[] = [
       })
     },
   }),
+  defineRoute({
+    method: 'get',
+    path: '/cache/top-misses',
+    summary: 'What the cache misses most: by route, shape of the path, and reason.',
+    level: 'read',
+    query: v.object({
+      limit: v.optional(
+        v.pipe(v.string(), v.digits(), v.transform(Number), v.minValue(1), v.maxValue(100)),
+        '20',
+      ),
+    }),
+    answer: {
+      description:
+        'Since the start, most missed first; `error` says how much too high `count` may be.',
+      schema: v.object({
+        misses: v.array(
+          v.object({
+            route: v.string(),
+            path: v.string(),
+            outcome: v.string(),
+            reason: v.string(),
+            count: v.number(),
+            error: v.number(),
+          }),
+        ),
+      }),
+    },
+    missing,
+    handle: async (c, { query }, { view }) =>
+      c.json({ misses: (await cacheOf(view).topMisses(query.limit)) as readonly object[] }),
+  }),
 ]
 
 function ratio(part: number, whole: number): number | null {

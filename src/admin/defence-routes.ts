@@ -7,7 +7,7 @@ import { parsePenaltyKey, penaltyKey } from '../limits/penalty-box.ts'
 import { adminProblem } from './problem.ts'
 import type { Done } from './regions-view.ts'
 import { type AdminContext, type AdminRoute, type AdminWorld, defineRoute } from './route.ts'
-import type { Penalty, RevocationDone } from './state-view.ts'
+import type { Penalty } from './state-view.ts'
 import type { AdminView } from './view.ts'
 
 const DAY_MS = 86_400_000
@@ -51,7 +51,6 @@ const Penalties = v.object({
   penalties: v.array(v.object({ key: v.string(), secondsLeft: v.number(), terms: v.number() })),
 })
 const DoneAnswer = v.object({ workers: v.number(), of: v.number() })
-const ToldAnswer = v.object({ ...DoneAnswer.entries, isTold: v.nullable(v.boolean()) })
 const Limits = v.object({
   limits: v.array(
     v.object({
@@ -69,7 +68,6 @@ const Limits = v.object({
   ),
 })
 const Revocations = v.object({
-  fleet: v.picklist(['none', 'unknown', 'known']),
   revocations: v.array(
     v.object({
       id: v.string(),
@@ -84,29 +82,21 @@ const Revocations = v.object({
 
 const NO_BOX = 'The config has no "penaltyBox".'
 const NO_IAM = 'The config has no "iam".'
-const HALF_DONE = { 503: 'Not every worker process has done it.' } as const
-const UNTOLD = { 503: 'Not every worker process or gateway has heard of it.' } as const
+const HALF_DONE = {
+  503: 'Not every worker process has done it, or not every gateway has heard.',
+} as const
 
-/** An order that not every process has heard is no success. */
-function answer(c: AdminContext, done: Done, more: object = {}): Response {
-  return done.workers < done.of
-    ? adminProblem(
-        c,
-        503,
-        `Only ${done.workers} of ${done.of} worker processes have done it; ask again.`,
-      )
-    : c.json({ ...more, ...done })
-}
-
-/** As `answer`; what the other gateways of a fleet have not heard holds here alone, and is no success either. */
-function told(c: AdminContext, done: RevocationDone, more: object = {}): Response {
-  return done.isTold === false
-    ? adminProblem(
-        c,
-        503,
-        'Done here, but the other gateways cannot be told: they hear of it when Redis is back.',
-      )
-    : answer(c, done, more)
+/** An order that not every process and gateway has heard is no success, though it holds where it was heard. */
+function answer(c: AdminContext, { workers, of, isTold }: Done, more: object = {}): Response {
+  if (workers < of) {
+    const title = `Only ${workers} of ${of} worker processes have done it; ask again.`
+    return adminProblem(c, 503, title)
+  }
+  if (isTold === false) {
+    const title = 'Done here; the other gateways cannot be told before Redis is back.'
+    return adminProblem(c, 503, title)
+  }
+  return c.json({ ...more, workers, of })
 }
 
 /** Whoever may only look sees addresses as logs show them. */
@@ -202,7 +192,7 @@ const revocationRoutes: readonly AdminRoute[] = [
       const found = await view.revocations?.list()
       return found === undefined
         ? adminProblem(c, 404, NO_IAM)
-        : c.json({ fleet: found.fleet, revocations: found.revocations as readonly object[] })
+        : c.json({ revocations: found as readonly object[] })
     },
   }),
   defineRoute({
@@ -215,9 +205,9 @@ const revocationRoutes: readonly AdminRoute[] = [
     body: Revoke,
     answer: {
       description: 'It is revoked.',
-      schema: v.object({ id: v.string(), ...ToldAnswer.entries }),
+      schema: v.object({ id: v.string(), ...DoneAnswer.entries }),
     },
-    problems: { ...UNTOLD, 409: 'The list is full.' },
+    problems: { ...HALF_DONE, 409: 'The list is full.' },
     missing: ({ revocations }) => (revocations === undefined ? NO_IAM : undefined),
     handle: async (c, { body }, { view }) => {
       const { revocations } = view
@@ -243,7 +233,7 @@ const revocationRoutes: readonly AdminRoute[] = [
       const done = await revocations.add(entry, c.get('caller').principal)
       return done === undefined
         ? adminProblem(c, 409, 'The list is full: revoke a subject, client or issuer as a whole.')
-        : told(c, done, { id: done.id })
+        : answer(c, done, { id: done.id })
     },
   }),
   defineRoute({
@@ -252,17 +242,17 @@ const revocationRoutes: readonly AdminRoute[] = [
     summary: 'Takes a revocation back.',
     level: 'administer',
     action: 'revocation.remove',
-    answer: { description: 'It is no longer revoked.', schema: ToldAnswer },
-    problems: { ...UNTOLD, 404: 'There is no such revocation.' },
+    answer: { description: 'It is no longer revoked.', schema: DoneAnswer },
+    problems: { ...HALF_DONE, 404: 'There is no such revocation.' },
     missing: ({ revocations }) => (revocations === undefined ? NO_IAM : undefined),
     handle: async (c, _, { view: { revocations } }) => {
       const id = c.req.param('id') ?? ''
-      const found = (await revocations?.list())?.revocations.find((one) => one.id === id)
+      const found = (await revocations?.list())?.find((one) => one.id === id)
       if (revocations === undefined || found === undefined) {
         return adminProblem(c, 404, `There is no revocation "${id}".`)
       }
       c.get('note').target = `${found.kind} ${found.value}`
-      return told(c, await revocations.remove(id, c.get('caller').principal))
+      return answer(c, await revocations.remove(id, c.get('caller').principal))
     },
   }),
 ]

@@ -40,6 +40,8 @@ export interface DrainOrder {
 export interface Done {
   readonly workers: number
   readonly of: number
+  /** False when the other gateways of a fleet could not be told. */
+  readonly isTold?: boolean | undefined
 }
 
 export interface RegionsView {

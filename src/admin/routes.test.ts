@@ -51,12 +51,9 @@ const EVERYTHING: Partial<AdminView> = {
     lift: async () => ({ workers: 1, of: 1 }),
   },
   revocations: {
-    list: async () => ({
-      revocations: [{ id: 'abc', kind: 'sub', value: 'alice', expiresAt: 9 }],
-      fleet: 'none',
-    }),
-    add: async () => ({ id: 'abc', workers: 1, of: 1, isTold: null }),
-    remove: async () => ({ workers: 1, of: 1, isTold: null }),
+    list: async () => [{ id: 'abc', kind: 'sub', value: 'alice', expiresAt: 9 }],
+    add: async () => ({ id: 'abc', workers: 1, of: 1 }),
+    remove: async () => ({ workers: 1, of: 1 }),
     longestLife: async () => 3600,
   },
   state: { take: async () => STATE, restore: async () => ({ workers: 1, of: 1 }) },
@@ -127,6 +124,9 @@ const EVERYTHING: Partial<AdminView> = {
     warm: async () => [],
     entries: async () => [],
     stats: () => ({ workers: 1, tiers: [], routes: [], counters: {} }),
+    topMisses: () => [
+      { route: 'site', path: '/a', outcome: 'miss', reason: 'uri-miss', count: 2, error: 0 },
+    ],
   },
 }
 
@@ -486,7 +486,7 @@ describe('revocations', () => {
       ...(EVERYTHING.revocations as NonNullable<AdminView['revocations']>),
       add: async (one) => {
         added.push(one)
-        return { id: 'x', workers: 1, of: 1, isTold: null }
+        return { id: 'x', workers: 1, of: 1 }
       },
     }
     const { call } = adminWorld({ ...EVERYTHING, revocations })

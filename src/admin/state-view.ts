@@ -47,28 +47,14 @@ export interface KnownRevocation extends Revocation {
   readonly id: string
 }
 
-export interface RevocationsReport {
-  readonly revocations: readonly KnownRevocation[]
-  /** Whether other gateways hear of them; `unknown`: their list was not read yet, and tokens are refused. */
-  readonly fleet: 'none' | 'unknown' | 'known'
-}
-
-export interface RevocationDone extends Done {
-  /** Whether the other gateways have been told: false while their server is away; null where there are none. */
-  readonly isTold: boolean | null
-}
-
 export interface RevocationsView {
-  /** Undefined where nobody is asked who they are. */
-  list(): Promise<RevocationsReport | undefined>
-  /** Undefined when the list is full. */
-  add(
-    revocation: Revocation,
-    by: string,
-  ): Promise<(RevocationDone & { readonly id: string }) | undefined>
-  remove(id: string, by: string): Promise<RevocationDone>
-  /** Seconds after which no token that lives now is accepted. */
-  longestLife(): Promise<number>
+  /** Undefined when the config has no `iam`. */
+  list(): Promise<readonly KnownRevocation[] | undefined>
+  /** @returns undefined when there is no more room */
+  add(revocation: Revocation, by: string): Promise<(Done & { readonly id: string }) | undefined>
+  remove(id: string, by: string): Promise<Done>
+  /** How long tokens of the config's issuers may live at most, seconds. */
+  longestLife(): Promise<Seconds>
 }
 
 /** Of one process: what orders and traffic have made of it. Times are those of the wall clock. */

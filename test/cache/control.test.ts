@@ -170,6 +170,12 @@ describe('several worker processes', () => {
     ).toEqual(new Set(['version 2']))
     const stats = await (await fetch(`${control}/cache/stats`)).json()
     expect(stats).toMatchObject({ workers: 2 })
+    // The first of each worker, after the purge, and after what invalidated it.
+    const { misses } = await (await fetch(`${control}/cache/top-misses`)).json()
+    const path = new URL(url).pathname
+    const missed = misses.filter((one: { outcome: string }) => one.outcome === 'miss')
+    expect(missed[0]).toMatchObject({ path, outcome: 'miss', error: 0 })
+    expect(missed[0].count).toBeGreaterThanOrEqual(4)
     const { events } = await (await fetch(`${control}/events`)).json()
     expect(events.filter(({ what }: { what: string }) => what === 'cache-purged')).toHaveLength(1)
   })

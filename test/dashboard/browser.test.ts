@@ -295,10 +295,10 @@ describe.skipIf(path === undefined)('the dashboard', { timeout: 120_000 }, () =>
     const dark = await background()
     expect(dark).not.toBe(light)
     await page.getByRole('button', { name: 'Theme: auto' }).click()
-    expect(await background()).toBe(light)
+    await until('the switch makes it light', async () => (await background()) === light)
     await page.getByRole('button', { name: 'Theme: light' }).click()
     await page.emulateMedia({ colorScheme: 'light' })
-    expect(await background()).toBe(dark)
+    await until('the switch makes it dark', async () => (await background()) === dark)
     await page.getByRole('button', { name: 'Theme: dark' }).click()
 
     await page.setViewportSize({ width: 390, height: 844 })
@@ -323,6 +323,8 @@ describe.skipIf(path === undefined)('the dashboard', { timeout: 120_000 }, () =>
   })
 
   it('says when the gateway is gone, and keeps what was known on the screen', async () => {
+    await open('live')
+    await page.locator('.region').first().waitFor({ state: 'attached' })
     demo.kill('SIGINT')
     await page.locator('.banner').getByText('Trying again').waitFor()
     await see('Reconnecting…')

@@ -201,6 +201,8 @@ it.each([
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ urls: [`http://shop.test/?token=${PLANTED.queryToken}`] }),
     })
+    const audit = () => readFileSync(join(w.folder, 'audit.log'), 'utf8')
+    await until('the line of the order', () => audit().includes('shop.test'))
     const analytics = () => filesBelow(join(w.folder, 'analytics'))
     await until(
       'the files of analytics',
@@ -210,7 +212,7 @@ it.each([
       // The same for each format of the log: once is enough.
       ...(name === 'json' ? await everyPath(gateway.running.control as string) : {}),
       analytics: analytics(),
-      audit: readFileSync(join(w.folder, 'audit.log'), 'utf8'),
+      audit: audit(),
       'access log': accessLog,
       metrics: await control('/metrics'),
       events: await control('/events?limit=1000'),

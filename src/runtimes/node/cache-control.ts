@@ -20,11 +20,14 @@ import type { Millis, Reply } from '../../exchange.ts'
 import { splitAbsoluteForm } from '../../http/target.ts'
 import type { EventValue } from '../../telemetry/events.ts'
 import type { MetricsSnapshot } from '../../telemetry/metrics.ts'
+import { mergeTopMisses, type TopMiss } from '../../telemetry/top-misses.ts'
 import type { Instance } from './instance.ts'
 import type { Told } from './purge-fleet.ts'
 
 /** How long one URL may take to warm. */
 const WARM_MS = 30_000
+/** More than any process keeps. */
+const ALL_MISSES = 1000
 /** Names of an order that are shown in its event. */
 const SHOWN_NAMES = 20
 
@@ -36,6 +39,7 @@ export type CacheQuestion =
   | { readonly ask: 'cache-warm'; readonly order: WarmOrder }
   | { readonly ask: 'cache-entries'; readonly url: string }
   | { readonly ask: 'cache-stats' }
+  | { readonly ask: 'cache-misses' }
 
 /** Who ordered a purge; noted by one process only. */
 export interface PurgeAudit {
@@ -74,6 +78,8 @@ export function answerAboutCache(instance: Instance, question: CacheQuestion): u
       return warm(instance, question.order)
     case 'cache-entries':
       return cache.entries(question.url, policiesOf(instance))
+    case 'cache-misses':
+      return instance.gateway.services.misses?.list(ALL_MISSES) ?? []
     case 'cache-stats':
       return reportOf(instance)
   }
@@ -105,6 +111,8 @@ export function cacheView(
     warm: async (order) => ((await askAll({ ask: 'cache-warm', order })) as WarmResult[][]).flat(),
     entries: async (url) =>
       ((await askAll({ ask: 'cache-entries', url })) as EntryReport[][]).flat(),
+    topMisses: async (limit) =>
+      mergeTopMisses((await askAll({ ask: 'cache-misses' })) as TopMiss[][], limit),
     stats: async () => mergeCacheReports((await askAll({ ask: 'cache-stats' })) as CacheReport[]),
   }
 }

@@ -5,8 +5,6 @@ import type {
   LimitReport,
   PenaltiesView,
   Penalty,
-  RevocationDone,
-  RevocationsReport,
   RevocationsView,
 } from '../../admin/state-view.ts'
 import { sha256 } from '../../expression/sha256.ts'
@@ -16,7 +14,6 @@ import { PenaltyBox, parsePenaltyKey } from '../../limits/penalty-box.ts'
 import { authenticate } from './admin-jwt.ts'
 import type { Asker } from './control.ts'
 import type { Instance } from './instance.ts'
-import type { RevocationShare } from './revocation-share.ts'
 
 /** What the primary asks of a worker about who is let in. */
 export type DefenceQuestion =
@@ -47,6 +44,8 @@ export type DefenceQuestion =
 
 /** For "there is none": an answer that a process can give, unlike undefined. */
 const NONE = null
+/** Done here, and the other gateways of the fleet could not be told. */
+const UNTOLD = 'untold'
 
 /** Entries of the list of revocations; more is what subjects, clients and issuers are for. */
 const MAX_REVOCATIONS = 100_000
@@ -82,12 +81,7 @@ export function answerAboutDefence(instance: Instance, question: DefenceQuestion
     }
     case 'defence-revocations': {
       const list = revocationsOf(instance)
-      if (list === undefined) return NONE
-      const { revocations: share } = instance
-      return {
-        revocations: known(list),
-        fleet: share?.isFollowing !== true ? 'none' : share.isKnown ? 'known' : 'unknown',
-      } satisfies RevocationsReport
+      return list === undefined ? NONE : known(list)
     }
     case 'defence-life':
       return longestLife(instance)
@@ -96,32 +90,27 @@ export function answerAboutDefence(instance: Instance, question: DefenceQuestion
       const list = revocationsOf(instance)
       if (list === undefined || list.size >= MAX_REVOCATIONS) return NONE
       list.add(revocation)
-      if (isNoted !== true) return { isTold: null } satisfies Told
-      telemetry.note('security', 'revoked', { kind: revocation.kind, id: idOf(revocation), by })
-      return tell(instance, (share) => share.revoke(revocation))
+      if (isNoted === true) {
+        telemetry.note('security', 'revoked', { kind: revocation.kind, id: idOf(revocation), by })
+        return told(instance.revocations?.revoke(revocation))
+      }
+      return true
     }
     case 'defence-restore': {
       const { entry: id, by, isNoted } = question
       const list = revocationsOf(instance)
       const found = list === undefined ? undefined : known(list).find((one) => one.id === id)
       if (found !== undefined) list?.withdraw(found)
-      if (isNoted !== true || found === undefined) return { isTold: null } satisfies Told
+      if (isNoted !== true) return true
       telemetry.note('security', 'revocation-withdrawn', { id, by })
-      return tell(instance, (share) => share.restore(found.kind, found.value))
+      return told(found && instance.revocations?.withdraw(found))
     }
   }
 }
 
-/** What one process has done about the other gateways; null: nothing, it tells nobody. */
-interface Told {
-  readonly isTold: boolean | null
-}
-
-async function tell(
-  { revocations }: Instance,
-  order: (share: RevocationShare) => Promise<boolean>,
-): Promise<Told> {
-  return { isTold: revocations?.isFollowing === true ? await order(revocations) : null }
+/** Whether the other gateways have heard, where there are any. */
+async function told(telling: Promise<boolean> | undefined): Promise<true | typeof UNTOLD> {
+  return (await telling) === false ? UNTOLD : true
 }
 
 function boxOf({ snapshot }: Instance): PenaltyBox | undefined {
@@ -226,21 +215,18 @@ export function penaltiesView({ all, order, size }: Asker): PenaltiesView {
 }
 
 export function revocationsView({ first, order, size }: Asker): RevocationsView {
-  const together = (told: readonly Told[]): RevocationDone => ({
-    workers: told.length,
-    of: size(),
-    isTold: told.find(({ isTold }) => isTold !== null)?.isTold ?? null,
-  })
   return {
     list: async () =>
-      ((await first({ ask: 'defence-revocations' })) as RevocationsReport | null) ?? undefined,
+      ((await first({ ask: 'defence-revocations' })) as KnownRevocation[] | null) ?? undefined,
     add: async (revocation, by) => {
       const done = await order({ ask: 'defence-revoke', revocation, by })
-      const told = done.filter((one) => one !== NONE) as Told[]
-      return told.length === 0 ? undefined : { id: idOf(revocation), ...together(told) }
+      const workers = done.filter((one) => one !== NONE).length
+      const isTold = !done.includes(UNTOLD)
+      return workers === 0 ? undefined : { id: idOf(revocation), workers, of: size(), isTold }
     },
     remove: async (id, by) => {
-      return together((await order({ ask: 'defence-restore', entry: id, by })) as Told[])
+      const done = await order({ ask: 'defence-restore', entry: id, by })
+      return { workers: done.length, of: size(), isTold: !done.includes(UNTOLD) }
     },
     longestLife: async () => (await first({ ask: 'defence-life' })) as number,
   }

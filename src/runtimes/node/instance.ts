@@ -19,6 +19,7 @@ import type { AlertNotice } from '../../telemetry/alerts/notice.ts'
 import { OtlpExport } from '../../telemetry/otlp/otlp-export.ts'
 import { RequestRecorder } from '../../telemetry/recorder.ts'
 import { Telemetry, type TelemetrySecrets } from '../../telemetry/telemetry.ts'
+import { TopMisses } from '../../telemetry/top-misses.ts'
 import { openId } from '../web/openid.ts'
 import { Alerts } from './alerts.ts'
 import { type Analytics, openAnalytics } from './analytics/analytics.ts'
@@ -59,10 +60,10 @@ export interface InstanceOptions {
   readonly siblings?: Siblings | undefined
   /** Where rollouts were before the restart, and who is told of changes; without it, they begin anew. */
   readonly rollouts?: RolloutKeeper | undefined
-  /** Hears what is revoked here without an order, by a logout. */
-  readonly onRevoked?: ((revocation: Revocation) => void) | undefined
   /** What operators had ordered before the restart; in force before the first request. */
   readonly orders?: RuntimeState | undefined
+  /** Hears what is revoked here without an order, by a logout. */
+  readonly onRevoked?: ((revocation: Revocation) => void) | undefined
   /** Takes what this process would alert of; left out, it delivers that itself. */
   readonly tellAlert?: ((notice: AlertNotice) => void) | undefined
   /** What all workers sign with when the config names no secret. */
@@ -278,7 +279,8 @@ export class Instance {
     const { admin } = config
     const recorder =
       admin.enabled && admin.recorded > 0 ? new RequestRecorder(admin.recorded) : undefined
-    const services = { platform, telemetry, cache, recorder, shared: fleet?.limits }
+    const misses = admin.enabled ? new TopMisses() : undefined
+    const services = { platform, telemetry, cache, recorder, misses, shared: fleet?.limits }
     const gateway = new Gateway(services, snapshot)
     if (options.orders !== undefined) restoreState({ snapshot, gateway, platform }, options.orders)
     await tiers.attach(cache)

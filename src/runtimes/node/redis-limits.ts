@@ -30,6 +30,7 @@ return redis.call('ZCARD', KEYS[1])
 `)
 
 const CENSUS_MS = 2000
+const CENSUS_RETRY_MS = 500
 /** A process that was not heard of for so long is gone. */
 const GONE_MS = 10_000
 const TICKS_PER_MS = TICKS_PER_MICROSECOND * 1000
@@ -141,6 +142,7 @@ export class RedisLimitStore implements FleetStore {
   }
 
   async #count(): Promise<void> {
+    let next = CENSUS_MS
     try {
       const answer = await this.#redis.script(
         census,
@@ -152,9 +154,10 @@ export class RedisLimitStore implements FleetStore {
       const isSettled = this.#clock.monotonic() - this.#upSince > GONE_MS
       if (count > this.#gateways || isSettled) this.#gateways = Math.max(1, count)
     } catch {
+      next = CENSUS_RETRY_MS
       // The last known number stays; the connection itself says that the server is away.
     }
-    if (this.isUp) this.#cancelCensus = this.#clock.after(CENSUS_MS, () => void this.#count())
+    if (this.isUp) this.#cancelCensus = this.#clock.after(next, () => void this.#count())
   }
 }
 

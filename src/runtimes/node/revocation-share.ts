@@ -8,8 +8,7 @@
  * stays while the server is away.
  */
 import * as v from 'valibot'
-import { RevocationOrder } from '../../admin/revocations.ts'
-import type { Revocation, RevocationKind, RevocationList } from '../../iam/revocation.ts'
+import type { Revocation, RevocationList } from '../../iam/revocation.ts'
 import type { Clock, Logger, Random } from '../../ports.ts'
 import type { Snapshot } from '../../snapshot.ts'
 import { type RedisConnection, RedisScript } from './redis.ts'
@@ -29,24 +28,25 @@ redis.call('PUBLISH', ARGV[3], ARGV[1] .. '\\n' .. record)
 return record
 `)
 
-/** A revocation, or that those of its name before this were taken back. */
+/** A revocation, or that it was taken back. */
 interface RevocationRecord {
   /** The server's time, microseconds since the epoch. */
   readonly at: number
   readonly text: string
-  readonly revocation: Revocation | undefined
+  readonly revocation: Revocation
+  readonly isWithdrawn: boolean
   /** When it may be forgotten, seconds since the epoch. */
   readonly expiresAt: number
 }
 
-const Restored = v.strictObject({
-  restored: v.strictObject({
-    kind: RevocationOrder.entries.kind,
-    value: RevocationOrder.entries.value,
-  }),
+const Stored = v.strictObject({
+  kind: v.picklist(['jti', 'sub', 'sid', 'client', 'token', 'issuer']),
+  value: v.string(),
+  issuer: v.optional(v.string()),
+  before: v.optional(v.number()),
   expiresAt: v.number(),
+  withdrawn: v.optional(v.literal(true)),
 })
-const Stored = v.union([RevocationOrder, Restored])
 
 export interface RevocationShareOptions {
   readonly redis: RedisConnection
@@ -99,7 +99,9 @@ export class RevocationShare {
     this.#list = list
     if (list === undefined) return
     list.isKnown = this.#readAt !== undefined
-    for (const { revocation } of this.#live()) if (revocation !== undefined) list.add(revocation)
+    for (const { revocation, isWithdrawn } of this.#records.values()) {
+      if (!isWithdrawn) list.add(revocation)
+    }
   }
 
   async #start(): Promise<void> {
@@ -136,18 +138,19 @@ export class RevocationShare {
 
   /** @returns whether the other gateways have been told */
   revoke(revocation: Revocation): Promise<boolean> {
-    return this.#order(fieldOf(revocation), JSON.stringify(revocation))
+    const { kind, value, issuer, before, expiresAt } = revocation
+    const text = JSON.stringify({ kind, value, issuer, before, expiresAt })
+    return this.#order(fieldOf(revocation), text)
   }
 
-  restore(kind: RevocationKind, value: string): Promise<boolean> {
+  /** @returns whether the other gateways have been told */
+  withdraw(revocation: Revocation): Promise<boolean> {
     // At least so long that all have heard of it.
-    let expiresAt = Math.ceil(this.#options.clock.now() / 1000) + DAY_SECONDS
-    for (const { revocation } of this.#records.values()) {
-      if (revocation?.kind !== kind || revocation.value !== value) continue
-      expiresAt = Math.max(expiresAt, revocation.expiresAt)
-    }
-    const text = JSON.stringify({ restored: { kind, value }, expiresAt })
-    return this.#order(restoredField(kind, value), text)
+    const soonest = Math.ceil(this.#options.clock.now() / 1000) + DAY_SECONDS
+    const expiresAt = Math.max(soonest, revocation.expiresAt)
+    const { kind, value, issuer, before } = revocation
+    const text = JSON.stringify({ kind, value, issuer, before, expiresAt, withdrawn: true })
+    return this.#order(fieldOf(revocation), text)
   }
 
   async #order(field: string, text: string): Promise<boolean> {
@@ -194,28 +197,8 @@ export class RevocationShare {
     this.#records.set(field, record)
     const list = this.#list
     if (list === undefined) return
-    const { revocation } = record
-    if (revocation !== undefined) {
-      if (this.#isLive(record)) list.add(revocation)
-      return
-    }
-    // Those of the name that are later than this stay.
-    const [kind, value] = nameOf(field)
-    list.remove(kind, value)
-    for (const other of this.#records.values()) {
-      const { revocation: own } = other
-      if (own?.kind === kind && own.value === value && this.#isLive(other)) list.add(own)
-    }
-  }
-
-  #isLive({ at, revocation }: RevocationRecord): boolean {
-    if (revocation === undefined) return false
-    const restored = this.#records.get(restoredField(revocation.kind, revocation.value))
-    return restored === undefined || restored.at < at
-  }
-
-  *#live(): Generator<RevocationRecord> {
-    for (const record of this.#records.values()) if (this.#isLive(record)) yield record
+    if (record.isWithdrawn) list.withdraw(record.revocation)
+    else list.add(record.revocation)
   }
 
   #soon(delay: number): void {
@@ -290,14 +273,6 @@ function fieldOf({ kind, value, issuer, before }: Revocation): string {
   return JSON.stringify([kind, value, issuer ?? '', before ?? ''])
 }
 
-function restoredField(kind: RevocationKind, value: string): string {
-  return JSON.stringify([kind, value])
-}
-
-function nameOf(field: string): [RevocationKind, string] {
-  return JSON.parse(field) as [RevocationKind, string]
-}
-
 function parse(stored: string): RevocationRecord | undefined {
   const space = stored.indexOf(' ')
   const at = Number(stored.slice(0, space))
@@ -305,9 +280,13 @@ function parse(stored: string): RevocationRecord | undefined {
   try {
     const parsed = v.safeParse(Stored, JSON.parse(text))
     if (!parsed.success || !Number.isFinite(at)) return undefined
-    const { output } = parsed
-    const revocation = 'restored' in output ? undefined : output
-    return { at, text, revocation, expiresAt: output.expiresAt }
+    const { withdrawn, issuer, before, ...rest } = parsed.output
+    const revocation: Revocation = {
+      ...rest,
+      ...(issuer === undefined ? {} : { issuer }),
+      ...(before === undefined ? {} : { before }),
+    }
+    return { at, text, revocation, isWithdrawn: withdrawn === true, expiresAt: rest.expiresAt }
   } catch {
     return undefined
   }

@@ -23,6 +23,10 @@ export function answerAboutState(instance: Instance, question: StateQuestion): u
   const { state, by, isNoted } = question
   restoreState(instance, state)
   if (isNoted === true) {
+    const now = instance.platform.clock.now()
+    for (const revocation of state.revocations) {
+      if (revocation.expiresAt * 1000 > now) void instance.revocations?.revoke(revocation)
+    }
     const takenAt = new Date(state.takenAt).toISOString()
     instance.telemetry.note('system', 'snapshot-restored', { takenAt, by: by ?? '' })
     instance.platform.log.warn('a snapshot was restored', { takenAt, by })

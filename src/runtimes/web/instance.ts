@@ -250,8 +250,8 @@ export function compileOptions(
   return {
     platform,
     slots,
-    countsElsewhere: options.shared !== undefined,
     fleet,
+    countsElsewhere: options.shared !== undefined,
     builtInRuleset:
       typeof rulesets === 'function'
         ? rulesets

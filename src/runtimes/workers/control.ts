@@ -7,7 +7,6 @@ import * as v from 'valibot'
 import { firstIssue, jsonBody } from '../../admin/body.ts'
 import { PurgeOrder } from '../../admin/cache.ts'
 import { adminProblem } from '../../admin/problem.ts'
-import { RestoreOrder, RevocationOrder } from '../../admin/revocations.ts'
 import { canBePurged } from '../../cache/purge/purge-request.ts'
 import { secretEquals } from '../../telemetry/constant-time.ts'
 import { exposition } from '../../telemetry/exposition.ts'
@@ -16,6 +15,19 @@ import { VERSION } from '../web/version.ts'
 import type { CloudflareFacts, EdgeEnv } from './bindings.ts'
 import type { Edge } from './edge.ts'
 import { cachePolicies } from './notice-sync.ts'
+
+const RevocationKinds = v.picklist(['jti', 'sub', 'sid', 'client', 'token', 'issuer'])
+const text = v.pipe(v.string(), v.minLength(1), v.maxLength(2048))
+const seconds = v.pipe(v.number(), v.integer(), v.minValue(0))
+
+const RevocationOrder = v.strictObject({
+  kind: RevocationKinds,
+  value: text,
+  issuer: v.optional(text),
+  before: v.optional(seconds),
+  expiresAt: seconds,
+})
+const RestoreOrder = v.strictObject({ kind: RevocationKinds, value: text })
 
 interface Control {
   Bindings: { readonly env: EdgeEnv; readonly edge: Edge }
