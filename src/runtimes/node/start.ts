@@ -4,30 +4,21 @@
  */
 import cluster from 'node:cluster'
 import { availableParallelism } from 'node:os'
-import type { ListenAddressConfig } from '../../config/sections/listen.ts'
 import { type AdminServer, startAdmin } from './admin-server.ts'
 import { instanceView } from './admin-view.ts'
-import { runPrimary, runWorker } from './cluster.ts'
+import { runPrimary } from './cluster.ts'
+import { runWorker } from './cluster-worker.ts'
 import { type ConfigBundle, ConfigFile } from './config-file.ts'
 import { Instance, type InstanceOptions } from './instance.ts'
 import { operationsLog } from './operations-log.ts'
 import { openOrdersFile, savedOrders } from './orders-file.ts'
 import { openRolloutFile } from './rollout-file.ts'
 import { keptBy } from './rollout-keeper.ts'
+import { addressesOf, followFile, type RunningGateway, reloadNow } from './running.ts'
 
 export interface StartOptions {
   /** Instead of the config's `workers`. */
   readonly workers?: number | 'auto' | undefined
-}
-
-/** A gateway that serves. */
-export interface RunningGateway {
-  /** Where clients connect, as URLs. */
-  readonly addresses: readonly string[]
-  /** The control port, as a URL, when there is one. */
-  readonly control?: string | undefined
-  /** Drains and stops. */
-  close(): Promise<void>
 }
 
 /**
@@ -77,7 +68,7 @@ export async function startGateway(
     await instance.stop()
     throw error
   }
-  const stopWatching = watch(file, instance)
+  const stopWatching = followFile(file, instance)
   return {
     instance,
     addresses: addressesOf(config.listen.addresses, instance.ports),
@@ -93,30 +84,6 @@ export async function startGateway(
   }
 }
 
-/** Takes over every change of the config file that reads and compiles. */
-export function watch(file: ConfigFile, instance: Instance): () => void {
-  return file.watch((change) => {
-    if ('bundle' in change) void takeOver(change.bundle, instance)
-    else instance.reloadFailed(change.error)
-  })
-}
-
-/** What the control port has published is in use already when the watch sees it. */
-async function takeOver(bundle: ConfigBundle, instance: Instance): Promise<void> {
-  await instance.settled()
-  if (bundle.hash === instance.bundle.hash && instance.lastError === null) return
-  await instance.reload(bundle)
-}
-
-export async function reloadNow(file: ConfigFile, instance: Instance): Promise<boolean> {
-  try {
-    return await instance.reload(await file.load())
-  } catch (error) {
-    instance.reloadFailed(error)
-    return false
-  }
-}
-
 function onSignals(running: SingleGateway): void {
   let isStopping = false
   const stop = () => {
@@ -128,15 +95,4 @@ function onSignals(running: SingleGateway): void {
   process.on('SIGINT', stop)
   process.on('SIGHUP', () => void running.reload())
   process.on('SIGUSR1', () => running.instance.reopenLog())
-}
-
-/** For people: where to connect. */
-export function addressesOf(
-  addresses: readonly ListenAddressConfig[],
-  ports: readonly number[],
-): string[] {
-  return addresses.map(({ address, protocol }, index) => {
-    const host = address === '*' ? 'localhost' : address.includes(':') ? `[${address}]` : address
-    return `${protocol === 'https' ? 'https' : 'http'}://${host}:${ports[index] ?? 0}`
-  })
 }
