@@ -76,10 +76,7 @@ export class KeyHasher {
     const isKnown = feedAddress(client.ip, 32, IPV6_PREFIX, this)
     if (!isKnown) this.word(MISSING)
     this.hash()
-    // Who asks first keeps it: two that take turns would each throw the other one's away.
-    if (isKnown && known === undefined) {
-      client.addressHash = { by: this, high: this.high, low: this.low }
-    }
+    if (isKnown) client.addressHash = { by: this, high: this.high, low: this.low }
     return isKnown
   }
 
