@@ -1,8 +1,11 @@
+import { availableParallelism } from 'node:os'
 import { cloudflareTest } from '@cloudflare/vitest-pool-workers'
 import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
   test: {
+    // Many tests wait: for processes, sockets, probes. One file at a time would leave the processor idle.
+    maxWorkers: Math.max(3, availableParallelism()),
     projects: [
       {
         test: {
