@@ -4,16 +4,27 @@ import { defineConfig } from 'vitest/config'
 
 export default defineConfig({
   test: {
-    // Many tests wait: for processes, sockets, probes. One file at a time would leave the processor idle.
-    maxWorkers: Math.max(3, availableParallelism()),
     projects: [
       {
         test: {
           name: 'node',
           include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
-          exclude: ['**/node_modules/**', 'test/workers/**'],
+          exclude: ['**/node_modules/**', 'test/workers/**', 'test/edge/**'],
+          testTimeout: 20_000,
+          // Many tests wait: for processes, sockets, probes. One at a time would leave the processor idle.
+          maxWorkers: Math.max(3, availableParallelism()),
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        // The files of this project and the next share origins that they reset: one at a time.
+        test: {
+          name: 'edge',
+          include: ['test/edge/**/*.test.ts'],
           globalSetup: ['test/suite/origins.ts'],
           testTimeout: 20_000,
+          fileParallelism: false,
+          sequence: { groupOrder: 1 },
         },
       },
       {
@@ -39,6 +50,8 @@ export default defineConfig({
           include: ['test/workers/**/*.test.ts'],
           globalSetup: ['test/suite/origins.ts', 'test/workers/waf-parity.ts'],
           testTimeout: 20_000,
+          fileParallelism: false,
+          sequence: { groupOrder: 2 },
         },
       },
     ],

@@ -98,7 +98,10 @@ export class DiskWriter implements ByteSink {
     const { bytesWritten } = (await this.#handle?.write(bytes, 0, bytes.byteLength, this.#at)) ?? {
       bytesWritten: 0,
     }
-    if (bytesWritten !== bytes.byteLength) throw new Error('the disk took only a part')
+    if (bytesWritten !== bytes.byteLength) {
+      // As a write says it that finds no room at all.
+      throw Object.assign(new Error('ENOSPC: the disk took only a part'), { code: 'ENOSPC' })
+    }
     this.#at += bytes.byteLength
   }
 

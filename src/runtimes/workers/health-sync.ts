@@ -12,6 +12,8 @@ import type { EdgeEnv } from './bindings.ts'
 import type { HealthSnapshot, ProbeSpec } from './health-prober.ts'
 
 const READ_EVERY_MS = 2000
+/** A reading that has not ended by then never will: its request was over, and the platform has stopped it. */
+const GIVEN_UP_MS = 10_000
 /** Success after success brings an origin up; more than any `rise` that makes sense. */
 const MOST_STEPS = 100
 
@@ -38,10 +40,11 @@ export class HealthSync {
   /** @returns the reading, when it is time for one; the caller keeps it alive */
   refresh(snapshot: Snapshot): Promise<void> | undefined {
     const now = this.#clock.monotonic()
-    if (this.#isReading || now - this.#readAt < READ_EVERY_MS) return undefined
+    if (now - this.#readAt < (this.#isReading ? GIVEN_UP_MS : READ_EVERY_MS)) return undefined
     const targets = probeSpecs(snapshot)
     if (targets.length === 0) return undefined
     this.#isReading = true
+    this.#readAt = now
     return this.#read(snapshot, targets)
   }
 

@@ -14,6 +14,8 @@ import type { EdgeEnv } from './bindings.ts'
 import type { Notice } from './notice-board.ts'
 
 const READ_EVERY_MS = 1000
+/** A reading that has not ended by then never will: its request was over, and the platform has stopped it. */
+const GIVEN_UP_MS = 5000
 /** The first request waits for the board, but not for ever. */
 const PATIENCE_MS = 1500
 /** Clocks of two machines differ by less; a purge that is younger also takes what was stored just after it. */
@@ -57,7 +59,8 @@ export class NoticeSync {
   refresh(snapshot: Snapshot): Promise<void> | undefined {
     this.#follow(snapshot)
     const now = this.#clock.monotonic()
-    if (this.#isReading || now - this.#readAt < READ_EVERY_MS) return undefined
+    const pause = this.#isReading ? GIVEN_UP_MS : READ_EVERY_MS
+    if (now - this.#readAt < pause) return undefined
     return this.#read()
   }
 
@@ -108,6 +111,7 @@ export class NoticeSync {
 
   async #read(): Promise<void> {
     this.#isReading = true
+    this.#readAt = this.#clock.monotonic()
     const revocations = this.#revocations
     try {
       let hasMore = true
