@@ -1,8 +1,9 @@
 /**
  * Grades the cache with the public suite, npm `http-cache-tests`, through a gateway over sockets:
  *
- *   npm run conformance:cache [-- --fast] [PROFILE…]     profiles: rfc9111, safe
+ *   npm run conformance:cache [-- --fast] [--workers] [PROFILE…]     profiles: rfc9111, safe
  *
+ * --workers asks the Worker, in workerd, instead of the gateway on Node.
  * --fast leaves out the tests that wait for seconds between their requests: half of them, and what CI runs.
  *
  * The suite is looked for in `node_modules`, then in the folder that HTTP_CACHE_TESTS names. What it
@@ -66,6 +67,18 @@ const LOST = {
   },
 }
 
+const LENGTH = 'workerd says by itself how long a body is, or sends it in chunks'
+const SEARCH = 'workerd lets no method through that it does not know'
+/** What workerd does not allow. */
+const LOST_ON_WORKERS = {
+  'headers-store-Content-Length': LENGTH,
+  '304-etag-update-response-Content-Length': LENGTH,
+  'headers-store-Transfer-Encoding': 'workerd refuses the made-up coding of the origin',
+  'invalidate-M-SEARCH': SEARCH,
+  'invalidate-M-SEARCH-cl': SEARCH,
+  'invalidate-M-SEARCH-failed': SEARCH,
+}
+
 const suite = suiteFolder()
 if (suite === undefined) {
   console.log(
@@ -75,7 +88,9 @@ if (suite === undefined) {
 }
 const asked = process.argv.slice(2)
 const isFast = asked.includes('--fast')
-const named = asked.filter((argument) => argument !== '--fast')
+/** In workerd instead of Node. */
+const onWorkers = asked.includes('--workers')
+const named = asked.filter((argument) => !argument.startsWith('--'))
 if (process.env.GRADED_PROFILE !== undefined) await gradeInChild(process.env.GRADED_PROFILE)
 else await gradeAll(named)
 
@@ -112,8 +127,7 @@ async function gradeInChild(profile) {
   try {
     await until(() => answers(originPort))
     gateway = await startGatewayFor(originPort, profile, folder)
-    const base = `http://127.0.0.1:${gateway.instance.ports[0]}`
-    await runTests(suites, fetch, false, base, AT_ONCE)
+    await runTests(suites, fetch, false, gateway.base, AT_ONCE)
     const tests = suites.flatMap((one) =>
       one.tests.map(({ id, kind, depends_on, browser_only }) => ({
         suite: one.id,
@@ -142,31 +156,59 @@ function withoutPauses(suites) {
   return suites.map((one) => ({ ...one, tests: one.tests.filter(isFastOne) }))
 }
 
+/** The config, as JSON: one origin, many errors on purpose, and nobody else could take its place. */
+function configFor(originPort, profile) {
+  return JSON.stringify({
+    listen: { addresses: [{ address: '127.0.0.1', port: 0 }], methods: ['M-SEARCH'] },
+    admin: { enabled: false },
+    waf: { mode: 'off' },
+    shutdown: { drain: '100ms' },
+    telemetry: { access: { enabled: false } },
+    cache: { profile },
+    pools: { suite: { origins: [{ id: 'suite', url: `http://127.0.0.1:${originPort}` }] } },
+    routes: [{ id: 'suite', pools: ['suite'], cache: {}, retry: { tries: 1 } }],
+  })
+}
+
 async function startGatewayFor(originPort, profile, folder) {
+  if (onWorkers) return startWorkerFor(originPort, profile)
   const { ConfigFile } = await import('../../dist/runtimes/node/config-file.js')
   const { startGateway } = await import('../../dist/runtimes/node/start.js')
   const file = join(folder, 'meridian.json')
-  writeFileSync(
-    file,
-    JSON.stringify({
-      listen: { addresses: [{ address: '127.0.0.1', port: 0 }], methods: ['M-SEARCH'] },
-      admin: { enabled: false },
-      waf: { mode: 'off' },
-      shutdown: { drain: '100ms' },
-      telemetry: { access: { enabled: false } },
-      cache: { profile },
-      pools: {
-        suite: {
-          // One origin, many errors on purpose: nobody else could take its place.
-          origins: [{ id: 'suite', url: `http://127.0.0.1:${originPort}` }],
-        },
-      },
-      routes: [{ id: 'suite', pools: ['suite'], cache: {}, retry: { tries: 1 } }],
-    }),
-  )
+  writeFileSync(file, configFor(originPort, profile))
   const config = new ConfigFile(file, { pollMs: 0 })
   const quiet = { info: () => {}, warn: () => {}, error: (text, more) => console.error(text, more) }
-  return startGateway(config, await config.load(), { log: quiet })
+  const gateway = await startGateway(config, await config.load(), { log: quiet })
+  return {
+    base: `http://127.0.0.1:${gateway.instance.ports[0]}`,
+    close: () => gateway.close(),
+  }
+}
+
+/** The Worker in workerd; loopback stands for the internet. */
+async function startWorkerFor(originPort, profile) {
+  const { Miniflare } = await import('miniflare')
+  const { workerBundle } = await import('../../bench/lib/worker-bundle.mjs')
+  const script = await workerBundle({
+    stdin: {
+      contents: `import { createWorker } from './dist/runtimes/workers/worker.js'
+        const quiet = { info() {}, warn() {}, error: console.error }
+        export default createWorker({ config: ${JSON.stringify(configFor(originPort, profile))} }, { log: quiet })`,
+      resolveDir: fileURLToPath(new URL('../..', import.meta.url)),
+    },
+    external: ['node:*', 'cloudflare:*'],
+  })
+  const worker = new Miniflare({
+    modules: true,
+    script: new TextDecoder().decode(script),
+    compatibilityDate: '2026-04-01',
+    compatibilityFlags: ['nodejs_compat', 'enable_request_signal'],
+    bindings: { PLATFORM: 'local' },
+    cf: false,
+    host: '127.0.0.1',
+    port: 0,
+  })
+  return { base: (await worker.ready).origin, close: () => worker.dispose() }
 }
 
 function modulesOf(folder) {
@@ -257,7 +299,8 @@ function grade({ profile, tests, results }) {
   for (const { suite: name, id, kind, isForBrowsers } of tests) {
     if (isForBrowsers) continue
     if (!suites.has(name)) suites.set(name, {})
-    const reason = SUPERSEDED[id] ?? LOST[profile]?.[id]
+    const reason =
+      SUPERSEDED[id] ?? LOST[profile]?.[id] ?? (onWorkers ? LOST_ON_WORKERS[id] : undefined)
     for (const into of [suites.get(name), sums]) {
       into[kind] ??= { passed: 0, total: 0, superseded: 0 }
       into[kind].total++
