@@ -3,13 +3,14 @@
  * file, written whole beside the old one and put in its place. A file that cannot be read says nothing about
  * which pool is the good one, so then nobody is sent to a new one before an operator says so.
  */
-import { access, constants, mkdir, open, readFile, rename } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
+import { readFile, rename } from 'node:fs/promises'
 import * as v from 'valibot'
 import { ConfigError } from '../../config/errors.ts'
 import type { Logger } from '../../ports.ts'
 import type { SavedRollout } from '../../steering/rollouts.ts'
 import type { ConfigBundle } from './config-file.ts'
+import { KeptFile, makeFolderOf, statePath } from './kept-file.ts'
+import { reasonOf, replaceFile } from './replace-file.ts'
 
 const NAME = 'rollouts.json'
 /** Of the form of the file; a newer one is not guessed at. */
@@ -35,46 +36,24 @@ const Saved = v.strictObject({
 export class RolloutFile {
   /** What was in it at the start. */
   readonly saved: readonly SavedRollout[]
-  readonly #path: string
-  readonly #log: Logger
-  #next: readonly SavedRollout[] | undefined
-  #writing: Promise<void> | undefined
+  readonly #file: KeptFile
 
   constructor(path: string, saved: readonly SavedRollout[], log: Logger) {
-    this.#path = path
     this.saved = saved
-    this.#log = log
+    this.#file = new KeptFile(path, (error) =>
+      log.error('how far rollouts are could not be kept: a restart would undo the last change', {
+        file: path,
+        error,
+      }),
+    )
   }
 
-  /** Replaces what is kept; changes of one moment are written once. */
   save(all: readonly SavedRollout[]): void {
-    this.#next = all
-    this.#writing ??= this.#write()
+    this.#file.save(format(all))
   }
 
-  /** Resolves when everything so far is on disk, or could not be written. */
-  async flushed(): Promise<void> {
-    await this.#writing
-  }
-
-  async #write(): Promise<void> {
-    await Promise.resolve()
-    while (this.#next !== undefined) {
-      const all = this.#next
-      this.#next = undefined
-      try {
-        await replaceFile(this.#path, format(all))
-      } catch (error) {
-        this.#log.error(
-          'how far rollouts are could not be kept: a restart would undo the last change',
-          {
-            file: this.#path,
-            error: messageOf(error),
-          },
-        )
-      }
-    }
-    this.#writing = undefined
+  flushed(): Promise<void> {
+    return this.#file.flushed()
   }
 }
 
@@ -86,11 +65,10 @@ export async function openRolloutFile(
   bundle: ConfigBundle,
   log: Logger,
 ): Promise<RolloutFile | undefined> {
-  const path = pathOf(bundle)
+  const path = statePath(bundle, NAME)
   if (path === undefined) return undefined
   try {
-    await mkdir(dirname(path), { recursive: true })
-    await access(dirname(path), constants.W_OK)
+    await makeFolderOf(path)
   } catch (error) {
     throw unusable(error)
   }
@@ -113,18 +91,13 @@ export async function openRolloutFile(
 
 /** For a worker process, whose primary has opened the file. @throws ConfigError */
 export async function savedRollouts(bundle: ConfigBundle): Promise<readonly SavedRollout[]> {
-  const path = pathOf(bundle)
+  const path = statePath(bundle, NAME)
   if (path === undefined) return []
   try {
     return await read(path)
   } catch (error) {
     throw unusable(error)
   }
-}
-
-function pathOf({ config, path }: ConfigBundle): string | undefined {
-  const { directory } = config.state
-  return directory === undefined ? undefined : join(resolve(dirname(path), directory), NAME)
 }
 
 class Unreadable extends Error {}
@@ -141,7 +114,7 @@ async function read(path: string): Promise<readonly SavedRollout[]> {
   try {
     value = JSON.parse(text)
   } catch (error) {
-    throw new Unreadable(messageOf(error))
+    throw new Unreadable(reasonOf(error))
   }
   const { version } = Object(value) as { version?: unknown }
   if (typeof version === 'number' && version > VERSION) {
@@ -167,28 +140,12 @@ function format(rollouts: readonly SavedRollout[]): string {
   return `${JSON.stringify({ version: VERSION, rollouts }, null, 2)}\n`
 }
 
-/** Either the old content or the new, whenever the machine stops. */
-async function replaceFile(path: string, text: string): Promise<void> {
-  const file = await open(`${path}.new`, 'w', 0o600)
-  try {
-    await file.writeFile(text)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-  await rename(`${path}.new`, path)
-}
-
 function unusable(error: unknown): ConfigError {
   return new ConfigError([
     {
       path: 'state.directory',
-      message: `the folder cannot be used: ${messageOf(error)}`,
+      message: `the folder cannot be used: ${reasonOf(error)}`,
       hint: 'it must be readable and writable for the user that runs the gateway',
     },
   ])
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
 }
