@@ -35,6 +35,7 @@ export function compileHealth(
   return new HealthBoard(
     pools,
     regions.ids().map((id) => ({
+      id,
       pools: byId.get(id)?.pools ?? [],
       spillBelow: (byId.get(id)?.spillBelow ?? 0) / 100,
     })),

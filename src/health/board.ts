@@ -40,6 +40,7 @@ export interface HealthPool {
 }
 
 export interface HealthRegion {
+  readonly id: string
   /** Ids of pools. */
   readonly pools: readonly string[]
   /** Below this share of origins up (0 to 1) the region sheds clients; 0 is off. */
@@ -54,6 +55,8 @@ export interface HealthEvent {
   readonly to: Tier
   /** What brought it about: `probe: 503`, `connect`, `ejection over`, … */
   readonly cause: string
+  /** Regions that have lost their last usable origin by it, or have one again. */
+  readonly regions: readonly { readonly region: string; readonly isUp: boolean }[]
 }
 
 export interface OriginHealth {
@@ -488,8 +491,10 @@ export class HealthBoard {
     if (!isUsable(to)) record.upSince = null
     else if (!isUsable(from)) record.upSince = now
     if (to !== 'trial') record.trialSince = undefined
+    const { low, high } = this
     this.#refresh()
-    const event = { at: now, origin: record.id, from, to, cause }
+    const regions = this.#movedSince(low, high)
+    const event = { at: now, origin: record.id, from, to, cause, regions }
     this.#onEvent(event)
     for (const listener of this.#listeners) listener(event)
   }
@@ -513,6 +518,18 @@ export class HealthBoard {
     this.high = high
     this.shares = shares
     this.version++
+  }
+
+  #movedSince(low: number, high: number): HealthEvent['regions'] {
+    const moved: HealthEvent['regions'][number][] = []
+    if (low === this.low && high === this.high) return moved
+    this.#regions.forEach((region, index) => {
+      const bit = 1 << (index & 31)
+      const isUp = ((index < 32 ? this.low : this.high) & bit) !== 0
+      const wasUp = ((index < 32 ? low : high) & bit) !== 0
+      if (isUp !== wasUp) moved.push({ region: region.id, isUp })
+    })
+    return moved
   }
 
   /** By weight: an origin of weight 0 takes no traffic, so it does not keep its pool up. */

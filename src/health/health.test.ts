@@ -66,6 +66,7 @@ function boardOf(
 ) {
   const events: HealthEvent[] = []
   const regions: HealthRegion[] = pools.map((each) => ({
+    id: each.id,
     pools: [each.id],
     spillBelow: options.spillBelow ?? 0,
   }))
@@ -274,7 +275,7 @@ describe('ejection by live traffic', () => {
 describe('regions', () => {
   it('have a bit each, for as long as one origin is usable', () => {
     const checked = { active: activeRules(health) }
-    const { board } = boardOf([pool('a', 2, checked), pool('b', 1, checked)])
+    const { board, events } = boardOf([pool('a', 2, checked), pool('b', 1, checked)])
     expect([board.low, board.high]).toEqual([3, 0])
     const { version } = board
     board.onProbe('a-1', down, 0)
@@ -287,17 +288,27 @@ describe('regions', () => {
     board.onProbe('a-1', up, 0)
     board.onProbe('a-1', up, 0)
     expect(board.low).toBe(1)
+    const moves = events.flatMap(({ regions }) => regions)
+    expect(moves).toEqual([
+      { region: 'a', isUp: false },
+      { region: 'b', isUp: false },
+      { region: 'a', isUp: true },
+    ])
   })
 
   it('beyond the 32nd have theirs in the second word', () => {
     const pools = Array.from({ length: 40 }, (_, i) =>
       pool(`p${i}`, 1, { active: activeRules(health) }),
     )
-    const { board } = boardOf(pools)
+    const { board, events } = boardOf(pools)
     expect([board.low, board.high]).toEqual([-1, 255])
     board.onProbe('p39-1', down, 0)
     board.onProbe('p31-1', down, 0)
     expect([board.low >>> 0, board.high]).toEqual([0x7fffffff, 127])
+    expect(events.flatMap(({ regions }) => regions.map((each) => each.region))).toEqual([
+      'p39',
+      'p31',
+    ])
   })
 
   it('shed clients when too few of their origins are up', () => {

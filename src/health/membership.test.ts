@@ -15,7 +15,7 @@ function boardOf(...ids: string[]) {
   const origins = ids.map((id) => ({ id, weight: 100 }))
   const board = new HealthBoard(
     [{ id: 'p', origins, ...RULES }],
-    [{ pools: ['p'], spillBelow: 0 }],
+    [{ id: 'r', pools: ['p'], spillBelow: 0 }],
     { next: () => 0.5, bytes: (count) => new Uint8Array(count) },
     (event) => events.push(event),
   )

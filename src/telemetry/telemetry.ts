@@ -47,6 +47,15 @@ const STEERING_OUTCOMES: ReadonlySet<string> = new Set([
   'no-healthy-origin',
 ])
 
+/** A change of an origin's health, as the health board tells it. */
+export interface HealthChange {
+  readonly origin: string
+  readonly from: string
+  readonly to: string
+  readonly cause: string
+  readonly regions: readonly { readonly region: string; readonly isUp: boolean }[]
+}
+
 export class Telemetry {
   readonly metrics: GatewayMetrics
   readonly events: EventRing
@@ -154,6 +163,16 @@ export class Telemetry {
   /** Adds an event that no request caused: health, config, system. */
   note(kind: EventKind, what: string, detail: Readonly<Record<string, EventValue>>): void {
     this.#note(kind, what, detail, undefined)
+  }
+
+  /** An origin's health changed, and with it perhaps whether its regions can answer. */
+  noteHealth({ origin, from, to, cause, regions }: HealthChange): void {
+    // By the origin of the config: addresses would make series without end.
+    this.metrics.healthTransitions.add([origin.replace(/@[\da-f.:[\]]+$/i, ''), from, to])
+    this.note('health', `${from} to ${to}`, { origin, cause })
+    for (const { region, isUp } of regions) {
+      this.note('steering', isUp ? 'region-up' : 'region-down', { region, because: cause })
+    }
   }
 
   /** A client network became anomalous on a route, or is so no more. */

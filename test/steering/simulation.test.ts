@@ -62,7 +62,7 @@ class Simulation {
     }))
     this.board = new HealthBoard(
       pools,
-      REGIONS.map((region) => ({ pools: [region.id], spillBelow: 0 })),
+      REGIONS.map(({ id }) => ({ id, pools: [id], spillBelow: 0 })),
       random,
       (event) => this.events.push(event),
     )

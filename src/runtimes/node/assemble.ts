@@ -177,7 +177,8 @@ export async function assemble(bundle: ConfigBundle, options: InstanceOptions): 
         options.siblings?.tell({ probed: id, result })
       },
       onHealthEvent: (event) => {
-        noteHealth(telemetry, log, event)
+        telemetry.noteHealth(event)
+        logHealth(log, event)
         share?.changed(event.origin)
         if (current !== undefined) alerts.look(() => (current as Gateway).snapshot)
         const board = current?.snapshot.health
@@ -339,11 +340,7 @@ function openAccessLog(config: TelemetryConfig): LogFile {
   }
 }
 
-function noteHealth(telemetry: Telemetry, log: Logger, event: HealthEvent): void {
-  const { origin, from, to, cause } = event
-  // By the origin of the config: addresses would make series without end.
-  telemetry.metrics.healthTransitions.add([origin.replace(/@[\da-f.:[\]]+$/i, ''), from, to])
-  telemetry.note('health', `${from} to ${to}`, { origin, cause })
+function logHealth(log: Logger, { origin, from, to, cause }: HealthEvent): void {
   const message = `origin ${origin} is ${to}`
   if (to === 'up') log.info(message, { from, cause })
   else log.warn(message, { from, cause })

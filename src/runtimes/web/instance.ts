@@ -261,11 +261,7 @@ export function compileOptions(
       onChange: (change) => telemetry.noteAnomaly(change),
     },
     onHealthEvent: (event) => {
-      telemetry.metrics.healthTransitions.add([event.origin, event.from, event.to])
-      telemetry.note('health', `${event.from} to ${event.to}`, {
-        origin: event.origin,
-        cause: event.cause,
-      })
+      telemetry.noteHealth(event)
       options.onHealthEvent?.(event)
     },
   }
