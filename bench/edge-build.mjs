@@ -15,10 +15,10 @@ const wrangler = join(root, 'node_modules', 'wrangler', 'bin', 'wrangler.js')
 const KIB = 1024
 
 /**
- * KiB of gzip. The design's goal for the code is 150; it carries the WAF's engine, its detectors, a linear-time
- * regex engine, identity and the whole config schema, and is two and a half times that.
+ * KiB of gzip, of all modules. The design's goal for the code is 150; it carries the WAF's engine and detectors,
+ * identity, the cache and the whole config schema, and is more than twice that.
  */
-const BUDGETS = { code: 390, all: 400 }
+const BUDGETS = { code: 380, all: 400 }
 
 for (const trap of trapsIn(readFileSync(join(root, 'wrangler.toml'), 'utf8'))) {
   console.error(`wrangler.toml: ${trap}`)
@@ -49,8 +49,8 @@ try {
   for (const name of readdirSync(out)) {
     if (name.endsWith('.map') || name === 'README.md') continue
     const size = gzipSync(readFileSync(join(out, name)), { level: 9 }).length
-    if (name.endsWith('.js')) code += size
-    else texts += size
+    if (name.endsWith('.js') && !name.startsWith('config-')) code += size
+    else if (name.endsWith('.js')) texts += size
   }
   const line = (what, bytes, budget) =>
     console.log(

@@ -1,6 +1,8 @@
 /**
- * The Worker's entry: a config and the rulesets it names, bundled as texts. Put your own `meridian.json`
- * beside this file, or point the import at it.
+ * A Worker's entry of your own, for wrangler to bundle: a config and the rulesets it names, as texts. Needs in
+ * wrangler.toml: `main` of this file, no `no_bundle`, and both kinds of JSON as Text:
+ * `rules = [{ type = "Text", globs = ["** /meridian.json", "** /rules/*.json"], fallthrough = true }]` (no blanks).
+ * `meridian edge build` does the same without one, and checks the config beforehand.
  */
 import managed from '../../rules/managed.json'
 import {
@@ -13,7 +15,7 @@ import config from './meridian.json'
 
 export { CounterShard, HealthProber, NoticeBoard }
 
-// wrangler.toml imports both as Text, which is what they are here.
+// Imported as Text, both are strings.
 export default createWorker({
   config: config as unknown as string,
   rulesets: { managed: managed as unknown as string },

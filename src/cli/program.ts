@@ -153,6 +153,21 @@ function buildProgram(terminal: Terminal, done: (code: ExitCode) => void): Comma
       done(await warm(urls, options, terminal))
     })
 
+  verb('edge', 'the gateway as a Cloudflare Worker: build', [
+    'edge build',
+    'edge build --config meridian.json --out dist-edge',
+  ])
+    .command('build')
+    .description('check a config for Workers and bundle it with the gateway, for wrangler deploy')
+    .helpOption('-h, --help', 'print this help')
+    .option(CONFIG_FLAG, CONFIG_HELP, CONFIG_DEFAULT)
+    .option('-o, --out <folder>', 'where the modules are written; emptied first', 'dist-edge')
+    .option('--json', 'print JSON')
+    .action(async (options) => {
+      const { edgeBuild } = await import('./edge.ts')
+      done(await edgeBuild(options, terminal))
+    })
+
   const cache = verb('cache', 'what is stored: stat, get', [
     'cache stat',
     'cache get https://www.example.com/news --json',

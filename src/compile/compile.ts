@@ -72,6 +72,8 @@ export interface CompileOptions {
   readonly canShare?: boolean | undefined
   /** Text of a ruleset that comes with the gateway; undefined when there is none of that name. */
   readonly builtInRuleset?: ((name: string) => string | undefined) | undefined
+  /** The rules' own tests held where the config was checked, and are not run again. */
+  readonly areRulesTested?: boolean | undefined
   /** Without it nothing is watched for threats: in rehearsals. */
   readonly threats?: ThreatSurroundings | undefined
   /** Checks one origin; without it there are no active checks. */
@@ -380,6 +382,7 @@ function compileWaf(
       builtIn: (name) => options.builtInRuleset?.(name),
       files: loaded.files,
       score: scoreSubject,
+      areTested: options.areRulesTested,
     },
     report,
   )

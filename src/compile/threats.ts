@@ -1,8 +1,8 @@
 /** The `threats` and `alerts` sections. */
 import type { Report } from '../config/errors.ts'
 import type { LoadedConfig } from '../config/load.ts'
-import { isWebhook } from '../config/sections/alerts.ts'
 import type { ThreatsConfig } from '../config/sections/threats.ts'
+import { isWebhook } from '../config/webhook.ts'
 import type { IpAddress } from '../exchange.ts'
 import { type ReadyAlert, readyAlerts } from '../telemetry/alerts/courier.ts'
 import { type AnomalyChange, Threats } from '../telemetry/threats/threats.ts'

@@ -10,7 +10,8 @@ import { ConfigError, type ConfigProblem, type Report } from './errors.ts'
 import { filesIn, type ReadFile, type ResolvedList, readFiles, resolveLists } from './files.ts'
 import { type Finding, validate } from './issues.ts'
 import { ConfigSchema, type MeridianConfig } from './schema.ts'
-import { type ReadSecret, readSecrets, Secrets, secretsIn } from './secrets.ts'
+import { secretsIn } from './secret-uses.ts'
+import { type ReadSecret, readSecrets, Secrets } from './secrets.ts'
 
 export interface LoadOptions {
   /** Name of the file, for messages. */

@@ -3,11 +3,9 @@
  * page made from a config can show one.
  */
 
-import type * as v from 'valibot'
 import type { Segment } from './document.ts'
 import type { Finding } from './issues.ts'
-import { type SecretRef, secret } from './values.ts'
-import { isBuiltOn, viewOf, walk } from './walk.ts'
+import type { SecretRef } from './values.ts'
 
 /**
  * Reads one secret. A runtime binds it: environment variables and files on Node, bindings on Workers.
@@ -36,19 +34,6 @@ export class Secrets {
 export interface SecretUse {
   readonly ref: SecretRef
   readonly path: readonly Segment[]
-}
-
-/** All secret references in a config as written, found by its schema. */
-export function secretsIn(schema: v.GenericSchema, value: unknown): SecretUse[] {
-  const uses: SecretUse[] = []
-  const target = viewOf(secret)
-  walk(viewOf(schema), value, (here, at, path) => {
-    if (isBuiltOn(here, target) && at !== undefined && at !== null) {
-      // The value is valid by `secret` here: a config with other findings never gets this far.
-      if (here.wrapped === undefined) uses.push({ ref: at as SecretRef, path })
-    }
-  })
-  return uses
 }
 
 /** Reads every secret; what cannot be read becomes a finding at its place. */

@@ -15,23 +15,20 @@ function rootTable(degree: 2 | 3, count: number): Uint32Array {
   for (let candidate = 2; filled < count; candidate++) {
     let isPrime = true
     for (let d = 2; d * d <= candidate && isPrime; d++) isPrime = candidate % d !== 0
-    // A double has too few bits for the last of the 32, so the root is found in integers.
-    if (isPrime) table[filled++] = Number(integerRoot(BigInt(candidate), degree) & 0xffffffffn)
+    if (isPrime) table[filled++] = Number(integerRoot(candidate, degree) & 0xffffffffn)
   }
   return table
 }
 
-/** Greatest r with r^degree <= n * 2^(32 * degree), by bisection. */
-function integerRoot(n: bigint, degree: 2 | 3): bigint {
-  const power = n << BigInt(32 * degree)
-  let low = 0n
-  let high = 1n << 40n
-  while (low < high) {
-    const middle = (low + high + 1n) >> 1n
-    if (middle ** BigInt(degree) <= power) low = middle
-    else high = middle - 1n
-  }
-  return low
+/** Greatest r with r^degree <= n * 2^(32 * degree). */
+function integerRoot(n: number, degree: 2 | 3): bigint {
+  const power = BigInt(n) << BigInt(32 * degree)
+  const isAtMost = (root: bigint) => root ** BigInt(degree) <= power
+  // What the platform's root says may be off by one in the last place.
+  let root = BigInt(Math.floor((degree === 2 ? Math.sqrt(n) : Math.cbrt(n)) * 2 ** 32))
+  while (!isAtMost(root)) root--
+  while (isAtMost(root + 1n)) root++
+  return root
 }
 
 /** For whoever writes the algorithm out for another place. */

@@ -4,16 +4,26 @@
  * small prime in M. A random modulus passes all of these tests once in 2^27 or more.
  */
 
+interface ResidueTest {
+  readonly prime: number
+  readonly residues: ReadonlySet<number>
+}
+
+/** Made for the first key: most isolates never see one. */
+let known: readonly ResidueTest[] | undefined
+
 /** Small primes for which the powers of 65537 are a proper part of the residues. */
-const TESTS: readonly { readonly prime: number; readonly residues: ReadonlySet<number> }[] = primes(
-  167,
-)
-  .map((prime) => {
-    const residues = new Set<number>()
-    for (let power = 1; !residues.has(power); power = (power * 65_537) % prime) residues.add(power)
-    return { prime, residues }
-  })
-  .filter(({ prime, residues }) => residues.size < prime - 1)
+function residueTests(): readonly ResidueTest[] {
+  return primes(167)
+    .map((prime) => {
+      const residues = new Set<number>()
+      for (let power = 1; !residues.has(power); power = (power * 65_537) % prime) {
+        residues.add(power)
+      }
+      return { prime, residues }
+    })
+    .filter(({ prime, residues }) => residues.size < prime - 1)
+}
 
 function primes(last: number): number[] {
   const found: number[] = []
@@ -23,7 +33,8 @@ function primes(last: number): number[] {
 
 /** @param modulus big-endian */
 export function hasRocaFingerprint(modulus: Uint8Array): boolean {
-  return TESTS.every(({ prime, residues }) => {
+  known ??= residueTests()
+  return known.every(({ prime, residues }) => {
     let rest = 0
     for (const byte of modulus) rest = (rest * 256 + byte) % prime
     return residues.has(rest)

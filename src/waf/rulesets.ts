@@ -15,6 +15,8 @@ export interface RulesetTexts {
   readonly builtIn: (name: string) => string | undefined
   /** Contents of the files that the config names, by path as written. */
   readonly files: ReadonlyMap<string, string>
+  /** The tests of their rules held when the config was checked, and are not run again. */
+  readonly areTested?: boolean | undefined
 }
 
 export interface LoadedRuleset {

@@ -74,11 +74,10 @@ export class Waf {
       }
       const parsed = parseRuleset(RulesetSchema, ruleset, report)
       if (parsed === undefined) continue
-      const { environment, score } = options
+      const { environment, score, areTested = false } = options
       const { mode, changes } = ruleset
-      native.push(
-        compileNative(parsed, { environment, mode, changes, score }, ruleset.path, report),
-      )
+      const settings = { environment, mode, changes, score, areTested }
+      native.push(compileNative(parsed, settings, ruleset.path, report))
     }
     this.rulesets = native
     this.warnings = native.flatMap((ruleset) => ruleset.warnings)

@@ -1,12 +1,19 @@
 /** The wrangler.toml of the project, and what the build refuses. */
 import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { describe, expect, it } from 'vitest'
-import { load } from '../../src/runtimes/web/instance.ts'
+import { readForEdge } from '../../src/cli/edge-bundle.ts'
 import { trapsIn } from '../../src/runtimes/workers/config-traps.ts'
 
 const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
 
 describe('wrangler.toml', () => {
+  it('builds the config of the example, which works on Workers', async () => {
+    const path = /edge build --config (\S+)/.exec(read('wrangler.toml'))?.[1] ?? ''
+    const { warnings } = await readForEdge(fileURLToPath(new URL(`../../${path}`, import.meta.url)))
+    expect(warnings).toEqual([])
+  })
+
   it('has none of the traps', () => {
     expect(trapsIn(read('wrangler.toml'))).toEqual([])
   })
@@ -33,16 +40,6 @@ describe('wrangler.toml', () => {
     const date = /compatibility_date = "([0-9-]+)"/.exec(read('wrangler.toml'))?.[1] ?? ''
     expect(Number(date.replaceAll('-', ''))).toBeLessThanOrEqual(Number(built))
   })
-})
-
-it('the config of the example works on Workers', async () => {
-  const capabilities = {
-    platform: 'Cloudflare Workers',
-    addresses: false,
-    files: false,
-    background: false,
-  }
-  await load({ config: read('examples/edge/meridian.json') }, { capabilities })
 })
 
 it('wrangler and what goes with it are pinned exactly', () => {

@@ -1,6 +1,7 @@
 /** The `alerts` section: webhooks for what somebody should know at once. */
 import * as v from 'valibot'
 import { duration, identifier, positiveInteger, secret } from '../values.ts'
+import { isWebhook } from '../webhook.ts'
 
 const share = v.pipe(
   v.number(),
@@ -88,10 +89,3 @@ export const AlertsSection = v.pipe(
 )
 export type AlertsConfig = v.InferOutput<typeof AlertsSection>
 export type AlertConfig = AlertsConfig[number]
-
-/** Also for URLs that are read as secrets. */
-export function isWebhook(text: string): boolean {
-  if (!URL.canParse(text)) return false
-  const { protocol, username } = new URL(text)
-  return (protocol === 'https:' || protocol === 'http:') && username === ''
-}

@@ -51,6 +51,7 @@ export async function explainRequest(
   const snapshot = await compileSnapshot(loaded, {
     ...compileOptions({ ...options, onHealthEvent: undefined }, platform, slots, telemetry),
     canShare: true,
+    areRulesTested: true,
     drawnSecret: drawnSecretOf(web.snapshot),
     rehearsal: {
       health: web.snapshot.health,

@@ -5,8 +5,10 @@
 import { ResponseCache } from '../../cache/response-cache.ts'
 import type { CacheStore } from '../../cache/store/cache-store.ts'
 import { type CompileOptions, compileSnapshot } from '../../compile/compile.ts'
+import { type CheckedConfig, openChecked } from '../../config/checked.ts'
 import { ConfigError, formatProblem } from '../../config/errors.ts'
-import { type LoadedConfig, loadConfig } from '../../config/load.ts'
+import type { LoadedConfig } from '../../config/load.ts'
+import type { ReadSecret } from '../../config/secrets.ts'
 import type { TelemetryConfig } from '../../config/sections/telemetry.ts'
 import { hmacSha256 } from '../../expression/sha256.ts'
 import { Gateway, type Services } from '../../gateway.ts'
@@ -28,7 +30,7 @@ import type {
 import type { Snapshot } from '../../snapshot.ts'
 import { OtlpExport } from '../../telemetry/otlp/otlp-export.ts'
 import { Telemetry, type TelemetrySecrets } from '../../telemetry/telemetry.ts'
-import { type Capabilities, checkCapabilities, WEB_CAPABILITIES } from './capabilities.ts'
+import { type Capabilities, WEB_CAPABILITIES } from './capabilities.ts'
 import { webClock, webRandom } from './clock.ts'
 import { webDecoder } from './decoder.ts'
 import { FetchUpstream } from './fetch-upstream.ts'
@@ -44,10 +46,16 @@ export interface ConfigTexts {
   readonly files?: Readonly<Record<string, string>> | undefined
 }
 
+/** Texts, and what they came to where they were built. */
+export interface BuiltConfig extends ConfigTexts {
+  /** Left out, or made by another version: the texts are read when the gateway starts. */
+  readonly checked?: CheckedConfig | undefined
+}
+
 /** Texts of `rules/NAME.json` by name, or what finds them. */
 export type Rulesets = Readonly<Record<string, string>> | ((name: string) => string | undefined)
 
-export interface WebGatewayOptions extends ConfigTexts {
+export interface WebGatewayOptions extends BuiltConfig {
   readonly name?: Platform['name'] | undefined
   /** Where `{"env": …}` secrets come from. */
   readonly env?: Readonly<Record<string, unknown>> | undefined
@@ -113,7 +121,9 @@ export class WebGateway {
 
   /** @throws ConfigError with every problem, the platform's own included */
   static async create(options: WebGatewayOptions): Promise<WebGateway> {
-    const loaded = await load(options, options)
+    const { checked } = options
+    const isChecked = checked?.version === VERSION
+    const loaded = isChecked ? await open(checked, options) : await read(options, options)
     const { config } = loaded
     const slots = new GeoSlots()
     const log = options.log ?? QUIET
@@ -136,10 +146,10 @@ export class WebGateway {
       build: { version: VERSION, runtime: platform.name },
     })
     const fleet = fleetOf(options, platform)
-    const snapshot = await compileSnapshot(
-      loaded,
-      compileOptions(options, platform, slots, telemetry, fleet),
-    )
+    const snapshot = await compileSnapshot(loaded, {
+      ...compileOptions(options, platform, slots, telemetry, fleet),
+      areRulesTested: isChecked,
+    })
     const cache = new ResponseCache({
       clock: webClock,
       random: webRandom,
@@ -187,7 +197,7 @@ export class WebGateway {
     const { log } = this.platform
     const { configReloads, configSuccess } = this.telemetry.metrics
     try {
-      const loaded = await load(texts, this.options)
+      const loaded = await read(texts, this.options)
       const before = this.gateway.snapshot
       const next = await compileSnapshot(loaded, {
         ...compileOptions(this.options, this.platform, this.slots, this.telemetry, this.#fleet),
@@ -214,29 +224,27 @@ export class WebGateway {
   }
 }
 
-/**
- * Reads and checks a config's texts as a gateway of these options would.
- * @throws ConfigError
- */
-export async function load(
-  texts: ConfigTexts,
-  options: Omit<WebGatewayOptions, 'config'>,
-): Promise<LoadedConfig> {
-  const { files = {} } = texts
-  const { env = {}, adapt, capabilities = WEB_CAPABILITIES } = options
-  const loaded = await loadConfig(texts.config, {
-    file: 'meridian.json',
-    readFile: (path) => (Object.hasOwn(files, path) ? files[path] : undefined),
-    readSecret: (ref) => {
-      const value = 'env' in ref ? env[ref.env] : files[ref.file]
-      return typeof value === 'string' ? value : undefined
-    },
-  })
-  const collector = loaded.report()
-  const warnings = checkCapabilities(loaded.config, capabilities, collector.report)
-  collector.throwIfAny()
-  for (const warning of warnings) options.log?.warn(warning)
+/** Parser, schema and checks are loaded when there is a text to read. */
+async function read(texts: ConfigTexts, options: WebGatewayOptions): Promise<LoadedConfig> {
+  const { load } = await import('./load.ts')
+  return load(texts, options)
+}
+
+async function open(checked: CheckedConfig, options: WebGatewayOptions): Promise<LoadedConfig> {
+  const { files = {}, env = {}, adapt } = options
+  const loaded = await openChecked(checked, files, secretsOf(env, files))
   return adapt === undefined ? loaded : adapt(loaded)
+}
+
+/** Secrets are bindings, or files beside the config. */
+export function secretsOf(
+  env: Readonly<Record<string, unknown>>,
+  files: Readonly<Record<string, string>>,
+): ReadSecret {
+  return (ref) => {
+    const value = 'env' in ref ? env[ref.env] : files[ref.file]
+    return typeof value === 'string' ? value : undefined
+  }
 }
 
 export function compileOptions(

@@ -5,10 +5,9 @@
 import type { LoadedConfig } from '../../config/load.ts'
 import type { MeridianConfig } from '../../config/schema.ts'
 import type { Clock, Logger, OpenIdLibrary } from '../../ports.ts'
-import type { Capabilities } from '../web/capabilities.ts'
 import { webClock } from '../web/clock.ts'
 import { FetchUpstream } from '../web/fetch-upstream.ts'
-import { type ConfigTexts, WebGateway, type WebGatewayOptions } from '../web/instance.ts'
+import { type BuiltConfig, WebGateway, type WebGatewayOptions } from '../web/instance.ts'
 import { fetchKeySource } from '../web/key-source.ts'
 import type { RespondOptions } from '../web/respond.ts'
 import { serve } from '../web/serve.ts'
@@ -16,6 +15,7 @@ import type { EdgeEnv, ExecutionContext } from './bindings.ts'
 import { type ByteCache, CacheApiStore } from './cache-api-store.ts'
 import { ConfigUpdates } from './config-updates.ts'
 import { keepAlive, within } from './context.ts'
+import { WORKERS_CAPABILITIES } from './edge-capabilities.ts'
 import { HealthSync } from './health-sync.ts'
 import { NoticeSync } from './notice-sync.ts'
 import { infoOf } from './peer.ts'
@@ -24,7 +24,7 @@ import { EdgeLimits, shardsOf } from './shared-limits.ts'
 import { classifyEdgeError, edgeFailure } from './upstream-errors.ts'
 
 /** What a Worker is built with. */
-export interface EdgeBundle extends ConfigTexts {
+export interface EdgeBundle extends BuiltConfig {
   /** Rulesets that the config uses, by name: the texts of `rules/NAME.json`. */
   readonly rulesets?: Readonly<Record<string, string>> | undefined
   /** For a config with a login: `openId` of `meridian-gateway/openid`. */
@@ -38,13 +38,6 @@ const MOST_OBJECT_BYTES = 4 * 1024 * 1024
 
 /** Content codings that the runtime takes off when a body is read. */
 const DECODES: ReadonlySet<string> = new Set(['gzip', 'x-gzip', 'br'])
-
-export const WORKERS_CAPABILITIES: Capabilities = {
-  platform: 'Cloudflare Workers',
-  addresses: false,
-  files: false,
-  background: false,
-}
 
 interface WithFixedLength {
   FixedLengthStream?: new (length: number) => TransformStream<Uint8Array, Uint8Array>

@@ -1,15 +1,17 @@
 /**
  * The Worker: `createWorker` of a bundle is what an entry module exports, next to the Durable Objects.
  * Control paths stand under `/.meridian/`, behind a token; everything else is the gateway's.
+ *
+ * The gateway is a module of its own, loaded by the first request: the Durable Objects and the cron trigger live
+ * in isolates that never need it, and start with a tenth of the code.
  */
 import { problem } from '../../http/problem.ts'
 import type { Logger } from '../../ports.ts'
-import { CHALLENGE_PATH } from '../../waf/challenge/page.ts'
+import { CHALLENGE_PATH } from '../../waf/challenge/path.ts'
 import { toResponse } from '../web/respond.ts'
 import type { EdgeEnv, ExecutionContext } from './bindings.ts'
 import { within } from './context.ts'
-import { controlApp } from './control.ts'
-import { Edge, type EdgeBundle } from './edge.ts'
+import type { Edge, EdgeBundle } from './edge.ts'
 
 export { CounterShard } from './counter-shard.ts'
 export type { EdgeBundle } from './edge.ts'
@@ -29,14 +31,20 @@ export interface WorkerOptions {
   readonly log?: Logger | undefined
 }
 
-/** A Worker of a bundle. Nothing is compiled before the first request. */
-export function createWorker(bundle: EdgeBundle, options: WorkerOptions = {}): EdgeWorker {
+/**
+ * A Worker of a bundle. Nothing is compiled before the first request.
+ * @param bundle itself, or how to load it when it is first needed
+ */
+export function createWorker(
+  bundle: EdgeBundle | (() => Promise<EdgeBundle>),
+  options: WorkerOptions = {},
+): EdgeWorker {
   const log = options.log ?? consoleLog
   let starting: Promise<Edge> | undefined
 
   function edgeOf(env: EdgeEnv, context: ExecutionContext): Promise<Edge> {
     if (starting === undefined) {
-      starting = within(context, () => Edge.start(bundle, env, log))
+      starting = within(context, () => startEdge(bundle, env, log))
       starting.catch((error: unknown) => {
         log.error('the gateway does not start', {
           error: error instanceof Error ? error.message : String(error),
@@ -49,7 +57,7 @@ export function createWorker(bundle: EdgeBundle, options: WorkerOptions = {}): E
     return starting
   }
 
-  const control = controlApp()
+  let control: Promise<ControlApp> | undefined
   return {
     async fetch(request, env, context) {
       let edge: Edge
@@ -63,7 +71,8 @@ export function createWorker(bundle: EdgeBundle, options: WorkerOptions = {}): E
       const pathAt = url.indexOf('/', 8)
       const login = edge.web.loaded.config.iam?.login?.path
       if (env.EDGE_TOKEN !== undefined && isControl(url, pathAt, login)) {
-        return control.fetch(request, { env, edge })
+        control ??= import('./control.ts').then(({ controlApp }) => controlApp())
+        return (await control).fetch(request, { env, edge })
       }
       return edge.fetch(request, context)
     },
@@ -74,6 +83,20 @@ export function createWorker(bundle: EdgeBundle, options: WorkerOptions = {}): E
       await within(context, () => edge.health?.ensure(edge.web.snapshot))
     },
   }
+}
+
+type ControlApp = ReturnType<typeof import('./control.ts').controlApp>
+
+async function startEdge(
+  bundle: EdgeBundle | (() => Promise<EdgeBundle>),
+  env: EdgeEnv,
+  log: Logger,
+): Promise<Edge> {
+  const [{ Edge }, loaded] = await Promise.all([
+    import('./edge.ts'),
+    typeof bundle === 'function' ? bundle() : bundle,
+  ])
+  return Edge.start(loaded, env, log)
 }
 
 /** Answers to challenges are for every client, and so is a login. */

@@ -6,9 +6,7 @@
 import { fromUint8Array } from '../../expression/bytes.ts'
 import { encodeBase64 } from '../../expression/encodings.ts'
 import { INITIAL_STATE, ROUND_CONSTANTS, sha256 } from '../../expression/sha256.ts'
-
-/** Where answers are posted; no request for it reaches a route. */
-export const CHALLENGE_PATH = '/.meridian/challenge'
+import { CHALLENGE_PATH } from './path.ts'
 
 const STYLE = `
 :root { color-scheme: light dark }
