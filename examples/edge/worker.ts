@@ -1,9 +1,7 @@
-/**
- * A Worker's entry of your own, for wrangler to bundle: a config and the rulesets it names, as texts. Needs in
- * wrangler.toml: `main` of this file, no `no_bundle`, and both kinds of JSON as Text:
- * `rules = [{ type = "Text", globs = ["** /meridian.json", "** /rules/*.json"], fallthrough = true }]` (no blanks).
- * `meridian edge build` does the same without one, and checks the config beforehand.
- */
+// A Worker's entry of your own, for wrangler to bundle: a config and the rulesets it names, as texts. In
+// wrangler.toml it is `main`, without `no_bundle`, and JSON is imported as text:
+//   rules = [{ type = "Text", globs = ["**/meridian.json", "**/rules/*.json"], fallthrough = true }]
+// `meridian edge build` does the same without an entry, and checks the config beforehand.
 import managed from '../../rules/managed.json'
 import {
   CounterShard,
