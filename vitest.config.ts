@@ -2,6 +2,9 @@ import { availableParallelism } from 'node:os'
 import { cloudflareTest } from '@cloudflare/vitest-pool-workers'
 import { defineConfig } from 'vitest/config'
 
+/** For what never ends: a slow machine is no fault, and each wait in a test has a deadline of its own. */
+const HANGS_MS = 60_000
+
 export default defineConfig({
   test: {
     projects: [
@@ -10,7 +13,8 @@ export default defineConfig({
           name: 'node',
           include: ['src/**/*.test.ts', 'test/**/*.test.ts'],
           exclude: ['**/node_modules/**', 'test/workers/**', 'test/edge/**'],
-          testTimeout: 20_000,
+          testTimeout: HANGS_MS,
+          hookTimeout: HANGS_MS,
           // Many tests wait: for processes, sockets, probes. One at a time would leave the processor idle.
           maxWorkers: Math.max(3, availableParallelism()),
           sequence: { groupOrder: 0 },
@@ -22,7 +26,8 @@ export default defineConfig({
           name: 'edge',
           include: ['test/edge/**/*.test.ts'],
           globalSetup: ['test/suite/origins.ts'],
-          testTimeout: 20_000,
+          testTimeout: HANGS_MS,
+          hookTimeout: HANGS_MS,
           fileParallelism: false,
           sequence: { groupOrder: 1 },
         },
@@ -49,7 +54,8 @@ export default defineConfig({
           name: 'workers',
           include: ['test/workers/**/*.test.ts'],
           globalSetup: ['test/suite/origins.ts', 'test/workers/waf-parity.ts'],
-          testTimeout: 20_000,
+          testTimeout: HANGS_MS,
+          hookTimeout: HANGS_MS,
           fileParallelism: false,
           sequence: { groupOrder: 2 },
         },

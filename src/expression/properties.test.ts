@@ -303,7 +303,7 @@ describe('garbage', () => {
   })
 
   it('of any length is refused quickly', () => {
-    const start = performance.now()
+    const began = process.cpuUsage()
     for (const piece of [
       '(',
       '!',
@@ -327,6 +327,7 @@ describe('garbage', () => {
         compileExpression(`http.host matches "${source.slice(0, 4000)}`, environmentA),
       ).toThrow(ExpressionError)
     }
-    expect(performance.now() - start).toBeLessThan(2000)
+    const { user, system } = process.cpuUsage(began)
+    expect((user + system) / 1000).toBeLessThan(2000)
   })
 })

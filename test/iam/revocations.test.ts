@@ -68,7 +68,7 @@ describe.skipIf(!hasRedis)('revocations of a fleet', () => {
   it('reach every gateway within a second, and those that start later', async () => {
     const w = world()
     const redis = await RedisServer.start()
-    const config = gatewayConfig(w, { ...shared, redis: { url: redis.url } })
+    const config = gatewayConfig(w, { ...shared, redis: { url: redis.url, commandTimeout: '5s' } })
     const [one, other] = [await w.gateway(config), await w.gateway(config)]
     const alice = await token('alice')
     expect([await use(one, alice), await use(other, alice)]).toEqual([204, 204])
@@ -92,7 +92,7 @@ describe.skipIf(!hasRedis)('revocations of a fleet', () => {
   it('outlive a server that loses its memory, and are told when it is back', async () => {
     const w = world()
     const redis = await RedisServer.start()
-    const config = gatewayConfig(w, { ...shared, redis: { url: redis.url } })
+    const config = gatewayConfig(w, { ...shared, redis: { url: redis.url, commandTimeout: '5s' } })
     const [one, other] = [await w.gateway(config), await w.gateway(config)]
     const [alice, bob] = [await token('alice'), await token('bob')]
     await revoke(one, 'alice')
@@ -118,7 +118,7 @@ describe.skipIf(!hasRedis)('revocations of a fleet', () => {
     const redis = await RedisServer.start()
     const config = gatewayConfig(w, {
       ...shared,
-      redis: { url: redis.url, connectTimeout: '100ms' },
+      redis: { url: redis.url, commandTimeout: '5s', connectTimeout: '100ms' },
     })
     const one = await w.gateway(config)
     const alice = await token('alice')

@@ -5,7 +5,7 @@ import type { MeridianConfigInput } from '../../src/config/schema.ts'
 import { ask } from '../harness/client.ts'
 import { readBody, refusingUrl } from '../harness/origin.ts'
 import { originProcess } from '../harness/process.ts'
-import { pause, until } from '../harness/wait.ts'
+import { pause, ranMs, until } from '../harness/wait.ts'
 import { pool, proxyTo, type TestConfig, type TestGateway, world } from '../harness/world.ts'
 
 const GERMAN = '91.10.0.1'
@@ -46,7 +46,7 @@ function load(gateway: TestGateway, connections: number) {
   const one = async () => {
     const agent = new http.Agent({ keepAlive: true, maxSockets: 1 })
     while (!isOver) {
-      const started = performance.now()
+      const started = ranMs()
       try {
         const got = await ask(`${gateway.url}/`, {
           agent,
@@ -56,10 +56,10 @@ function load(gateway: TestGateway, connections: number) {
         seen.push({
           status: got.complete ? got.status : 0,
           region,
-          ms: performance.now() - started,
+          ms: ranMs() - started,
         })
       } catch {
-        seen.push({ status: 0, region: '', ms: performance.now() - started })
+        seen.push({ status: 0, region: '', ms: ranMs() - started })
       }
     }
     agent.destroy()

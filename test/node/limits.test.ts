@@ -73,13 +73,22 @@ describe('a client that is too slow', () => {
   })
 
   it('but steady is served', async () => {
-    const wire = await Wire.open(gateway.port)
-    wire.send('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\nConnection: close\r\n\r\n')
-    for (let i = 0; i < 6; i++) {
-      wire.send('x')
-      await pause(90)
-    }
-    expect(statusesOf(await wire.over())).toEqual([200])
+    // A client that the machine held up was not steady: another one.
+    await until('a steady client', async () => {
+      const wire = await Wire.open(gateway.port)
+      wire.send('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\nConnection: close\r\n\r\n')
+      let longest = 0
+      for (let i = 0; i < 6; i++) {
+        wire.send('x')
+        const began = performance.now()
+        await pause(90)
+        longest = Math.max(longest, performance.now() - began)
+      }
+      const statuses = statusesOf(await wire.over())
+      if (longest > 200) return false
+      expect(statuses).toEqual([200])
+      return true
+    })
   })
 })
 

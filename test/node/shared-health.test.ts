@@ -4,7 +4,7 @@ import { ask } from '../harness/client.ts'
 import { readBody } from '../harness/origin.ts'
 import { program } from '../harness/process.ts'
 import { hasRedis, RedisServer } from '../harness/redis.ts'
-import { pause, until } from '../harness/wait.ts'
+import { pause, ranMs, until } from '../harness/wait.ts'
 import { pool, type TestConfig, type TestGateway, withDefaults, world } from '../harness/world.ts'
 
 describe('with worker processes', { timeout: 60_000 }, () => {
@@ -50,13 +50,13 @@ describe('with worker processes', { timeout: 60_000 }, () => {
     const url = await run.says(/listening on (http:\/\/\S+)/)
     await run.says(/control port on (http:\/\/\S+)/)
     await until('checks', () => checks.a > 2 && checks.b > 2)
-    const [a, b, startedAt] = [checks.a, checks.b, performance.now()]
-    await until('eight intervals', () => performance.now() - startedAt > 8 * INTERVAL)
-    const intervals = (performance.now() - startedAt) / INTERVAL
+    const [a, b, startedAt] = [checks.a, checks.b, ranMs()]
+    await until('eight intervals', () => ranMs() - startedAt > 8 * INTERVAL)
+    const intervals = (ranMs() - startedAt) / INTERVAL
     // Four that checked each for itself would be four in an interval.
     for (const count of [checks.a - a, checks.b - b]) {
-      expect(count / intervals).toBeGreaterThan(0.5)
-      expect(count / intervals).toBeLessThan(1.4)
+      expect(count / intervals).toBeGreaterThan(0.3)
+      expect(count / intervals).toBeLessThan(2)
     }
 
     const real = () => origins[0]!.hits.filter(({ path }) => path !== '/healthz').length
@@ -135,9 +135,9 @@ describe.skipIf(!hasRedis)('gateways of a fleet', { timeout: 60_000 }, () => {
     // Redis hangs: reports grow old, requests do not wait.
     redis.pause()
     await until('the third is on its own', async () => (await aIsUp(third)) === 1, 5000)
-    const began = performance.now()
+    const began = ranMs()
     for (let i = 0; i < 20; i++) expect((await ask(third.url)).status).toBe(200)
-    expect(performance.now() - began).toBeLessThan(20 * 200)
+    expect(ranMs() - began).toBeLessThan(20 * 200)
     expect(await heard(third)).toBe(1)
     redis.resume()
     await until('it is told again', async () => (await aIsUp(third)) === 0)

@@ -198,14 +198,14 @@ export function gatewaySuite(makeHarness: MakeHarness): void {
   describe('limits', () => {
     it('refuses what is above the burst, and only that client', async () => {
       const id = unique('burst')
-      const { fetch } = await start({ limits: [{ id, limit: 60, window: '60s', burst: 3 }] })
+      const { fetch } = await start({ limits: [{ id, limit: 6, window: '60s', burst: 3 }] })
       const statuses: number[] = []
       for (let i = 0; i < 5; i++)
         statuses.push(await statusOf(await fetch('/x', { ip: '192.0.2.1' })))
       expect(statuses).toEqual([200, 200, 200, 429, 429])
       const denied = await fetch('/x', { ip: '192.0.2.1' })
       expect(Number(denied.headers.get('retry-after'))).toBeGreaterThan(0)
-      expect(denied.headers.get('ratelimit-policy')).toContain(`"${id}";q=60;w=60`)
+      expect(denied.headers.get('ratelimit-policy')).toContain(`"${id}";q=6;w=60`)
       await denied.arrayBuffer()
       expect(await statusOf(await fetch('/x', { ip: '192.0.2.2' }))).toBe(200)
       expect(await origins.hits('/x')).toBe(4)

@@ -120,15 +120,20 @@ describe('a watched config file', () => {
   it('does not take half a file for a mistake while the rest is coming', async () => {
     const text = config('2s')
     await writeFile(path, config('1s'))
-    const watching = new ConfigFile(path, { debounceMs: 60, pollMs: 200, env: {} })
+    const watching = new ConfigFile(path, { debounceMs: 500, pollMs: 600, env: {} })
     await watching.load()
     const { next, changes } = watched(watching)
+    const began = performance.now()
     for (let end = 10; end < text.length; end += 30) {
       await writeFile(path, text.slice(0, end))
       await new Promise((done) => setTimeout(done, 10))
     }
     await writeFile(path, text)
-    expect(drainOf(await next())).toBe(2000)
+    // On a machine that stood still the rest was not coming: half a file may be a mistake.
+    const stoodStill = performance.now() - began > 400
+    const seen = [await next()]
+    while (stoodStill && drainOf(seen.at(-1) as ConfigChange) !== 2000) seen.push(await next())
+    expect(drainOf(seen.at(-1) as ConfigChange)).toBe(2000)
     expect(changes).toEqual([])
   })
 

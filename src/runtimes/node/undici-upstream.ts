@@ -203,6 +203,7 @@ class Call implements UpstreamCall, ByteStream {
   #abort: ((error?: Error) => void) | undefined
   #resumeOrigin: (() => void) | undefined
   #timer: NodeJS.Timeout | undefined
+  #late: NodeJS.Immediate | undefined
   #startedAt = 0
   #connected = false
   #answered = false
@@ -228,7 +229,7 @@ class Call implements UpstreamCall, ByteStream {
   dispatch(pool: Pool, origin: OriginAddress): void {
     const request = this.#request
     if (request.totalTimeoutMs !== undefined) this.#startedAt = performance.now()
-    this.#timer = setTimeout(onConnectTimeout, request.connectTimeoutMs, this)
+    this.#timer = setTimeout(onTimer, request.connectTimeoutMs, this)
     const { body } = request
     // No spreading here: V8 keeps copies made by it alive until a full collection.
     const options: DispatchOptions = {
@@ -262,11 +263,20 @@ class Call implements UpstreamCall, ByteStream {
 
   #giveUp(error: UpstreamError): void {
     this.#reason = error
-    clearTimeout(this.#timer)
-    if (this.#abort !== undefined) {
-      this.#abort(error)
-    }
+    this.#stopTimer()
+    this.#abort?.(error)
     this.#fail(error)
+  }
+
+  /** After a turn for reading: when this process was late, the answer may be there already. */
+  late(): void {
+    this.#late = setImmediate(onLate, this)
+  }
+
+  #stopTimer(): void {
+    clearTimeout(this.#timer)
+    clearImmediate(this.#late)
+    this.#timer = undefined
   }
 
   timedOut(): void {
@@ -286,7 +296,7 @@ class Call implements UpstreamCall, ByteStream {
     }
     this.#abort = abort
     this.#connected = true
-    clearTimeout(this.#timer)
+    this.#stopTimer()
     const { firstByteTimeoutMs, totalTimeoutMs } = this.#request
     const left =
       totalTimeoutMs === undefined
@@ -295,19 +305,20 @@ class Call implements UpstreamCall, ByteStream {
             firstByteTimeoutMs,
             Math.max(1, totalTimeoutMs - (performance.now() - this.#startedAt)),
           )
-    this.#timer = setTimeout(onFirstByteTimeout, left, this)
+    this.#timer = setTimeout(onTimer, left, this)
   }
 
   onBodySent(): void {
+    clearImmediate(this.#late)
     this.#timer?.refresh()
   }
 
   onRequestSent(): void {
-    this.#timer?.refresh()
+    this.onBodySent()
   }
 
   onUpgrade(status: number, rawHeaders: Buffer[], socket: Duplex): void {
-    clearTimeout(this.#timer)
+    this.#stopTimer()
     this.#settled = true
     this.#ended = true
     this.#resolve({ status, headers: decodeHeaders(rawHeaders), body: null, tunnel: socket })
@@ -318,8 +329,7 @@ class Call implements UpstreamCall, ByteStream {
       this.#request.interim?.interim(status, decodeHeaders(rawHeaders))
       return true
     }
-    clearTimeout(this.#timer)
-    this.#timer = undefined
+    this.#stopTimer()
     this.#answered = true
     this.#resumeOrigin = resume
     const headers = decodeHeaders(rawHeaders)
@@ -373,7 +383,7 @@ class Call implements UpstreamCall, ByteStream {
   }
 
   onError(error: Error): void {
-    clearTimeout(this.#timer)
+    this.#stopTimer()
     if (this.#failure !== undefined) return
     this.#fail(this.#reason ?? this.#classify(error))
   }
@@ -446,8 +456,8 @@ type SocketFailure = Error & {
 }
 
 const ignore = () => {}
-const onConnectTimeout = (call: Call) => call.timedOut()
-const onFirstByteTimeout = (call: Call) => call.timedOut()
+const onTimer = (call: Call) => call.late()
+const onLate = (call: Call) => call.timedOut()
 
 function decodeHeaders(raw: Buffer[]): string[] {
   const headers = new Array<string>(raw.length)
