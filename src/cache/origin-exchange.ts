@@ -90,7 +90,7 @@ export class OriginExchange {
       range: undefined,
       control: p.request,
       isDetached: false,
-      mayShield: this.#mayShield(p, namesOf(p)),
+      mayShield: this.#mayShield(p, namesOf(p), startedAt),
     })
     let reply: Reply
     try {
@@ -140,7 +140,7 @@ export class OriginExchange {
     const signature = selectingSignature(request.headers, vary, policy.vary)
     const names = namesOf(p)
     // Before the fill's own stamp: a purge that comes later voids the fill.
-    const mayShield = this.#mayShield(p, names)
+    const mayShield = this.#mayShield(p, names, now)
     const fill = new Fill(p.key.key, core.epochs.stamp(), names, vary, signature, now)
     if (isShared) core.fills.add(fill)
     core.counters.fills++
@@ -184,12 +184,12 @@ export class OriginExchange {
   }
 
   /** What is for one client, was not for sharing, or has just been purged, is the origin's alone. */
-  #mayShield(p: Pending, names: readonly string[]): boolean {
-    const { fills, epochs, clock } = this.#core
+  #mayShield(p: Pending, names: readonly string[], now: Millis): boolean {
+    const { fills, epochs } = this.#core
     return (
       !p.isAuthenticated &&
       (p.request.method === 'GET' || p.request.method === 'HEAD') &&
-      !fills.isHitForMiss(p.key.key, clock.monotonic()) &&
+      !fills.isHitForMiss(p.key.key, now) &&
       !epochs.isRecent(names, SPREAD)
     )
   }

@@ -64,7 +64,7 @@ async function askOrigin(
     method: options.method,
     authority: options.authority,
     pathAndQuery: options.pathAndQuery,
-    headers: new HeaderList(options.headers),
+    headers: options.headers === x.headers.flat ? x.headers : new HeaderList(options.headers),
     withBody: options.withBody,
     control: options.control,
   })

@@ -203,7 +203,8 @@ class Call implements UpstreamCall, ByteStream {
   #abort: ((error?: Error) => void) | undefined
   #resumeOrigin: (() => void) | undefined
   #timer: NodeJS.Timeout | undefined
-  #startedAt = 0
+  /** When it began to wait for a connection; undefined when one was there. */
+  #startedAt: number | undefined
   #connected = false
   #answered = false
   #settled = false
@@ -227,12 +228,9 @@ class Call implements UpstreamCall, ByteStream {
 
   dispatch(pool: Pool, origin: OriginAddress): void {
     const request = this.#request
-    if (request.totalTimeoutMs !== undefined) this.#startedAt = performance.now()
-    this.#timer = setTimeout(onConnectTimeout, request.connectTimeoutMs, this)
     const { body } = request
     // No spreading here: V8 keeps copies made by it alive until a full collection.
     const options: DispatchOptions = {
-      origin: originUrl(origin),
       path: request.path,
       // undici types list the common methods only; the front has checked that this one is a token.
       method: request.method as Dispatcher.HttpMethod,
@@ -253,6 +251,10 @@ class Call implements UpstreamCall, ByteStream {
     } catch (error) {
       this.onError(error as Error)
     }
+    // An idle connection has taken it by now.
+    if (this.#connected || this.#failure !== undefined) return
+    if (request.totalTimeoutMs !== undefined) this.#startedAt = performance.now()
+    this.#timer = setTimeout(onConnectTimeout, request.connectTimeoutMs, this)
   }
 
   cancel(reason?: Error): void {
@@ -288,13 +290,11 @@ class Call implements UpstreamCall, ByteStream {
     this.#connected = true
     clearTimeout(this.#timer)
     const { firstByteTimeoutMs, totalTimeoutMs } = this.#request
-    const left =
-      totalTimeoutMs === undefined
-        ? firstByteTimeoutMs
-        : Math.min(
-            firstByteTimeoutMs,
-            Math.max(1, totalTimeoutMs - (performance.now() - this.#startedAt)),
-          )
+    let left = firstByteTimeoutMs
+    if (totalTimeoutMs !== undefined) {
+      const waited = this.#startedAt === undefined ? 0 : performance.now() - this.#startedAt
+      left = Math.min(left, Math.max(1, totalTimeoutMs - waited))
+    }
     this.#timer = setTimeout(onFirstByteTimeout, left, this)
   }
 
@@ -303,7 +303,7 @@ class Call implements UpstreamCall, ByteStream {
   }
 
   onRequestSent(): void {
-    this.#timer?.refresh()
+    if (this.#request.body !== null) this.#timer?.refresh()
   }
 
   onUpgrade(status: number, rawHeaders: Buffer[], socket: Duplex): void {
