@@ -123,18 +123,34 @@ export class OriginExchange {
     )
   }
 
-  /** The exchange with the origin itself. */
-  async lead(p: Pending, isShared: boolean, hasClient = true): Promise<Reply> {
+  /**
+   * The exchange with the origin itself.
+   * @param now monotonic
+   */
+  lead(
+    p: Pending,
+    isShared: boolean,
+    hasClient = true,
+    now: Millis = this.#core.clock.monotonic(),
+  ): Promise<Reply> {
+    // No async function: each would put a promise of its own between the origin's and the client's.
+    try {
+      return this.#lead(p, isShared, hasClient, now)
+    } catch (error) {
+      return Promise.reject(error as Error)
+    }
+  }
+
+  #lead(p: Pending, isShared: boolean, hasClient: boolean, now: Millis): Promise<Reply> {
     const core = this.#core
     const { request, policy } = p
-    const now = core.clock.monotonic()
     // While it waited for another's fill, what it needs may have come.
     if (
       hasClient &&
       p.stored !== undefined &&
       useOf(p.stored, now, p.directives, policy) === 'fresh'
     ) {
-      return replyFrom(core, p, p.stored, freshStatus(core, p.stored))
+      return Promise.resolve(replyFrom(core, p, p.stored, freshStatus(core, p.stored)))
     }
     const vary = knownVary(core, p)
     const signature = selectingSignature(request.headers, vary, policy.vary)
@@ -172,10 +188,10 @@ export class OriginExchange {
     let answer: Reply | Promise<Reply>
     try {
       answer = p.forward(options)
-      if (!(answer instanceof Promise)) return await this.#received(p, lead, answer, part?.response)
     } catch (error) {
-      return this.#failed(p, lead, error)
+      return Promise.resolve(this.#failed(p, lead, error))
     }
+    if (!(answer instanceof Promise)) answer = Promise.resolve(answer)
     const done = answer.then(
       (reply) => this.#received(p, lead, reply, part?.response),
       (error: unknown) => this.#failed(p, lead, error),
@@ -255,12 +271,12 @@ export class OriginExchange {
     return staleStatus(this.#core.format, ttl, detail, forwarded)
   }
 
-  async #received(
+  #received(
     p: Pending,
     lead: Lead,
     reply: Reply,
     part: StoredResponse | undefined,
-  ): Promise<Reply> {
+  ): Reply | Promise<Reply> {
     const core = this.#core
     const { fill } = lead
     if (reply.status === 304 && lead.validate.length > 0) return this.#freshen(p, lead, reply)
