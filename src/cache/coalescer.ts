@@ -3,7 +3,7 @@
  * fill under way or leads one; when the response header shows that it cannot be shared, everybody is
  * released at once and the key is remembered for a while.
  */
-import { HeaderList, type Reply } from '../exchange.ts'
+import { HeaderList, type Millis, type Reply } from '../exchange.ts'
 import { UpstreamError } from '../ports.ts'
 import { type CacheCore, isLive, isYoungEnough, type Pending, selectWhole } from './core.ts'
 import type { Fill, FillOutcome } from './fill/fill-table.ts'
@@ -29,18 +29,32 @@ export class Coalescer {
   }
 
   /** The response for a request that nothing stored can answer as it is. */
-  async obtain(p: Pending): Promise<Reply> {
-    const { fills, clock } = this.#core
-    const { coalesce } = p.policy
+  obtain(p: Pending, now: Millis = this.#core.clock.monotonic()): Promise<Reply> {
     const mayShare =
-      coalesce.enabled &&
+      p.policy.coalesce.enabled &&
       !p.isAuthenticated &&
       ((p.flags & RANGE) === 0 || p.wholeKey !== undefined) &&
       p.request.method !== 'HEAD' &&
       !p.directives.noStore
-    for (let round = 0; mayShare && round < MAX_ROUNDS; round++) {
-      if (fills.isHitForMiss(p.key.key, clock.monotonic())) {
-        this.#core.counters.hitForMiss++
+    if (!mayShare) return this.#exchange.lead(p, false, true, now)
+    // No promise of our own for what is never shared.
+    if (this.#isHitForMiss(p, now)) return this.#exchange.lead(p, false, true, now)
+    return this.#share(p)
+  }
+
+  #isHitForMiss(p: Pending, now: Millis): boolean {
+    const { fills, counters } = this.#core
+    if (!fills.isHitForMiss(p.key.key, now)) return false
+    counters.hitForMiss++
+    return true
+  }
+
+  /** Joins a fill or leads one. */
+  async #share(p: Pending): Promise<Reply> {
+    const { clock } = this.#core
+    const { coalesce } = p.policy
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      if (round > 0 && this.#isHitForMiss(p, clock.monotonic())) {
         return this.#exchange.lead(p, false)
       }
       const fill = this.#joinable(p)

@@ -90,7 +90,7 @@ export class OriginExchange {
       range: undefined,
       control: p.request,
       isDetached: false,
-      mayShield: this.#mayShield(p, namesOf(p)),
+      mayShield: this.#mayShield(p, namesOf(p), startedAt),
     })
     let reply: Reply
     try {
@@ -123,24 +123,40 @@ export class OriginExchange {
     )
   }
 
-  /** The exchange with the origin itself. */
-  async lead(p: Pending, isShared: boolean, hasClient = true): Promise<Reply> {
+  /**
+   * The exchange with the origin itself.
+   * @param now monotonic
+   */
+  lead(
+    p: Pending,
+    isShared: boolean,
+    hasClient = true,
+    now: Millis = this.#core.clock.monotonic(),
+  ): Promise<Reply> {
+    // No async function: each would put a promise of its own between the origin's and the client's.
+    try {
+      return this.#lead(p, isShared, hasClient, now)
+    } catch (error) {
+      return Promise.reject(error as Error)
+    }
+  }
+
+  #lead(p: Pending, isShared: boolean, hasClient: boolean, now: Millis): Promise<Reply> {
     const core = this.#core
     const { request, policy } = p
-    const now = core.clock.monotonic()
     // While it waited for another's fill, what it needs may have come.
     if (
       hasClient &&
       p.stored !== undefined &&
       useOf(p.stored, now, p.directives, policy) === 'fresh'
     ) {
-      return replyFrom(core, p, p.stored, freshStatus(core, p.stored))
+      return Promise.resolve(replyFrom(core, p, p.stored, freshStatus(core, p.stored)))
     }
     const vary = knownVary(core, p)
     const signature = selectingSignature(request.headers, vary, policy.vary)
     const names = namesOf(p)
     // Before the fill's own stamp: a purge that comes later voids the fill.
-    const mayShield = this.#mayShield(p, names)
+    const mayShield = this.#mayShield(p, names, now)
     const fill = new Fill(p.key.key, core.epochs.stamp(), names, vary, signature, now)
     if (isShared) core.fills.add(fill)
     core.counters.fills++
@@ -172,10 +188,10 @@ export class OriginExchange {
     let answer: Reply | Promise<Reply>
     try {
       answer = p.forward(options)
-      if (!(answer instanceof Promise)) return await this.#received(p, lead, answer, part?.response)
     } catch (error) {
-      return this.#failed(p, lead, error)
+      return Promise.resolve(this.#failed(p, lead, error))
     }
+    if (!(answer instanceof Promise)) answer = Promise.resolve(answer)
     const done = answer.then(
       (reply) => this.#received(p, lead, reply, part?.response),
       (error: unknown) => this.#failed(p, lead, error),
@@ -184,12 +200,12 @@ export class OriginExchange {
   }
 
   /** What is for one client, was not for sharing, or has just been purged, is the origin's alone. */
-  #mayShield(p: Pending, names: readonly string[]): boolean {
-    const { fills, epochs, clock } = this.#core
+  #mayShield(p: Pending, names: readonly string[], now: Millis): boolean {
+    const { fills, epochs } = this.#core
     return (
       !p.isAuthenticated &&
       (p.request.method === 'GET' || p.request.method === 'HEAD') &&
-      !fills.isHitForMiss(p.key.key, clock.monotonic()) &&
+      !fills.isHitForMiss(p.key.key, now) &&
       !epochs.isRecent(names, SPREAD)
     )
   }
@@ -255,12 +271,12 @@ export class OriginExchange {
     return staleStatus(this.#core.format, ttl, detail, forwarded)
   }
 
-  async #received(
+  #received(
     p: Pending,
     lead: Lead,
     reply: Reply,
     part: StoredResponse | undefined,
-  ): Promise<Reply> {
+  ): Reply | Promise<Reply> {
     const core = this.#core
     const { fill } = lead
     if (reply.status === 304 && lead.validate.length > 0) return this.#freshen(p, lead, reply)

@@ -304,7 +304,7 @@ export class ResponseCache {
     if (stored === undefined && (p.flags & RANGE) !== 0 && this.#slices.fits(p)) {
       return this.#slices.respond(p)
     }
-    return this.#coalescer.obtain(p)
+    return this.#coalescer.obtain(p, now)
   }
 
   /** What was not for sharing a moment ago is in no tier either. */

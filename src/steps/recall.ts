@@ -41,11 +41,7 @@ function matching(x: Passage): number {
  * may stand in for it. A fetch in the background has an exchange of its own: that of the client may be over
  * and its record written.
  */
-async function askOrigin(
-  client: Passage,
-  services: Services,
-  options: ForwardOptions,
-): Promise<Reply> {
+function askOrigin(client: Passage, services: Services, options: ForwardOptions): Promise<Reply> {
   const x = options.isDetached ? client.detached() : client
   if (x.places.length === 0) {
     const refused = steer(x, services)
@@ -57,14 +53,18 @@ async function askOrigin(
   }
   const shield = x.plan?.cache?.shield
   if (shield !== undefined && options.mayShield && !x.isFromEdge) {
-    const reply = await throughShield(x, services, shield, options)
-    if (reply !== undefined) return reply
+    const shielded = throughShield(x, services, shield, options)
+    return shielded.then((reply) => reply ?? fetchFor(x, services, options))
   }
+  return fetchFor(x, services, options)
+}
+
+function fetchFor(x: Passage, services: Services, options: ForwardOptions): Promise<Reply> {
   return fetchOrigin(x, services, {
     method: options.method,
     authority: options.authority,
     pathAndQuery: options.pathAndQuery,
-    headers: new HeaderList(options.headers),
+    headers: options.headers === x.headers.flat ? x.headers : new HeaderList(options.headers),
     withBody: options.withBody,
     control: options.control,
   })

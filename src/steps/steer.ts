@@ -1,5 +1,5 @@
 /** Step 9: which regions may serve the request, in which order. Residency is decided before all else. */
-import type { Reply, StepResult } from '../exchange.ts'
+import type { Millis, Reply, StepResult } from '../exchange.ts'
 import type { Services } from '../gateway.ts'
 import { PROBLEMS, type ProblemCode, problem } from '../http/problem.ts'
 import type { Passage } from '../passage.ts'
@@ -17,7 +17,8 @@ const RETRY_AFTER_SECONDS = '5'
 export function steer(x: Passage, services: Services): StepResult {
   const { plan, snapshot } = x
   if (plan === undefined) return undefined
-  snapshot.health.advance(services.platform.clock.monotonic())
+  const now = services.platform.clock.monotonic()
+  snapshot.health.advance(now)
   snapshot.drains.advance(services.platform.clock.now())
   const steering = snapshot.steering.plan(plan.ref.index, x)
   if (plan.fixed !== undefined) {
@@ -30,7 +31,7 @@ export function steer(x: Passage, services: Services): StepResult {
   if (result.outcome === 'steered') {
     x.decision = result
     x.places = placesOf(x, result.indexes)
-    arrived(x, result, services)
+    arrived(x, result, now)
     if (plan.redirects) {
       const moved = redirected(x, result.regionIndex)
       if (moved !== undefined) return moved
@@ -137,9 +138,8 @@ export function unavailable(x: Passage, code: ProblemCode): Reply {
 }
 
 /** Counts demand, and sets the cookie of a client that was assigned a region. */
-function arrived(x: Passage, result: Steered, services: Services): void {
+function arrived(x: Passage, result: Steered, now: Millis): void {
   const { load } = x.snapshot.steering
-  const now = services.platform.clock.monotonic()
   load.arrived(result.regionIndex, now)
   for (const index of result.spilledFrom) load.arrived(index, now)
   if (result.setSticky !== undefined && x.plan?.stickyCookie !== undefined) {

@@ -57,6 +57,46 @@ function fullRecord(): RequestRecord {
 }
 
 describe('the JSON line', () => {
+  it('says of each request what is its own, whichever came before it', () => {
+    const values = [
+      { method: 'GET', host: 'a.example', status: 200, client: '192.0.2.0', country: 'DE', asn: 1 },
+      { method: 'GET', host: 'a.example', status: 404, client: '192.0.2.0', country: 'FR', asn: 2 },
+      { method: 'PUT', host: 'b"c.example', status: 404, client: '', country: '', asn: 0 },
+      { route: 'shop', region: 'eu', pool: 'p', origin: 'o1', userAgent: 'one' },
+      { route: 'shop', region: 'eu', pool: 'p', origin: 'o2', userAgent: 'two "2"' },
+      { route: 'shop', region: 'eu', cache: 'hit', cacheReason: 'fresh', scheme: 'https' },
+      { route: 'shop', region: '', cache: 'hit', cacheReason: 'stale', outcome: 'blocked' },
+    ]
+    const records = values.map((own) => ({ ...emptyRecord(), id: '01J', ...own }))
+    const parsed = (record: RequestRecord) => JSON.parse(jsonLine(record))
+    const alone = records.map((record) => {
+      const { time, method, host, status, client, country, asn, scheme, outcome } = record
+      const { route, region, pool, origin, cache, cacheReason, userAgent } = record
+      return {
+        time: timestamp(time),
+        id: '01J',
+        ...{ method, scheme, host, path: '', protocol: '', status, outcome },
+        ...{ duration_ms: 0, bytes_in: 0, bytes_out: 0 },
+        ...(client !== '' && { client }),
+        ...(country !== '' && { country }),
+        ...(asn !== 0 && { asn }),
+        ...(route !== '' && { route }),
+        ...(region !== '' && { region }),
+        ...(origin !== '' && { pool, origin, attempts: 0 }),
+        ...(cache !== '' && { cache, cache_reason: cacheReason }),
+        ...(userAgent !== '' && { user_agent: userAgent }),
+      }
+    })
+    for (let before = 0; before < records.length; before++) {
+      for (let i = 0; i < records.length; i++) {
+        parsed(records[before] as RequestRecord)
+        // Twice, since the parts are put together at the first and copied at the second.
+        expect(parsed(records[i] as RequestRecord)).toEqual(alone[i])
+        expect(parsed(records[i] as RequestRecord)).toEqual(alone[i])
+      }
+    }
+  })
+
   it('holds every fact of the request', () => {
     const record = fullRecord()
     expect(JSON.parse(jsonLine(record, 10))).toEqual({

@@ -113,9 +113,10 @@ export class Attempts {
   /** @throws AttemptsFailed */
   async run(): Promise<UpstreamReply> {
     const { clock, meter } = this.#ports
-    let target = this.#next()
+    const now = clock.monotonic()
+    let target = this.#next('any', now)
     this.#payer = target?.place.pool
-    this.#payer?.budget.onRequest(clock.monotonic())
+    this.#payer?.budget.onRequest(now)
     let first: UpstreamError | undefined
     for (;;) {
       if (target === undefined) {
@@ -206,9 +207,11 @@ export class Attempts {
    * The first untried origin that is well, in order of places; then, failing open, any untried one.
    * @param scope the last thing to try
    */
-  #next(scope: 'healthy' | 'any' = 'any'): Target | undefined {
-    const { health, random, clock } = this.#ports
-    const now = clock.monotonic()
+  #next(
+    scope: 'healthy' | 'any' = 'any',
+    now: Millis = this.#ports.clock.monotonic(),
+  ): Target | undefined {
+    const { health, random } = this.#ports
     const mayTrial = this.#isRepeatable && this.#bodyState !== 'spent'
     for (const each of SCOPES) {
       for (const place of this.#places) {

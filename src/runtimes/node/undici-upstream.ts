@@ -204,7 +204,8 @@ class Call implements UpstreamCall, ByteStream {
   #resumeOrigin: (() => void) | undefined
   #timer: NodeJS.Timeout | undefined
   #late: NodeJS.Immediate | undefined
-  #startedAt = 0
+  /** When it began to wait for a connection; undefined when one was there. */
+  #startedAt: number | undefined
   #connected = false
   #answered = false
   #settled = false
@@ -228,12 +229,9 @@ class Call implements UpstreamCall, ByteStream {
 
   dispatch(pool: Pool, origin: OriginAddress): void {
     const request = this.#request
-    if (request.totalTimeoutMs !== undefined) this.#startedAt = performance.now()
-    this.#timer = setTimeout(onTimer, request.connectTimeoutMs, this)
     const { body } = request
     // No spreading here: V8 keeps copies made by it alive until a full collection.
     const options: DispatchOptions = {
-      origin: originUrl(origin),
       path: request.path,
       // undici types list the common methods only; the front has checked that this one is a token.
       method: request.method as Dispatcher.HttpMethod,
@@ -254,6 +252,10 @@ class Call implements UpstreamCall, ByteStream {
     } catch (error) {
       this.onError(error as Error)
     }
+    // An idle connection has taken it by now.
+    if (this.#connected || this.#failure !== undefined) return
+    if (request.totalTimeoutMs !== undefined) this.#startedAt = performance.now()
+    this.#timer = setTimeout(onTimer, request.connectTimeoutMs, this)
   }
 
   cancel(reason?: Error): void {
@@ -298,13 +300,11 @@ class Call implements UpstreamCall, ByteStream {
     this.#connected = true
     this.#stopTimer()
     const { firstByteTimeoutMs, totalTimeoutMs } = this.#request
-    const left =
-      totalTimeoutMs === undefined
-        ? firstByteTimeoutMs
-        : Math.min(
-            firstByteTimeoutMs,
-            Math.max(1, totalTimeoutMs - (performance.now() - this.#startedAt)),
-          )
+    let left = firstByteTimeoutMs
+    if (totalTimeoutMs !== undefined) {
+      const waited = this.#startedAt === undefined ? 0 : performance.now() - this.#startedAt
+      left = Math.min(left, Math.max(1, totalTimeoutMs - waited))
+    }
     this.#timer = setTimeout(onTimer, left, this)
   }
 
@@ -314,7 +314,7 @@ class Call implements UpstreamCall, ByteStream {
   }
 
   onRequestSent(): void {
-    this.onBodySent()
+    if (this.#request.body !== null) this.onBodySent()
   }
 
   onUpgrade(status: number, rawHeaders: Buffer[], socket: Duplex): void {

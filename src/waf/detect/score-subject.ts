@@ -11,33 +11,68 @@ import { ATTACK_CLASSES, type AttackClass, type Finding, type Place } from './ty
 const MEMO_ENTRIES = 2048
 /** Longest value that is remembered, characters. */
 const MEMO_LENGTH = 400
+/** A power of two. */
+const RECENT_ENTRIES = 256
+
+/** What the values of one place were found to be. */
+class Memo {
+  readonly #place: Place
+  readonly #known = new Map<string, readonly Finding[]>()
+  /**
+   * The last value of each slot, before the map: a value fresh from the parser has no hash yet, and to
+   * make one costs several times what it costs to compare it.
+   */
+  readonly #recent: string[] = new Array<string>(RECENT_ENTRIES).fill('')
+  readonly #found: (readonly Finding[] | undefined)[] = new Array(RECENT_ENTRIES).fill(undefined)
+
+  constructor(place: Place) {
+    this.#place = place
+  }
+
+  of(value: string): readonly Finding[] {
+    const { length } = value
+    if (length > MEMO_LENGTH) return classify(value, this.#place)
+    const mixed = length * 31 + value.charCodeAt(length >> 1) * 7 + value.charCodeAt(length - 1)
+    const slot = mixed & (RECENT_ENTRIES - 1)
+    const recent = this.#found[slot]
+    if (recent !== undefined && this.#recent[slot] === value) return recent
+    const found = this.#known.get(value) ?? this.#classified(value)
+    this.#recent[slot] = value
+    this.#found[slot] = found
+    return found
+  }
+
+  #classified(value: string): readonly Finding[] {
+    const found = classify(value, this.#place)
+    if (this.#known.size >= MEMO_ENTRIES) this.#known.clear()
+    this.#known.set(value, found)
+    return found
+  }
+}
 
 /** What a value is depends on where it stands, so each place remembers its own. */
-const memos = new Map<Place, Map<string, readonly Finding[]>>()
+const memos = new Map<Place, Memo>()
+
+function memoOf(place: Place): Memo {
+  let memo = memos.get(place)
+  if (memo === undefined) {
+    memo = new Memo(place)
+    memos.set(place, memo)
+  }
+  return memo
+}
+
+const HEADERS = memoOf('header')
+const USER_AGENTS = memoOf('user-agent')
 
 /** Headers that are looked at elsewhere, or that the front has checked already. */
 const SKIPPED = new Set(['cookie', 'host', 'content-length', 'connection'])
-
-function remembered(value: string, place: Place): readonly Finding[] {
-  if (value.length > MEMO_LENGTH) return classify(value, place)
-  let memo = memos.get(place)
-  if (memo === undefined) {
-    memo = new Map()
-    memos.set(place, memo)
-  }
-  const known = memo.get(value)
-  if (known !== undefined) return known
-  const found = classify(value, place)
-  if (memo.size >= MEMO_ENTRIES) memo.clear()
-  memo.set(value, found)
-  return found
-}
 
 /** Findings in the values of one request, in the order path, query, headers, cookies, body. */
 export function findingsOf(subject: Subject): Finding[] {
   const all: Finding[] = []
   const look = (value: string, place: Place) => {
-    if (value.length > 1) for (const finding of remembered(value, place)) all.push(finding)
+    if (value.length > 1) for (const finding of memoOf(place).of(value)) all.push(finding)
   }
   const pairs = (flat: readonly string[], place: Place) => {
     for (const text of flat) look(text, place)
@@ -54,8 +89,9 @@ export function findingsOf(subject: Subject): Finding[] {
   for (let i = 0; i < names.length; i++) {
     const name = names[i] as string
     if (SKIPPED.has(name)) continue
-    const place: Place = name === 'user-agent' ? 'user-agent' : 'header'
-    for (const finding of remembered(headers.flat[i * 2 + 1] as string, place)) all.push(finding)
+    const memo = name === 'user-agent' ? USER_AGENTS : HEADERS
+    const found = memo.of(headers.flat[i * 2 + 1] as string)
+    for (let k = 0; k < found.length; k++) all.push(found[k] as Finding)
   }
   if (headers.has('cookie')) pairs(subject.cookies().flat, 'cookie')
   if (subject.body !== undefined) body(subject.body, look, pairs)
