@@ -49,7 +49,7 @@ const CONTRADICTS =
   'the 206 has 5 bytes and says 6: it contradicts itself, and nobody can tell which bytes are missing'
 const EVERYWHERE = {
   'conditional-lm-fresh-no-lm':
-    'without Last-Modified nothing is known about If-Modified-Since (RFC 9111 §4.3.2 compares with it)',
+    'without Last-Modified the Date of the response counts (RFC 9111 §4.3.2), and the test asks with an earlier one',
   'partial-store-partial-reuse-partial': CONTRADICTS,
   'partial-store-partial-reuse-partial-byterange': CONTRADICTS,
   'partial-store-partial-reuse-partial-absent': CONTRADICTS,
