@@ -23,13 +23,14 @@ function boundary(core: CacheCore): string {
   return mark
 }
 
-/** Whether the client's conditions say that its copy is current. */
+/**
+ * Whether the client's conditions say that its copy is current. Where there is no Last-Modified, the date of
+ * the stored response stands in for it (RFC 9111 §4.3.2).
+ */
 export function isClientCurrent(p: Pending, stored: StoredResponse, wall: Millis): boolean {
-  return (
-    (p.flags & CONDITION) !== 0 &&
-    stored.status === 200 &&
-    isNotModified(p.request.headers, stored.etag, stored.lastModifiedAt, wall)
-  )
+  if ((p.flags & CONDITION) === 0 || stored.status !== 200) return false
+  const modifiedAt = stored.lastModified === undefined ? stored.date : stored.lastModifiedAt
+  return isNotModified(p.request.headers, stored.etag, modifiedAt, wall)
 }
 
 /**

@@ -48,6 +48,29 @@ describe('a shared tier', () => {
     }
   })
 
+  it('gives nobody what an unsafe request has changed, whoever knows of the change', async () => {
+    const { worlds, asked } = fleet(3)
+    const [one, two, three] = worlds as [World, World, World]
+    for (const path of ['/a', '/b']) await one.ask(path)
+    one.origin = () => reply(201, { Location: '/b' }, null)
+    await one.ask('/a', { method: 'POST' })
+    const before = asked()
+    await two.ask('/a')
+    await three.ask('/b')
+    expect(asked() - before).toBe(2)
+  })
+
+  it('keeps what an unsafe request has tried to change and could not', async () => {
+    const { worlds, asked } = fleet(2)
+    const [one, two] = worlds as [World, World]
+    await one.ask('/a')
+    one.origin = () => reply(403, {}, null)
+    await one.ask('/a', { method: 'POST' })
+    const before = asked()
+    expect((await two.ask('/a')).text).toBe('body')
+    expect(asked()).toBe(before)
+  })
+
   it('never puts an older response in the place of a newer one', async () => {
     const { worlds, advance } = fleet(2)
     const [one, two] = worlds as [World, World]

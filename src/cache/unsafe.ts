@@ -63,14 +63,25 @@ function answered(
 function invalidate(core: CacheCore, p: Pending, headers: HeaderList): void {
   const origin = `${p.request.scheme}://${p.request.authority}`
   core.counters.invalidations++
-  core.epochs.purge(urlEpoch(p.key.url), false)
+  takeOut(core, p, p.key.url, [p.key.key])
   for (const name of ['location', 'content-location']) {
     const url = resolveSameOrigin(origin, p.key.pathAndQuery, headers.get(name))
-    if (url !== undefined && url !== p.key.url) core.epochs.purge(urlEpoch(url), false)
+    if (url !== undefined && url !== p.key.url) takeOut(core, p, url, [])
   }
   for (const group of parseStringList(headers.joined('cache-group-invalidation'))) {
     core.epochs.purge(groupEpoch(origin, group), false)
   }
+}
+
+/**
+ * @param keys of the URL that are known, besides the one that it has when nothing but the URL counts: a tier
+ *   that outlives this process does not remember its purges
+ */
+function takeOut(core: CacheCore, p: Pending, url: string, keys: readonly string[]): void {
+  core.epochs.purge(urlEpoch(url), false)
+  const { lower } = core
+  if (lower === undefined) return
+  for (const key of new Set([...keys, `${p.policy.key.prefix}${url}`])) void lower.remove(key)
 }
 
 /**

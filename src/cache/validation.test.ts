@@ -142,6 +142,29 @@ describe('§4.3 validation', () => {
     }
   })
 
+  it.each([
+    { name: 'when it was made', seconds: 0, status: 304 },
+    { name: 'later', seconds: 1, status: 304 },
+    { name: 'before', seconds: -1, status: 200 },
+  ])('takes Date for a missing Last-Modified: a copy from $name', async ({ seconds, status }) => {
+    const world = new World()
+    world.origin = () => reply(200, { ...FRESH, Date: world.date(0) }, 'body')
+    await world.ask('/')
+    const since = world.date(seconds)
+    const answer = await world.ask('/', { headers: { 'If-Modified-Since': since } })
+    expect(answer.status).toBe(status)
+    expect(world.asked).toHaveLength(1)
+  })
+
+  it('leaves it to the origin whether a copy of what is not stored is current', async () => {
+    const world = new World()
+    world.origin = () =>
+      reply(200, { 'Cache-Control': 'no-store', Date: world.date(0) }, `page ${world.asked.length}`)
+    await world.ask('/')
+    const headers = { 'If-Modified-Since': world.date(0) }
+    expect((await world.ask('/', { headers })).status).toBe(200)
+  })
+
   it('fills from a conditional request and still answers 304', async () => {
     const world = new World()
     world.origin = () => reply(200, { ...FRESH, ETag: '"a"' }, 'body')

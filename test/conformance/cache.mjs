@@ -49,7 +49,7 @@ const CONTRADICTS =
   'the 206 has 5 bytes and says 6: it contradicts itself, and nobody can tell which bytes are missing'
 const EVERYWHERE = {
   'conditional-lm-fresh-no-lm':
-    'without Last-Modified nothing is known about If-Modified-Since (RFC 9111 §4.3.2 compares with it)',
+    'without Last-Modified the Date of the response counts (RFC 9111 §4.3.2), and the test asks with an earlier one',
   'partial-store-partial-reuse-partial': CONTRADICTS,
   'partial-store-partial-reuse-partial-byterange': CONTRADICTS,
   'partial-store-partial-reuse-partial-absent': CONTRADICTS,
@@ -68,7 +68,7 @@ const LOST = {
 }
 
 const LENGTH = 'workerd says by itself how long a body is, or sends it in chunks'
-const SEARCH = 'workerd lets no method through that it does not know'
+const SEARCH = 'workerd itself answers 501 to a method that it does not know'
 /** What workerd does not allow. */
 const LOST_ON_WORKERS = {
   'headers-store-Content-Length': LENGTH,
@@ -78,6 +78,20 @@ const LOST_ON_WORKERS = {
   'invalidate-M-SEARCH-cl': SEARCH,
   'invalidate-M-SEARCH-failed': SEARCH,
 }
+
+/**
+ * Two tests have the origin send more than its Content-Length says. workerd takes what is left over for the
+ * beginning of the next response on that connection, so that some other test fails with a 502. For the Worker
+ * the origin uses each connection once.
+ */
+const ONE_REQUEST_A_CONNECTION = `data:text/javascript,${encodeURIComponent(`
+  import http from 'node:http'
+  const { createServer } = http
+  http.createServer = (...options) =>
+    createServer(...options).prependListener('request', (_, response) => {
+      response.shouldKeepAlive = false
+    })
+`)}`
 
 const suite = suiteFolder()
 if (suite === undefined) {
@@ -112,7 +126,8 @@ async function gradeInChild(profile) {
     pathToFileURL(join(modulesOf(suite), 'node-fetch/lib/index.js')).href
   )
   const originPort = await freePort()
-  const origin = spawn(process.execPath, ['server/server.mjs'], {
+  const preload = onWorkers ? ['--import', ONE_REQUEST_A_CONNECTION] : []
+  const origin = spawn(process.execPath, [...preload, 'server/server.mjs'], {
     cwd: suite,
     stdio: 'ignore',
     env: {

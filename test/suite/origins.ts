@@ -23,6 +23,9 @@ declare module 'vitest' {
 
 type Page = (request: IncomingMessage, response: ServerResponse) => void
 
+/** More than an isolate keeps of one body. */
+const LARGE = Buffer.alloc(5 * 1024 * 1024, 'large ')
+
 const PAGES: Readonly<Record<string, Page>> = {
   '/seen': (request, response) => {
     response.setHeader('content-type', 'application/json')
@@ -60,6 +63,19 @@ const PAGES: Readonly<Record<string, Page>> = {
   '/cached': (_, response) => {
     response.setHeader('cache-control', 'max-age=60')
     response.end(`made ${process.hrtime.bigint()}`)
+  },
+  '/large': (_, response) => {
+    response.writeHead(200, { 'cache-control': 'max-age=60', 'content-length': LARGE.length })
+    response.end(LARGE)
+  },
+  '/large-chunked': (_, response) => {
+    response.writeHead(200, { 'cache-control': 'max-age=60' })
+    response.write(LARGE)
+    response.end()
+  },
+  '/stale': (_, response) => {
+    response.writeHead(200, { 'cache-control': 'max-age=0, stale-if-error=600', etag: '"1"' })
+    response.end('stale')
   },
   '/language': (request, response) => {
     response.setHeader('cache-control', 'max-age=60')

@@ -11,20 +11,21 @@ import type { StoredResponse } from './stored-response.ts'
 
 /**
  * Whether the client's own copy is current (RFC 9110 §13.2.2). If-None-Match rules over
- * If-Modified-Since; without Last-Modified nothing is known about the latter.
+ * If-Modified-Since.
+ * @param modifiedAt NaN when nothing is known: the copy may be old
  */
 export function isNotModified(
   headers: HeaderList,
   etag: string | undefined,
-  lastModifiedAt: number,
+  modifiedAt: number,
   now: number,
 ): boolean {
   const ifNoneMatch = headers.joined('if-none-match')
   if (ifNoneMatch !== undefined) return matchesAny(ifNoneMatch, etag)
   const since = headers.get('if-modified-since')
-  if (since === undefined || Number.isNaN(lastModifiedAt)) return false
+  if (since === undefined || Number.isNaN(modifiedAt)) return false
   const sinceAt = parseHttpDate(since, now)
-  return !Number.isNaN(sinceAt) && lastModifiedAt <= sinceAt
+  return !Number.isNaN(sinceAt) && modifiedAt <= sinceAt
 }
 
 /** Whether If-Range lets the range be served (RFC 9110 §13.1.5). */

@@ -15,6 +15,7 @@ import {
   type StoreStats,
   withResponse,
 } from '../../cache/store/cache-store.ts'
+import type { Millis } from '../../exchange.ts'
 import type { Clock } from '../../ports.ts'
 
 /** What is used of `caches.default`. */
@@ -36,6 +37,12 @@ type Header = StoredRecord & { readonly bodyLength: number }
 
 /** How long past its freshness a response is kept, to be validated or served stale, seconds. */
 const KEEP_SECONDS = 86_400
+/** The notice board remembers a purge for longer than this. */
+const MOST_SECONDS = 365 * 86_400
+/** A change that has not ended by then never will: its request was over, and the platform has stopped it. */
+const STOPPED_MS = 5000
+/** How long a reader waits for a change of its key. */
+const READER_WAITS_MS = 250
 /** Entries are read and written whole. */
 const MAX_BYTES = 16 * 1024 * 1024
 /** A key becomes a URL; a longer one is not worth it. */
@@ -56,6 +63,13 @@ export class CacheApiStore implements CacheStore {
 
   async lookup(key: string): Promise<StoredVariants | undefined> {
     if (key.length > MAX_KEY) return undefined
+    // What is there may just be taken out.
+    const change = this.#changes.get(key)
+    if (change !== undefined && !(await this.#ends(change, READER_WAITS_MS))) return undefined
+    return this.#find(key)
+  }
+
+  async #find(key: string): Promise<StoredVariants | undefined> {
     try {
       const cache = await this.#options.cache()
       const found = await cache.match(urlOf(key))
@@ -78,13 +92,26 @@ export class CacheApiStore implements CacheStore {
 
   #change(key: string, change: () => Promise<void>): Promise<void> {
     const before = this.#changes.get(key)
-    const work = before === undefined ? change() : before.then(change)
+    const work =
+      before === undefined ? change() : this.#ends(before, STOPPED_MS).then(() => change())
     this.#changes.set(key, work)
     const done = work.finally(() => {
       if (this.#changes.get(key) === work) this.#changes.delete(key)
     })
     this.#options.keepAlive(done)
     return done
+  }
+
+  /** Whether `change` ends within `patience`. */
+  #ends(change: Promise<void>, patience: Millis): Promise<boolean> {
+    return new Promise((resolve) => {
+      const cancel = this.#options.clock.after(patience, () => resolve(false))
+      const end = () => {
+        cancel()
+        resolve(true)
+      }
+      change.then(end, end)
+    })
   }
 
   /** The platform cannot list what it has; purges of the gateway make it void. */
@@ -100,12 +127,12 @@ export class CacheApiStore implements CacheStore {
       this.#rejected++
       return
     }
-    const others = await this.lookup(key)
+    const others = await this.#find(key)
     await this.#write(key, withResponse(others?.responses ?? [], response, maxVariants))
   }
 
   async #remove(key: string, response: StoredResponse | undefined): Promise<void> {
-    const others = response === undefined ? undefined : await this.lookup(key)
+    const others = response === undefined ? undefined : await this.#find(key)
     const rest = (others?.responses ?? []).filter((other) => !isSame(other, response))
     try {
       if (rest.length > 0) await this.#write(key, rest)
@@ -128,7 +155,7 @@ export class CacheApiStore implements CacheStore {
       headers.push({ ...recordOf(response), bodyLength: body === null ? -1 : body.byteLength })
       if (body !== null) parts.push(body)
       const left = Math.max(0, Math.ceil(-response.staleness(now) / 1000))
-      seconds = Math.max(seconds, left + KEEP_SECONDS)
+      seconds = Math.min(MOST_SECONDS, Math.max(seconds, left + KEEP_SECONDS))
     }
     const head = encoder.encode(JSON.stringify(headers))
     const whole = new Uint8Array(4 + head.byteLength + size)
