@@ -14,14 +14,7 @@ import {
   SPLIT,
   WORDS,
 } from './program.ts'
-import {
-  BEGIN_LINE,
-  BEGIN_TEXT,
-  BOUNDARY,
-  END_LINE,
-  END_TEXT,
-  NO_BOUNDARY,
-} from './re2-tree.ts'
+import { BEGIN_LINE, BEGIN_TEXT, BOUNDARY, END_LINE, END_TEXT, NO_BOUNDARY } from './re2-tree.ts'
 
 /** What stands in the table where no row does. */
 const UNKNOWN = 0

@@ -5,14 +5,7 @@
  */
 import { hasByte } from './byte-set.ts'
 import { ASSERT, BYTE, isIn, isWordByte, MATCH, type Program, SAVE, SPLIT } from './program.ts'
-import {
-  BEGIN_LINE,
-  BEGIN_TEXT,
-  BOUNDARY,
-  END_LINE,
-  END_TEXT,
-  NO_BOUNDARY,
-} from './re2-tree.ts'
+import { BEGIN_LINE, BEGIN_TEXT, BOUNDARY, END_LINE, END_TEXT, NO_BOUNDARY } from './re2-tree.ts'
 
 /** Bits for instructions times positions, above which a text is long: 32 KiB, shared by all programs. */
 export const MOST_BITS = 1 << 18
@@ -33,8 +26,7 @@ export class Captures {
   /** For the simulation, made when first needed. */
   #met: Uint32Array | undefined
   #step = 0
-  #now: Attempts | undefined
-  #next: Attempts | undefined
+  #lists: [Attempts, Attempts] | undefined
   /** Instructions that were looked at so far. */
   work = 0
 
@@ -119,8 +111,8 @@ export class Captures {
   simulate(text: string): Int32Array | undefined {
     const { ops, outs, start, slots: width, isAnchored, prefix } = this.#program
     this.#met ??= new Uint32Array(ops.length)
-    let now = (this.#now ??= attempts(ops.length, width))
-    let next = (this.#next ??= attempts(ops.length, width))
+    this.#lists ??= [attempts(ops.length, width), attempts(ops.length, width)]
+    let [now, next] = this.#lists
     const slots = this.#slots
     now.count = 0
     let best: Int32Array | undefined
@@ -190,7 +182,9 @@ export class Captures {
           if (byte < 0 || !isIn(sets, arg, byte)) break
           const to = into.count++
           into.at[to] = at
-          into.slots.set(slots, to * width)
+          for (let slot = 0; slot < width; slot++) {
+            into.slots[to * width + slot] = slots[slot] as number
+          }
           break
         }
         if (op === MATCH) {

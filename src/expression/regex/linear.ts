@@ -36,15 +36,16 @@ export class LinearRegex {
 
   /** @throws RegexError */
   test(text: string): boolean {
-    const automaton = (this.#automaton ??= new Automaton(this.#compiled()))
-    return automaton.test(text)
+    this.#automaton ??= new Automaton(this.#compiled())
+    return this.#automaton.test(text)
   }
 
   /** The first match. @throws RegexError */
   find(text: string): LinearMatch | undefined {
     // Most texts do not match, and the automaton is the quickest to say so.
     if (!this.test(text)) return undefined
-    const slots = (this.#captures ??= new Captures(this.#compiled())).find(text)
+    this.#captures ??= new Captures(this.#compiled())
+    const slots = this.#captures.find(text)
     if (slots === undefined) return undefined
     const groups: (string | null)[] = []
     for (let i = 0; i < slots.length; i += 2) {

@@ -1,5 +1,6 @@
 /** Seeded patterns over all of RE2's syntax and texts that come near to matching them, for comparisons with re2js. */
 import { RE2JS } from 're2js'
+import { toBytes } from '../bytes.ts'
 import { Captures } from './captures.ts'
 import { type LinearOptions, LinearRegex } from './linear.ts'
 import { needsOf } from './needs.ts'
@@ -27,28 +28,28 @@ export class Random {
   }
 }
 
+function words(text: string): string[] {
+  return text.split(/\s+/).filter((word) => word !== '')
+}
+
 const ATOMS = [
-  ...['a', 'b', 'c', 'ab', 'ba', 'A', 'k', 's', '0', '_', ' ', '.', '.', '^', '$', '\\b', '\\B'],
-  ...['\\A', '\\z', '\\d', '\\D', '\\w', '\\W', '\\s', '\\S', '\\n', '\\t', '\\x61', '\\x{62}'],
-  ...['\\xe9', '\xe9', '\xc9', '\xff', '\xb5', '\xdf', '\\x{17f}', '\\x{212a}', '\\x{178}', '\\x00'],
-  ...['\\141', '\\07', '\\.', '\\-', '\\Qa.b\\E', '\\Q*\\E', '\\Q\\E', '(?i)', '(?-i)', '(?m)'],
-  ...['(?s)', '(?U)', '(?i-s)', '()', '(?:)', '\\pL', '\\p{Lu}', '\\PN', '\\p{^Ll}', '\\p{Greek}', '{', '}'],
-] as const
+  ...words(String.raw`a b c ab ba A k s 0 _ . . ^ $ \b \B \A \z \d \D \w \W \s \S \n \t \x61 \x{62}
+    \xe9 \x{17f} \x{212a} \x{178} \x00 \141 \07 \. \- \Qa.b\E \Q*\E \Q\E (?i) (?-i) (?m) (?s) (?U)
+    (?i-s) () (?:) \pL \p{Lu} \PN \p{^Ll} \p{Greek} { }`),
+  ...[' ', '\xe9', '\xc9', '\xff', '\xb5', '\xdf'],
+]
 const CLASS_PARTS = [
-  ...['a', 'b', 'a-c', 'A-Z', '0-9', '_', '-', ' ', '\\d', '\\w', '\\S', '\\n', '\\x00-\\x1f', '^', '.'],
-  ...['[:alpha:]', '[:^digit:]', '[:space:]', '[:word:]', '\\]', '\\x80-\\xff', '\xe0-\xef', '\\pL', '\\P{Lu}'],
-  ...['\\x{100}-\\x{200}', 'k', '['],
-] as const
-const QUANTIFIERS = [
-  ...['*', '+', '?', '*?', '+?', '??', '{0}', '{2}', '{0,2}', '{1,3}?', '{2,}', '{0,}?', '{1}', '{3}'],
-] as const
-const GROUPS = ['(', '(', '(?:', '(?:', '(?i:', '(?s:', '(?m:', '(?U:', '(?-i:', '(?P<n>', '(?<m>'] as const
+  ...words(String.raw`a b a-c A-Z 0-9 _ - \d \w \S \n \x00-\x1f ^ . [:alpha:] [:^digit:] [:space:]
+    [:word:] \] \x80-\xff \pL \P{Lu} \x{100}-\x{200} k [`),
+  ...[' ', '\xe0-\xef'],
+]
+const QUANTIFIERS = words('* + ? *? +? ?? {0} {2} {0,2} {1,3}? {2,} {0,}? {1} {3}')
+const GROUPS = words('( ( (?: (?: (?i: (?s: (?m: (?U: (?-i: (?P<n> (?<m>')
 /** What may stand anywhere and mostly is an error. */
-const WILD = [
-  ...['(?=', '(?!', '(?<=', '(?<!', '(?>', '\\1', '\\8', '\\y', '\\C', '\\', '(', ')', '[', ']', '|', '*'],
-  ...['++', '{1001}', '{2,1}', '{,2}', '{01}', '(?-)', '(?)', '(?i', '(?z)', '[[:foo:]]', '[b-a]', '[a-\\d]'],
-  ...['\\xg', '\\x{110000}', '\\x{}', '\\p', '\\p{Foo}', '(?P<n', '(?P<>a)', '[\\b]', '\\é', 'é', '\u{1f600}', '{500}{500}'],
-] as const
+const WILD =
+  words(String.raw`(?= (?! (?<= (?<! (?> \1 \8 \y \C \ ( ) [ ] | * ++ {1001} {2,1} {,2} {01}
+  (?-) (?) (?i (?z) [[:foo:]] [b-a] [a-\d] \xg \x{110000} \x{} \p \p{Foo} (?P<n (?P<>a) [\b]
+  \é é 😀 {500}{500}`)
 
 export function pattern(random: Random, depth = 4): string {
   const choice = random.below(depth <= 0 ? 3 : 14)
@@ -84,9 +85,10 @@ function characterClass(random: Random): string {
 }
 
 const PIECES = [
-  ...['a', 'b', 'c', 'A', 'B', 'ab', 'k', 'K', 's', 'S', '0', '9', '_', ' ', '\n', '\t', '.', '-', '*'],
-  ...['\xe9', '\xc9', '\xff', '\xb5', '\xdf', '\x00', '\x07', 'a.b', ']', '^', '{', '{01}'],
-] as const
+  ...words('a b c A B ab k K s S 0 9 _ . - * a.b ] ^ { {01}'),
+  ...words('\xe9 \xc9 \xff \xb5 \xdf \x00 \x07'),
+  ...[' ', '\n', '\t'],
+]
 
 export function text(random: Random, most = 9): string {
   let made = ''
@@ -103,13 +105,10 @@ export function textNear(source: string, random: Random): string {
     const from = random.below(source.length)
     const piece = source.slice(from, from + 1 + random.below(12))
     made += random.below(3) === 0 ? piece : piece.replace(/\\[a-zA-Z]|[\\()[\]?*+^$|]/g, '')
-    if (random.below(3) === 0) made += random.of([' ', "'", '"', '(', '=', '/', '\n', ';', '<', '1', 'x'])
+    if (random.below(3) === 0) made += random.of([...' \'"(=/\n;<1x'])
   }
-  return bytes(random.below(4) === 0 ? made.toUpperCase() : made)
-}
-
-function bytes(made: string): string {
-  return made.replace(/[^\x00-\xff]/g, '?')
+  const bytes = toBytes(made)
+  return random.below(4) === 0 ? bytes.replace(/[a-z]/g, (letter) => letter.toUpperCase()) : bytes
 }
 
 /** Beyond re2js's own, for what it accepts: sizes. */
@@ -124,7 +123,8 @@ export interface Oracle {
 
 /** Both engines with one pattern. @throws when only one of them accepts it */
 export function oracle(source: string, options: LinearOptions = {}): Oracle {
-  const flags = (options.dotAll ? RE2JS.DOTALL : 0) | (options.ignoreCase ? RE2JS.CASE_INSENSITIVE : 0)
+  const flags =
+    (options.dotAll ? RE2JS.DOTALL : 0) | (options.ignoreCase ? RE2JS.CASE_INSENSITIVE : 0)
   let tree: RegexTree | undefined
   let theirs: RE2JS | undefined
   let reason = ''

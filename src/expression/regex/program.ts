@@ -264,7 +264,10 @@ function factored(options: readonly RegexNode[]): readonly RegexNode[] {
       result.push(option)
     } else {
       const tails = options.slice(i, end).map(tailOf)
-      result.push({ kind: 'concat', parts: [head as RegexNode, { kind: 'choice', options: tails }] })
+      result.push({
+        kind: 'concat',
+        parts: [head as RegexNode, { kind: 'choice', options: tails }],
+      })
     }
     i = end
   }

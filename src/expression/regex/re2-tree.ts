@@ -3,7 +3,13 @@
  * above U+00FF match nothing. Patterns that cannot run in linear time are refused.
  */
 import { addRange, type ByteSet, byteSet, foldCase, setOf } from './byte-set.ts'
-import { type ClassReader, ESCAPED_CLASS, readClass, readCode, readUnicodeClass } from './re2-class.ts'
+import {
+  type ClassReader,
+  ESCAPED_CLASS,
+  readClass,
+  readCode,
+  readUnicodeClass,
+} from './re2-class.ts'
 import { RegexError } from './regex-error.ts'
 
 /** Claims about a position, as bits. */
