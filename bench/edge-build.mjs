@@ -16,9 +16,9 @@ const KIB = 1024
 
 /**
  * KiB of gzip. The design's goal for the code is 150; it carries the WAF's engine, its detectors, a linear-time
- * regex engine, identity and the whole config schema, and is two and a half times that.
+ * regex engine, identity and the whole config schema, and is more than twice that.
  */
-const BUDGETS = { code: 390, all: 400 }
+const BUDGETS = { code: 350, all: 360 }
 
 for (const trap of trapsIn(readFileSync(join(root, 'wrangler.toml'), 'utf8'))) {
   console.error(`wrangler.toml: ${trap}`)
