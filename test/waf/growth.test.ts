@@ -66,7 +66,7 @@ function growth(half: number, whole: number): number {
   return whole < NOISE_MS ? 1 : whole / Math.max(half, NOISE_MS / 2)
 }
 
-// Above 64 KiB: there re2js takes another engine for captures, and one engine is to be held against itself.
+// Both too long for backtracking, so that one way of finding groups is held against itself.
 const SIZES = [65_600, 131_072] as const
 
 const dir = process.env.CRS_DIR ?? ''

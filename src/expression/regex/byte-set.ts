@@ -58,8 +58,25 @@ export function foldAscii(set: ByteSet): void {
   }
 }
 
-/** As `foldAscii`, and Latin-1 letters: re2js folds these too, and a filter must not know less than it. */
-export function foldCase(set: ByteSet): void {
+/** Characters above the bytes whose other case is a byte: long s, Kelvin and so on, and that byte. */
+const FOLDED_FROM_ABOVE = [
+  [0x17f, 0x73],
+  [0x178, 0xff],
+  [0x39c, 0xb5],
+  [0x3bc, 0xb5],
+  [0x1e9e, 0xdf],
+  [0x212a, 0x6b],
+  [0x212b, 0xe5],
+] as const
+
+/**
+ * As `foldAscii`, and Latin-1 letters, as RE2 does; `from` and `to` are the range that was put into the set,
+ * which may hold characters above the bytes.
+ */
+export function foldCase(set: ByteSet, from = 0, to = 0): void {
+  for (const [above, byte] of FOLDED_FROM_ABOVE) {
+    if (above >= from && above <= to) addRange(set, byte, byte)
+  }
   foldAscii(set)
   for (let code = 0xc0; code <= 0xde; code++) {
     if (code === 0xd7) continue

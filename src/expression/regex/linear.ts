@@ -1,118 +1,72 @@
 /**
- * Regular expressions in linear time: re2js for every pattern, compiled when a text first passes its
- * prefilter. A JavaScript RegExp backtracks, and a kilobyte of newlines in some CRS patterns then costs
- * seconds; it is never used on traffic. Captures come from re2js too.
+ * Regular expressions in RE2's syntax over texts of bytes, in linear time: compiled when first asked. A
+ * JavaScript RegExp backtracks, and a kilobyte of newlines in some CRS patterns then costs seconds; it is
+ * never used on traffic. Of a character above U+00FF the low byte counts.
  */
-import { RE2JS } from 're2js'
-import { type Automaton, AutomatonTable } from './automaton.ts'
+import { Automaton } from './automaton.ts'
+import { Captures } from './captures.ts'
+import { compileTree, type Program } from './program.ts'
+import { parseRegex, type SyntaxOptions } from './re2-tree.ts'
 
-/** Bytes of automaton that one pattern may keep; above it the cache of states starts anew. */
-const AUTOMATON_BYTES = 1 << 21
+export type LinearOptions = SyntaxOptions
 
-export interface LinearOptions {
-  /** A dot takes line feeds. */
-  readonly dotAll?: boolean
-  readonly ignoreCase?: boolean
+export interface LinearMatch {
+  readonly index: number
+  /** The match and its groups, at most ten. */
+  readonly groups: (string | null)[]
 }
 
 export class LinearRegex {
   readonly source: string
-  readonly #flags: number
-  readonly #isAnchored: boolean
-  #compiled: RE2JS | undefined
-  #table: AutomatonTable | undefined
-  /** A second program: it keeps what makes captures fast and questions slow. */
-  #capturing: RE2JS | undefined
+  readonly #options: LinearOptions
+  #program: Program | undefined
+  #automaton: Automaton | undefined
+  #captures: Captures | undefined
 
   /** @param source in RE2's syntax */
-  constructor(source: string, { dotAll = false, ignoreCase = false }: LinearOptions = {}) {
+  constructor(source: string, options: LinearOptions = {}) {
     this.source = source
-    this.#isAnchored = isAnchored(source)
-    this.#flags = (dotAll ? RE2JS.DOTALL : 0) | (ignoreCase ? RE2JS.CASE_INSENSITIVE : 0)
+    this.#options = options
   }
 
-  /** @throws when the pattern is not valid or not regular (look-around, back-references) */
-  compile(): RE2JS {
-    if (this.#compiled === undefined) {
-      this.#compiled = RE2JS.compile(this.source, this.#flags)
-      const automaton = automatonOf(this.#compiled)
-      if (automaton !== undefined) this.#table = new AutomatonTable(automaton, this.#isAnchored)
-    }
-    return this.#compiled
+  /** @throws RegexError when the pattern is not valid or not regular (look-around, back-references) */
+  check(): void {
+    parseRegex(this.source, this.#options)
   }
 
+  /** @throws RegexError */
   test(text: string): boolean {
-    const compiled = this.#compiled ?? this.compile()
-    const table = this.#table
-    if (table === undefined) return compiled.test(text)
-    let answer = table.test(text)
-    if (answer === undefined && this.#isAnchored) {
-      // Asks another question, and adds the transitions that this one needs.
-      compiled.testExact(text)
-      answer = table.test(text)
-    }
-    return answer ?? compiled.test(text)
+    this.#automaton ??= new Automaton(this.#compiled())
+    return this.#automaton.test(text)
   }
 
-  /** The match and its groups, at most ten; undefined when there is none. */
-  capture(text: string): (string | null)[] | undefined {
-    this.#capturing ??= RE2JS.compile(this.source, this.#flags)
-    const matcher = this.#capturing.matcher(text)
-    if (!matcher.find()) return undefined
+  /** The first match. @throws RegexError */
+  find(text: string): LinearMatch | undefined {
+    // Most texts do not match, and the automaton is the quickest to say so.
+    if (!this.test(text)) return undefined
+    this.#captures ??= new Captures(this.#compiled())
+    const slots = this.#captures.find(text)
+    if (slots === undefined) return undefined
     const groups: (string | null)[] = []
-    const count = Math.min(9, matcher.groupCount())
-    for (let i = 0; i <= count; i++) groups.push(matcher.group(i))
-    return groups
+    for (let i = 0; i < slots.length; i += 2) {
+      const end = slots[i + 1] as number
+      groups.push(end < 0 ? null : text.slice(slots[i], end))
+    }
+    return { index: slots[0] as number, groups }
   }
-}
 
-interface Internals {
-  onepass: unknown
-  readonly prefixComplete: boolean
-  prefilter: unknown
-  readonly dfa: Partial<Automaton> & { readonly failed?: boolean }
-}
-
-function automatonOf(compiled: RE2JS): Automaton | undefined {
-  const engine = (compiled as unknown as { re2Input?: Internals }).re2Input
-  const dfa = engine?.dfa
-  if (engine === undefined || dfa === undefined || dfa.failed !== false) return undefined
-  if (typeof dfa.stateBudget === 'number') {
-    // It allows 8 MiB a pattern and has no option; hundreds of patterns would not fit an isolate.
-    dfa.stateBudget = AUTOMATON_BYTES
-    dfa.memBudget = AUTOMATON_BYTES
+  /** The match and its groups, at most ten; undefined when there is none. @throws RegexError */
+  capture(text: string): (string | null)[] | undefined {
+    return this.find(text)?.groups
   }
-  // The one-pass engine is for captures; where there is one it would keep the automaton from being built.
-  engine.onepass = null
-  // Its own look for literals: rules have a prefilter, and behind it a walk is cheaper than its inputs.
-  engine.prefilter = null
-  const isUsable =
-    !engine.prefixComplete &&
-    dfa.startStates instanceof Map &&
-    dfa.latin1Class instanceof Int32Array &&
-    typeof dfa.numClasses === 'number'
-  return isUsable ? (dfa as Automaton) : undefined
-}
 
-/** Whether the pattern begins with `^` in its only branch. */
-export function isAnchored(source: string): boolean {
-  const flags = /^\(\?[is]+\)/.exec(source)?.[0].length ?? 0
-  if (source.charAt(flags) !== '^') return false
-  let depth = 0
-  let inClass = false
-  for (let i = flags; i < source.length; i++) {
-    const char = source.charAt(i)
-    if (char === '\\') i++
-    else if (inClass) inClass = char !== ']'
-    else if (char === '[') {
-      inClass = true
-      // A bracket that comes first, or after the caret, is a member of the class.
-      if (source.charAt(i + 1) === '^') i++
-      if (source.charAt(i + 1) === ']') i++
-    } else if (char === '(') depth++
-    else if (char === ')') depth--
-    else if (char === '|' && depth === 0) return false
+  /** Instructions that its questions have looked at, besides each byte once. */
+  get work(): number {
+    return (this.#automaton?.work ?? 0) + (this.#captures?.work ?? 0)
   }
-  // `^*` and `^?` would not anchor.
-  return !/^[*?{]/.test(source.slice(flags + 1))
+
+  #compiled(): Program {
+    this.#program ??= compileTree(parseRegex(this.source, this.#options))
+    return this.#program
+  }
 }

@@ -3,7 +3,7 @@
  * The idea is that of RE2's FilteredRE2 and Cox's trigram index (swtch.com/~rsc/regexp/regexp4.html).
  */
 import { addAll, addRange, type ByteSet, byteSet, hasByte, sizeOf } from './byte-set.ts'
-import { parseRegex, type RegexNode } from './re2-tree.ts'
+import { parseRegex, type RegexNode, type SyntaxOptions } from './re2-tree.ts'
 
 export interface Needs {
   /** Any match holds at least one of these, in lower case; null when no such list is known. */
@@ -12,8 +12,6 @@ export interface Needs {
   readonly sets: readonly ByteSet[]
   readonly minLength: number
 }
-
-export const NO_NEEDS: Needs = { literals: null, sets: [], minLength: 0 }
 
 const MAX_EXACT = 64
 const MAX_EXACT_LENGTH = 24
@@ -28,10 +26,9 @@ interface Info {
   readonly min: number
 }
 
-export function needsOf(pattern: string): Needs {
-  const tree = parseRegex(pattern)
-  if (tree === undefined) return NO_NEEDS
-  const info = analyse(tree)
+/** @throws RegexError */
+export function needsOf(pattern: string, options?: SyntaxOptions): Needs {
+  const info = analyse(parseRegex(pattern, options).root)
   const literals = better(usable(info.exact), info.literals)
   return { literals, sets: info.sets, minLength: info.min }
 }
@@ -65,6 +62,7 @@ function smallest(sets: readonly ByteSet[]): readonly ByteSet[] {
 function analyse(node: RegexNode): Info {
   switch (node.kind) {
     case 'empty':
+    case 'assert':
       return { exact: [''], literals: null, sets: [], min: 0 }
     case 'bytes':
       return analyseBytes(node.set)
@@ -72,6 +70,8 @@ function analyse(node: RegexNode): Info {
       return analyseConcat(node.parts.map(analyse))
     case 'choice':
       return analyseChoice(node.options.map(analyse))
+    case 'group':
+      return analyse(node.of)
     case 'repeat':
       return analyseRepeat(analyse(node.of), node.min, node.max)
   }

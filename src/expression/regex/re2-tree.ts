@@ -1,234 +1,346 @@
 /**
- * The syntax of a regular expression (RE2's, without Unicode classes), as a tree for the prefilter. It only
- * has to be right about what every match needs; where it does not understand, it gives up and the
- * pattern is never skipped. The matching itself is re2js's.
+ * RE2's syntax (github.com/google/re2/wiki/Syntax) as a tree, for texts of bytes: a pattern's characters
+ * above U+00FF match nothing. Patterns that cannot run in linear time are refused.
  */
-import { addAll, addRange, type ByteSet, byteSet, complement, foldCase, setOf } from './byte-set.ts'
+import { addRange, type ByteSet, byteSet, foldCase, setOf } from './byte-set.ts'
+import {
+  type ClassReader,
+  ESCAPED_CLASS,
+  readClass,
+  readCode,
+  readUnicodeClass,
+} from './re2-class.ts'
+import { RegexError } from './regex-error.ts'
+
+/** Claims about a position, as bits. */
+export const BEGIN_TEXT = 1
+export const BEGIN_LINE = 2
+export const END_TEXT = 4
+export const END_LINE = 8
+export const BOUNDARY = 16
+export const NO_BOUNDARY = 32
 
 export type RegexNode =
   | { readonly kind: 'empty' }
   /** One byte out of a set. */
   | { readonly kind: 'bytes'; readonly set: ByteSet }
+  | { readonly kind: 'assert'; readonly claim: number }
   | { readonly kind: 'concat'; readonly parts: readonly RegexNode[] }
   | { readonly kind: 'choice'; readonly options: readonly RegexNode[] }
-  | { readonly kind: 'repeat'; readonly of: RegexNode; readonly min: number; readonly max: number }
+  | { readonly kind: 'group'; readonly of: RegexNode; readonly index: number }
+  | Repeat
+
+export interface Repeat {
+  readonly kind: 'repeat'
+  readonly of: RegexNode
+  readonly min: number
+  readonly max: number
+  readonly isLazy: boolean
+}
+
+export interface RegexTree {
+  readonly root: RegexNode
+  /** Capture groups. */
+  readonly groups: number
+}
+
+export interface SyntaxOptions {
+  /** A dot takes line feeds. */
+  readonly dotAll?: boolean
+  readonly ignoreCase?: boolean
+}
+
+/** RE2's own limits: on one count, and on nested counts multiplied. */
+const MOST_REPEATS = 1000
+const MOST_NESTED = 1000
+/** Instructions that a pattern may come to. */
+export const MOST_INSTRUCTIONS = 50_000
+
+const COUNT = /\{(0|[1-9]\d*)(,?)(0|[1-9]\d*|)\}/y
 
 const EMPTY: RegexNode = { kind: 'empty' }
-const MAX_NESTING = 250
-
-const DIGIT = setOf([48, 57])
-const WORD = setOf([48, 57], [65, 90], [95, 95], [97, 122])
-const SPACE = setOf([9, 10], [12, 13], [32, 32])
-const ANY = setOf([0, 255])
-const CLASSES: Readonly<Record<string, ByteSet>> = {
-  d: DIGIT,
-  D: complement(DIGIT),
-  w: WORD,
-  W: complement(WORD),
-  s: SPACE,
-  S: complement(SPACE),
-}
-const CONTROL: Readonly<Record<string, number>> = { a: 7, f: 12, n: 10, r: 13, t: 9, v: 11 }
-
-/** @returns undefined when the pattern holds what this reader does not know */
-export function parseRegex(pattern: string): RegexNode | undefined {
-  const reader = new Reader(pattern)
-  try {
-    const node = reader.choice({ fold: false }, 0)
-    return reader.isAtEnd() ? node : undefined
-  } catch (thrown) {
-    if (thrown instanceof NotUnderstood) return undefined
-    throw thrown
-  }
+const ANY: RegexNode = { kind: 'bytes', set: setOf([0, 255]) }
+const ANY_BUT_LINE_FEED: RegexNode = { kind: 'bytes', set: setOf([0, 9], [11, 255]) }
+const NOTHING: RegexNode = { kind: 'bytes', set: byteSet() }
+const ASSERTIONS: Readonly<Record<string, number>> = {
+  A: BEGIN_TEXT,
+  z: END_TEXT,
+  b: BOUNDARY,
+  B: NO_BOUNDARY,
 }
 
-class NotUnderstood extends Error {}
+/** Patterns are mostly literals: a byte's node is made once. */
+const plainBytes: (RegexNode | undefined)[] = []
+const foldedBytes: (RegexNode | undefined)[] = []
 
-interface Flags {
-  fold: boolean
+const FOLD = 1
+const MULTILINE = 2
+const DOT_ALL = 4
+const LAZY = 8
+const FLAGS: Readonly<Record<string, number>> = { i: FOLD, m: MULTILINE, s: DOT_ALL, U: LAZY }
+
+/** @throws RegexError */
+export function parseRegex(
+  pattern: string,
+  { dotAll = false, ignoreCase = false }: SyntaxOptions = {},
+): RegexTree {
+  return new Reader(pattern, (dotAll ? DOT_ALL : 0) | (ignoreCase ? FOLD : 0)).read()
 }
 
-class Reader {
-  readonly #text: string
-  #at = 0
-  constructor(text: string) {
-    this.#text = text
+/** A node, and what the limits need to know of it. */
+interface Piece {
+  readonly node: RegexNode
+  readonly size: number
+  /** Product of the nested counts inside. */
+  readonly repeats: number
+}
+
+const NO_PIECE: Piece = { node: EMPTY, size: 1, repeats: 0 }
+
+class Reader implements ClassReader {
+  readonly text: string
+  at = 0
+  #flags: number
+  #groups = 0
+  #depth = 0
+  readonly #names = new Set<string>()
+
+  constructor(text: string, flags: number) {
+    this.text = text
+    this.#flags = flags
   }
 
-  isAtEnd(): boolean {
-    return this.#at === this.#text.length
+  get isFolding(): boolean {
+    return (this.#flags & FOLD) !== 0
   }
 
-  choice(outer: Flags, depth: number): RegexNode {
-    if (depth > MAX_NESTING) throw new NotUnderstood()
-    // (?i) holds to the end of its group, over the bars in between.
-    const flags = { ...outer }
-    const options = [this.#concat(flags, depth)]
-    while (this.#text.charAt(this.#at) === '|') {
-      this.#at++
-      options.push(this.#concat(flags, depth))
+  read(): RegexTree {
+    const { node } = this.#choice()
+    if (this.at < this.text.length) this.fail('unexpected )')
+    return { root: node, groups: this.#groups }
+  }
+
+  #choice(): Piece {
+    const first = this.#concat()
+    if (this.text[this.at] !== '|') return first
+    const options = [first.node]
+    let { size, repeats } = first
+    while (this.text[this.at] === '|') {
+      this.at++
+      const option = this.#concat()
+      options.push(option.node)
+      size += option.size + 1
+      repeats = Math.max(repeats, option.repeats)
     }
-    return options.length === 1 ? (options[0] as RegexNode) : { kind: 'choice', options }
+    return { node: { kind: 'choice', options }, size: this.#checked(size), repeats }
   }
 
-  #concat(flags: Flags, depth: number): RegexNode {
-    const parts: RegexNode[] = []
-    while (this.#at < this.#text.length) {
-      const char = this.#text.charAt(this.#at)
-      if (char === '|' || char === ')') break
-      const atom = this.#atom(flags, depth)
-      if (atom !== undefined) parts.push(this.#repeated(atom))
-    }
-    return parts.length === 1 ? (parts[0] as RegexNode) : { kind: 'concat', parts }
-  }
-
-  #atom(flags: Flags, depth: number): RegexNode | undefined {
-    const char = this.#text.charAt(this.#at++)
-    switch (char) {
-      case '(':
-        return this.#group(flags, depth)
-      case '[':
-        return this.#folded(this.#class(), flags)
-      case '.':
-        return { kind: 'bytes', set: ANY }
-      case '^':
-      case '$':
-        return EMPTY
-      case '\\':
-        return this.#escape(flags)
-      default:
-        return this.#byte(char.charCodeAt(0), flags)
-    }
-  }
-
-  #byte(code: number, flags: Flags): RegexNode {
-    if (code > 255) throw new NotUnderstood()
-    return this.#folded(setOf([code, code]), flags)
-  }
-
-  #folded(set: ByteSet, flags: Flags): RegexNode {
-    if (flags.fold) foldCase(set)
-    return { kind: 'bytes', set }
-  }
-
-  #group(flags: Flags, depth: number): RegexNode | undefined {
-    let inner = flags
-    if (this.#text.charAt(this.#at) === '?') {
-      const head = /^\?(?:P?<\w+>|([imsU]*)(?:-([imsU]*))?([:)]))/.exec(
-        this.#text.slice(this.#at, this.#at + 80),
-      )
-      if (head === null) throw new NotUnderstood()
-      this.#at += head[0].length
-      if (head[3] !== undefined) {
-        const fold = (head[1]?.includes('i') || flags.fold) && !(head[2]?.includes('i') ?? false)
-        if (head[3] === ')') {
-          flags.fold = fold
-          return undefined
-        }
-        inner = { fold }
+  #concat(): Piece {
+    const parts: Piece[] = []
+    let isAfterQuantifier = false
+    for (;;) {
+      const char = this.text[this.at]
+      if (char === undefined || char === '|' || char === ')') break
+      const start = this.at
+      const quantifier = this.#quantifier(char)
+      if (quantifier === undefined) {
+        this.#atom(char, parts)
+        isAfterQuantifier = false
+        continue
       }
+      if (isAfterQuantifier) this.fail('a quantifier follows another', start)
+      isAfterQuantifier = true
+      const last = parts.pop()
+      if (last === undefined) this.fail(`nothing to repeat before ${char}`, start)
+      parts.push(this.#repeat(last, quantifier, start))
     }
-    const node = this.choice(inner, depth + 1)
-    if (this.#text.charAt(this.#at) !== ')') throw new NotUnderstood()
-    this.#at++
+    if (parts.length <= 1) return parts[0] ?? NO_PIECE
+    let size = 0
+    let repeats = 0
+    for (const part of parts) {
+      size += part.size
+      repeats = Math.max(repeats, part.repeats)
+    }
+    const node: RegexNode = { kind: 'concat', parts: parts.map((part) => part.node) }
+    return { node, size: this.#checked(size), repeats }
+  }
+
+  /** The quantifier that stands here, taken. A brace that is no count is an ordinary character. */
+  #quantifier(char: string): { min: number; max: number } | undefined {
+    if (char === '*' || char === '+' || char === '?') {
+      this.at++
+      const max = char === '?' ? 1 : Number.POSITIVE_INFINITY
+      return { min: char === '+' ? 1 : 0, max }
+    }
+    if (char !== '{') return undefined
+    COUNT.lastIndex = this.at
+    const count = COUNT.exec(this.text)
+    if (count === null || (count[2] === '' && count[3] !== '')) return undefined
+    const min = Number(count[1])
+    const isOpen = count[2] === ',' && count[3] === ''
+    const max = count[2] === '' || isOpen ? min : Number(count[3])
+    if (max > MOST_REPEATS || min > max) {
+      this.fail(`a count goes up, and to ${MOST_REPEATS} at most`)
+    }
+    this.at += count[0].length
+    return { min, max: isOpen ? Number.POSITIVE_INFINITY : max }
+  }
+
+  #repeat(piece: Piece, { min, max }: { min: number; max: number }, start: number): Piece {
+    let isLazy = (this.#flags & LAZY) !== 0
+    if (this.text[this.at] === '?') {
+      this.at++
+      isLazy = !isLazy
+    }
+    const copies = max === Number.POSITIVE_INFINITY ? Math.max(1, min) : max
+    const isCount = this.text[start] === '{'
+    let { repeats } = piece
+    if (isCount && max === 0) repeats = 0
+    else if (isCount && (min > 0 || Number.isFinite(max))) repeats = copies * Math.max(1, repeats)
+    if (isCount && copies >= 2 && repeats > MOST_REPEATS) {
+      this.fail(`counts inside counts multiply to more than ${MOST_REPEATS}`, start)
+    }
+    const node: RegexNode = { kind: 'repeat', of: piece.node, min, max, isLazy }
+    return { node, size: this.#checked((piece.size + 1) * Math.max(1, copies) + 1), repeats }
+  }
+
+  #checked(size: number): number {
+    if (size > MOST_INSTRUCTIONS) this.fail('this regular expression is too large', 0)
+    return size
+  }
+
+  #atom(char: string, into: Piece[]): void {
+    if (char === '(') {
+      const group = this.#group()
+      if (group !== undefined) into.push(group)
+      return
+    }
+    if (char === '\\') {
+      if (this.text[this.at + 1] === 'Q') this.#quoted(into)
+      else into.push(pieceOf(this.#escape()))
+      return
+    }
+    into.push(pieceOf(this.#simple(char)))
+  }
+
+  #simple(char: string): RegexNode {
+    if (char === '[') return { kind: 'bytes', set: readClass(this) }
+    const isMultiline = (this.#flags & MULTILINE) !== 0
+    switch (char) {
+      case '.':
+        this.at++
+        return (this.#flags & DOT_ALL) !== 0 ? ANY : ANY_BUT_LINE_FEED
+      case '^':
+        this.at++
+        return { kind: 'assert', claim: isMultiline ? BEGIN_LINE : BEGIN_TEXT }
+      case '$':
+        this.at++
+        return { kind: 'assert', claim: isMultiline ? END_LINE : END_TEXT }
+      default:
+        return this.#literal()
+    }
+  }
+
+  #literal(): RegexNode {
+    const code = this.text.codePointAt(this.at) as number
+    this.at += code > 0xffff ? 2 : 1
+    return this.#byte(code)
+  }
+
+  #byte(code: number): RegexNode {
+    if (code > 255 && !this.isFolding) return NOTHING
+    const known = this.isFolding ? foldedBytes : plainBytes
+    const found = known[code]
+    if (found !== undefined) return found
+    const set = byteSet()
+    addRange(set, code, code)
+    if (this.isFolding) foldCase(set, code, code)
+    const node: RegexNode = { kind: 'bytes', set }
+    if (code <= 255) known[code] = node
     return node
   }
 
-  #escape(flags: Flags): RegexNode {
-    const char = this.#text.charAt(this.#at)
-    const set = CLASSES[char]
+  /** `\Q…\E`: a quantifier after it is about its last character. */
+  #quoted(into: Piece[]): void {
+    this.at += 2
+    const end = this.text.indexOf('\\E', this.at)
+    const stop = end < 0 ? this.text.length : end
+    while (this.at < stop) into.push(pieceOf(this.#literal()))
+    if (end >= 0) this.at += 2
+  }
+
+  #escape(): RegexNode {
+    const char = this.text[this.at + 1] ?? ''
+    const claim = ASSERTIONS[char]
+    if (claim !== undefined) {
+      this.at += 2
+      return { kind: 'assert', claim }
+    }
+    const set = ESCAPED_CLASS[char]
     if (set !== undefined) {
-      this.#at++
+      this.at += 2
       return { kind: 'bytes', set }
     }
-    if (/[bBAzZ]/.test(char)) {
-      this.#at++
-      return EMPTY
-    }
-    return this.#byte(this.#escapedCode(), flags)
+    if (char === 'p' || char === 'P') return { kind: 'bytes', set: readUnicodeClass(this) }
+    return this.#byte(readCode(this))
   }
 
-  /** After the backslash: the code of a single escaped byte. */
-  #escapedCode(): number {
-    const char = this.#text.charAt(this.#at++)
-    if (char === 'x') {
-      const hex = /^(?:([0-9A-Fa-f]{2})|\{([0-9A-Fa-f]+)\})/.exec(
-        this.#text.slice(this.#at, this.#at + 12),
-      )
-      if (hex === null) throw new NotUnderstood()
-      this.#at += hex[0].length
-      return Number.parseInt(hex[1] ?? (hex[2] as string), 16)
+  /** A group, or flags for the rest of the enclosing group: then undefined. */
+  #group(): Piece | undefined {
+    const start = this.at++
+    if (++this.#depth > MOST_NESTED) this.fail('this regular expression nests too deeply', start)
+    const outer = this.#flags
+    let index = 0
+    if (this.text[this.at] !== '?') {
+      index = ++this.#groups
+    } else if (this.#named(start)) {
+      index = ++this.#groups
+    } else if (this.#flagged(start)) {
+      this.#depth--
+      return undefined
     }
-    if (/[0-7]/.test(char)) {
-      const octal = /^[0-7]{1,3}/.exec(this.#text.slice(this.#at - 1, this.#at + 2))?.[0] as string
-      if (octal.length < 2 && char !== '0') throw new NotUnderstood()
-      this.#at += octal.length - 1
-      return Number.parseInt(octal, 8)
-    }
-    const control = CONTROL[char]
-    if (control !== undefined) return control
-    if (char === '' || /[A-Za-z0-9]/.test(char)) throw new NotUnderstood()
-    return char.charCodeAt(0)
+    const inner = this.#choice()
+    if (this.text[this.at] !== ')') this.fail('this group is never closed', start)
+    this.at++
+    this.#flags = outer
+    this.#depth--
+    if (index === 0) return inner
+    return { ...inner, node: { kind: 'group', of: inner.node, index }, size: inner.size + 2 }
   }
 
-  #class(): ByteSet {
-    const set = byteSet()
-    const isNegated = this.#text.charAt(this.#at) === '^'
-    if (isNegated) this.#at++
-    let isFirst = true
-    for (;;) {
-      const char = this.#text.charAt(this.#at)
-      if (char === '') throw new NotUnderstood()
-      if (char === ']' && !isFirst) break
-      isFirst = false
-      if (char === '[' && this.#text.charAt(this.#at + 1) === ':') throw new NotUnderstood()
-      const named = char === '\\' ? CLASSES[this.#text.charAt(this.#at + 1)] : undefined
-      if (named !== undefined) {
-        addAll(set, named)
-        this.#at += 2
-        continue
-      }
-      const from = this.#classCode()
-      let to = from
-      if (this.#text.charAt(this.#at) === '-' && this.#text.charAt(this.#at + 1) !== ']') {
-        const next = this.#text.charAt(this.#at + 1) === '\\' ? this.#text.charAt(this.#at + 2) : ''
-        if (CLASSES[next] === undefined) {
-          this.#at++
-          to = this.#classCode()
-        }
-      }
-      addRange(set, from, to)
+  #named(start: number): boolean {
+    const rest = this.text.slice(this.at, this.at + 3)
+    if (/^\?(?:[=!>]|<[=!])/.test(rest)) {
+      this.fail('look-around cannot be matched in linear time and is not supported', start)
     }
-    this.#at++
-    return isNegated ? complement(set) : set
+    if (rest !== '?P<' && !rest.startsWith('?<')) return false
+    const begin = this.at + (rest === '?P<' ? 3 : 2)
+    const end = this.text.indexOf('>', begin)
+    const name = this.text.slice(begin, Math.max(begin, end))
+    if (!/^\w+$/.test(name)) this.fail('a group name is expected: (?P<name>…)', start)
+    if (this.#names.has(name)) this.fail(`the group name ${name} is used twice`, start)
+    this.#names.add(name)
+    this.at = end + 1
+    return true
   }
 
-  #classCode(): number {
-    const char = this.#text.charAt(this.#at++)
-    if (char !== '\\') return char.charCodeAt(0)
-    if (this.#text.charAt(this.#at) === 'b') {
-      this.#at++
-      return 8
-    }
-    return this.#escapedCode()
+  /** Answers true when it was only flags. */
+  #flagged(start: number): boolean {
+    const head = /\?([imsU]*)(?:-([imsU]+))?([:)])/y
+    head.lastIndex = this.at
+    const match = head.exec(this.text)
+    if (match === null) this.fail('unknown flag or group (?', start)
+    for (const letter of match[1] as string) this.#flags |= FLAGS[letter] as number
+    for (const letter of match[2] ?? '') this.#flags &= ~(FLAGS[letter] as number)
+    this.at += match[0].length
+    return match[3] === ')'
   }
 
-  #repeated(atom: RegexNode): RegexNode {
-    let node = atom
-    for (;;) {
-      const rest = this.#text.slice(this.#at, this.#at + 16)
-      const match = /^(?:([*+?])|\{(\d+)(,?)(\d*)\})[?+]?/.exec(rest)
-      if (match === null) return node
-      this.#at += match[0].length
-      const [, symbol, low, comma, high] = match
-      const min = symbol === '+' ? 1 : symbol === undefined ? Number(low) : 0
-      const max =
-        symbol === '?'
-          ? 1
-          : symbol !== undefined || (comma === ',' && high === '')
-            ? Number.POSITIVE_INFINITY
-            : Number(comma === ',' ? high : low)
-      node = { kind: 'repeat', of: node, min, max }
-    }
+  fail(message: string, offset = this.at): never {
+    throw new RegexError(offset, message)
   }
+}
+
+function pieceOf(node: RegexNode): Piece {
+  return { node, size: 1, repeats: 0 }
 }

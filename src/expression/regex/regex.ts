@@ -1,14 +1,13 @@
 /**
- * Regular expressions over byte strings in linear time (re2js), checked when an expression is compiled,
- * built when first used, shared by everything that has the same pattern.
+ * Regular expressions over byte strings in linear time, checked when an expression is compiled, built when
+ * first used, shared by everything that has the same pattern.
  */
-import { RE2JS } from 're2js'
 import { LinearRegex } from './linear.ts'
 import { needsOf } from './needs.ts'
 import { Prefilter } from './prefilter.ts'
 import { translateRegex } from './rust-syntax.ts'
 
-export { RegexError } from './rust-syntax.ts'
+export { RegexError } from './regex-error.ts'
 
 export class ByteRegex {
   /** As it was written. */
@@ -17,9 +16,7 @@ export class ByteRegex {
   readonly groups: number
   readonly #re2: LinearRegex
   readonly #literal: string | undefined
-  readonly #prefilter: Prefilter
-  /** A second program: what makes captures fast makes questions slow. */
-  #capturing: RE2JS | undefined
+  #prefilter: Prefilter | undefined
 
   /** @throws RegexError */
   constructor(pattern: string) {
@@ -28,21 +25,24 @@ export class ByteRegex {
     this.groups = groups
     this.#re2 = new LinearRegex(re2)
     this.#literal = literal
-    this.#prefilter = new Prefilter(needsOf(re2))
   }
 
   /** Whether the pattern matches somewhere in `bytes`. */
   test(bytes: string): boolean {
     if (this.#literal !== undefined) return bytes.includes(this.#literal)
-    return this.#prefilter.mayMatch(bytes) && this.#re2.test(bytes)
+    return this.#mayMatch(bytes) && this.#re2.test(bytes)
   }
 
-  /** The first match: where it begins, its text, its groups. */
+  /** The first match: where it begins, its text, its groups, of these nine at most. */
   exec(bytes: string): { index: number; groups: readonly (string | undefined)[] } | undefined {
-    if (!this.#prefilter.mayMatch(bytes)) return undefined
-    this.#capturing ??= RE2JS.compile(this.#re2.source)
-    const match = this.#capturing.exec(bytes) as (string[] & { index: number }) | null
-    return match === null ? undefined : { index: match.index, groups: match }
+    const match = this.#mayMatch(bytes) ? this.#re2.find(bytes) : undefined
+    if (match === undefined) return undefined
+    return { index: match.index, groups: match.groups.map((group) => group ?? undefined) }
+  }
+
+  #mayMatch(bytes: string): boolean {
+    this.#prefilter ??= new Prefilter(needsOf(this.#re2.source))
+    return this.#prefilter.mayMatch(bytes)
   }
 }
 

@@ -17,16 +17,7 @@ import {
   subtract,
 } from './byte-set.ts'
 import { byteToRe2, namedClass, perlClass, toRe2 } from './classes.ts'
-
-export class RegexError extends Error {
-  override readonly name = 'RegexError'
-  /** Offset into the pattern. */
-  readonly offset: number
-  constructor(offset: number, message: string) {
-    super(message)
-    this.offset = offset
-  }
-}
+import { RegexError } from './regex-error.ts'
 
 export interface TranslatedRegex {
   /** RE2 syntax. */

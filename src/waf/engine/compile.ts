@@ -1,6 +1,5 @@
 /** From rule JSON to closures: targets to shared groups, patterns to bits of one scanner, macros to pieces. */
 import type { Report } from '../../config/errors.ts'
-import { LinearRegex } from '../../expression/regex/linear.ts'
 import type { CompiledLink, CompiledRule, Disruption, Effect, Group } from './compiled.ts'
 import { compileControl, matchesId, type RuleFinder } from './controls.ts'
 import type { EngineOptions, LoadedRule } from './engine.ts'
@@ -16,7 +15,7 @@ import type {
   SeclangSetvar,
 } from './rule-schema.ts'
 import { type Scanner, ScannerBuilder } from './scanner.ts'
-import { parseTarget, SELECTOR, TargetRemoval, TargetSet } from './targets.ts'
+import { parseTarget, TargetRemoval, TargetSet } from './targets.ts'
 import { bitsOf, transformByName } from './transforms.ts'
 import { integer, TxNames, type TxValue } from './tx-store.ts'
 import { variableByName } from './variables.ts'
@@ -272,14 +271,6 @@ export class Compiler {
       let set = this.#sets.get(targets)
       if (set === undefined) {
         const parsed = link.targets.map((target) => parseTarget(target, fail))
-        for (const target of parsed) {
-          if (target.regex === undefined) continue
-          try {
-            new LinearRegex(target.regex, SELECTOR).compile()
-          } catch (thrown) {
-            fail(`the selector /${target.regex}/: ${reason(thrown)}`)
-          }
-        }
         set = new TargetSet(this.#sets.size, parsed)
         if (set.selections.length === 0) fail('there is no target, only exclusions')
         this.#sets.set(targets, set)
@@ -367,10 +358,6 @@ function isExcluded(
     (exclusion.ids ?? []).some((id) => matchesId(rule.id, id)) ||
     (exclusion.tags ?? []).some((tag) => rule.tags?.includes(tag) ?? false)
   )
-}
-
-function reason(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.message : String(thrown)
 }
 
 /** Stands for a rule that was reported, so that positions hold. */

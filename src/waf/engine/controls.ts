@@ -3,7 +3,7 @@
 import { LinearRegex } from '../../expression/regex/linear.ts'
 import type { Effect } from './compiled.ts'
 import type { SeclangRule } from './rule-schema.ts'
-import { parseTarget, TargetRemoval } from './targets.ts'
+import { checkRegex, parseTarget, TargetRemoval } from './targets.ts'
 
 export interface RuleFinder {
   /** A mark for each rule of the engine that is accepted. */
@@ -26,6 +26,7 @@ function byKind(kind: string, text: string, fail: (message: string) => never): A
     return (rule) => matchesId(rule.id, text)
   }
   if (kind === 'Msg') return (rule) => rule.msg === text
+  checkRegex(text, { dotAll: true }, fail)
   const regex = new LinearRegex(text, { dotAll: true })
   return (rule) => rule.tags?.some((tag) => tag === text || regex.test(tag)) ?? false
 }

@@ -279,7 +279,7 @@ describe('the prefilter', () => {
   it.each(patterns.map((p) => [p]))('never skips a match of %s', (pattern) => {
     const rule = (id: number, selector: string) =>
       `SecRule ${selector} "@rx ${pattern.replaceAll('"', '\\"')}" "id:${id},phase:1,pass"`
-    // A TX variable is never filtered: the second rule asks re2js itself.
+    // A TX variable is never filtered: the second rule asks the matcher itself.
     const engine = engineOf(
       `SecRule REQUEST_HEADERS:X "@unconditionalMatch" "id:1,phase:1,pass,nolog,setvar:'tx.x=%{MATCHED_VAR}'"
 ${rule(2, 'REQUEST_HEADERS:X')}

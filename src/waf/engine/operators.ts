@@ -18,6 +18,7 @@ import { asciiLower, hexValue } from '../bytes.ts'
 import { utf8SequenceLength } from './decoders.ts'
 import { expand, type Macro, toInteger } from './macros.ts'
 import { PhraseMatcher } from './phrases.ts'
+import { checkRegex } from './targets.ts'
 import type { Transaction } from './transaction.ts'
 import type { TextNode } from './values.ts'
 
@@ -66,14 +67,16 @@ function withByteOf(set: ByteSet, key: string, test: Test): CompiledOperator {
   return { test, filter: { key, needs: () => needs }, capture: undefined, price: 0 }
 }
 
-function compileRegex({ argument }: OperatorContext): CompiledOperator {
+function compileRegex({ argument, fail }: OperatorContext): CompiledOperator {
   // Only there to capture the whole text.
   if (argument === '^.*$') return plain(() => true)
   // As ModSecurity 2 reads patterns: a dot takes line feeds, `$` is the end of the text only.
-  const regex = new LinearRegex(argument, { dotAll: true })
+  const options = { dotAll: true }
+  checkRegex(argument, options, fail)
+  const regex = new LinearRegex(argument, options)
   return {
     test: (node) => regex.test(node.bytes),
-    filter: { key: `rx ${argument}`, needs: () => needsOf(argument) },
+    filter: { key: `rx ${argument}`, needs: () => needsOf(argument, options) },
     capture: (node, tx) => {
       const groups = regex.capture(node.bytes)
       if (groups !== undefined) tx.setCaptures(groups)

@@ -1,5 +1,6 @@
 /** Rule targets: `ARGS`, `&ARGS:x`, `!REQUEST_HEADERS:Cookie`, `TX:/regex/`, parsed and compiled to selections. */
 import { type LinearOptions, LinearRegex } from '../../expression/regex/linear.ts'
+import { RegexError } from '../../expression/regex/regex-error.ts'
 import type { Value } from './values.ts'
 import { makeValue } from './values.ts'
 import { type VariableKind, type VariableName, variableByName } from './variables.ts'
@@ -32,12 +33,27 @@ export function parseTarget(text: string, fail: (message: string) => never): Par
   if (variable.name === 'XML' && selector !== undefined && !/^(\/\*|\/\/@\*)$/.test(selector)) {
     fail(`the XPath ${selector} is not supported: only /* and //@* are`)
   }
+  if (isRegex) checkRegex(selector.slice(1, -1), SELECTOR, fail)
   return {
     variable,
     isCount: match[1] === '&',
     isExclusion: match[1] === '!',
     key: isRegex || selector === undefined || selector === '' ? undefined : selector.toLowerCase(),
     regex: isRegex ? selector.slice(1, -1) : undefined,
+  }
+}
+
+/** Tells `fail` of a pattern that cannot be used. */
+export function checkRegex(
+  pattern: string,
+  options: LinearOptions,
+  fail: (message: string) => never,
+): void {
+  try {
+    new LinearRegex(pattern, options).check()
+  } catch (thrown) {
+    if (!(thrown instanceof RegexError)) throw thrown
+    fail(`the regular expression /${pattern}/: ${thrown.message}, at offset ${thrown.offset}`)
   }
 }
 
@@ -48,7 +64,6 @@ class Selector {
   constructor(target: ParsedTarget) {
     this.key = target.key
     this.#regex = target.regex === undefined ? undefined : new LinearRegex(target.regex, SELECTOR)
-    this.#regex?.compile()
   }
 
   accepts(key: string): boolean {
