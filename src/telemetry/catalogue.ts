@@ -384,6 +384,16 @@ export const CATALOGUE = {
     'meridian_cache_redis_rejections_total',
     'Responses that could not be written to the tier that the fleet shares.',
   ),
+  cacheReserveLookups: counter(
+    'meridian_cache_reserve_lookups_total',
+    'Lookups in the bucket of a Worker: found, nothing, purged, expired, damaged, busy, failed, unavailable.',
+    'outcome',
+  ),
+  cacheReserveWrites: counter(
+    'meridian_cache_reserve_writes_total',
+    'Responses for the bucket of a Worker: written, known (there already), unfit, busy, conflict, failed, unavailable.',
+    'outcome',
+  ),
   cacheFleetPurges: counter(
     'meridian_cache_fleet_purges_total',
     'Purged names told to the fleet, and heard of from it.',

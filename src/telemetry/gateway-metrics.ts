@@ -116,6 +116,8 @@ export class GatewayMetrics {
   readonly cacheShield
   readonly cacheRedisLookups
   readonly cacheRedisRejected
+  readonly cacheReserveLookups
+  readonly cacheReserveWrites
   readonly cacheFleetPurges
   readonly cacheFleetWaiting
   readonly redisUp
@@ -226,6 +228,8 @@ export class GatewayMetrics {
     this.cacheShield = registry.scalar(CATALOGUE.cacheShield)
     this.cacheRedisLookups = registry.scalar(CATALOGUE.cacheRedisLookups)
     this.cacheRedisRejected = registry.scalar(CATALOGUE.cacheRedisRejected)
+    this.cacheReserveLookups = registry.scalar(CATALOGUE.cacheReserveLookups)
+    this.cacheReserveWrites = registry.scalar(CATALOGUE.cacheReserveWrites)
     this.cacheFleetPurges = registry.scalar(CATALOGUE.cacheFleetPurges)
     this.cacheFleetWaiting = registry.scalar(CATALOGUE.cacheFleetWaiting)
     this.redisUp = registry.scalar(CATALOGUE.redisUp)

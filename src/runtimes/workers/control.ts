@@ -138,12 +138,13 @@ async function explainAnswer(c: Context<Control>): Promise<Response> {
 }
 
 function statusOf(edge: Edge) {
-  const { web, updates, health, notices } = edge
+  const { web, updates, health, notices, reserve } = edge
   return {
     version: VERSION,
     config: { version: updates?.version ?? 'bundled', lastError: web.lastError },
     checks: { ageMs: health?.age ?? null },
     notices: { ageMs: notices?.age ?? null },
+    reserve: reserve === undefined ? null : reserve.isAway ? 'away' : 'answers',
     origins: web.snapshot.health
       .states()
       .map(({ id, tier, lastProbe }) => ({ id, tier, lastProbe })),
