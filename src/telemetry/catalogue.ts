@@ -206,6 +206,11 @@ export const CATALOGUE = {
     'event',
   ),
   penaltyTerms: counter('meridian_penalty_terms_total', 'Clients that were shut out.'),
+  penaltiesShared: counter(
+    'meridian_penalties_shared_total',
+    'Clients in the penalty box that isolates of a Worker tell each other of: `sent`, `received`, or `failed` when they could not be sent.',
+    'direction',
+  ),
   penaltyClients: gauge('meridian_penalty_clients', 'sum', 'Clients that are shut out now.'),
   threatAnomalies: counter(
     'meridian_threat_anomalies_total',

@@ -86,6 +86,7 @@ export class GatewayMetrics {
   readonly bandwidthWait
   readonly penaltyEvents
   readonly penaltyTerms
+  readonly penaltiesShared
   readonly penaltyClients
   readonly threatAnomalies
   readonly threatsNow
@@ -187,6 +188,7 @@ export class GatewayMetrics {
     this.bandwidthWait = registry.scalar(CATALOGUE.bandwidthWait)
     this.penaltyEvents = registry.scalar(CATALOGUE.penaltyEvents)
     this.penaltyTerms = registry.scalar(CATALOGUE.penaltyTerms)
+    this.penaltiesShared = registry.scalar(CATALOGUE.penaltiesShared)
     this.penaltyClients = registry.scalar(CATALOGUE.penaltyClients)
     this.threatAnomalies = registry.scalar(CATALOGUE.threatAnomalies)
     this.threatsNow = registry.scalar(CATALOGUE.threatsNow)

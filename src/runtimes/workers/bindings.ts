@@ -68,7 +68,7 @@ export interface EdgeEnv {
   readonly CONFIG?: KeyValueStore
   readonly COUNTERS?: ObjectNamespace<CounterShard>
   readonly PROBER?: ObjectNamespace<HealthProber>
-  /** Purges and revocations, for all isolates. */
+  /** Purges, revocations and penalties, for all isolates. */
   readonly NOTICES?: ObjectNamespace<NoticeBoard>
   readonly FLOOD?: FloodLimiter
   /** A bucket of large, long-lived responses, under the Cache API. */

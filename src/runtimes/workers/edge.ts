@@ -102,9 +102,14 @@ export class Edge {
     await updates?.read()
     const health = env.PROBER === undefined ? undefined : new HealthSync(env.PROBER, webClock, log)
     const { cache } = web.gateway.services
-    const notices =
-      env.NOTICES === undefined ? undefined : new NoticeSync(env.NOTICES, cache, webClock, log)
     const { metrics } = web.telemetry
+    const notices =
+      env.NOTICES === undefined
+        ? undefined
+        : new NoticeSync(env.NOTICES, cache, webClock, log, {
+            keepAlive,
+            observe: (news, clients) => metrics.penaltiesShared.add([news], clients),
+          })
     reserve?.attach({
       cache,
       config: web.loaded.config.cache.reserve ?? v.parse(ReserveSection, {}),
@@ -247,6 +252,9 @@ function warnOfMissing(env: EdgeEnv, { config }: LoadedConfig, log: Logger): voi
   }
   if (env.NOTICES === undefined && (config.iam !== undefined || hasCache(config))) {
     missing.push('NOTICES: nothing can be purged or revoked')
+  }
+  if (env.NOTICES === undefined && config.penaltyBox !== undefined) {
+    missing.push('NOTICES: each isolate has a penalty box of its own')
   }
   if (env.COUNTERS === undefined && config.limits.length > 0) {
     missing.push('COUNTERS: each isolate counts limits on its own')
