@@ -97,11 +97,11 @@ describe('the store', () => {
 
   it('writes the same again only when that gains something', async () => {
     const { store, seen } = reserve()
-    const response = await made('/a', 'body')
-    await store.put(response, 8)
-    await store.put(response, 8)
+    const response = await made('/a', 'body', { Date: 'Thu, 01 Jan 2026 00:00:00 GMT' })
+    const later = await made('/a', 'body', { Date: 'Thu, 01 Jan 2026 00:00:01 GMT' })
+    for (const one of [response, later]) await store.put(one, 8)
     await store.put(response.with({ receivedAt: response.receivedAt + 400_000 }), 8)
-    await store.put(response.with({ etag: '"b"' }), 8)
+    await store.put(await made('/a', 'body', { ETag: '"b"' }), 8)
     expect(seen).toEqual(['written', 'known', 'written', 'written'])
   })
 

@@ -185,7 +185,7 @@ export class ReserveStore implements CacheStore {
     if (all === 'busy') return { outcome: 'busy', responses: [] }
     const responses = all === 'damaged' ? [] : this.#alive(all, around)
     if (responses.length > 0) return { outcome: 'found', responses }
-    this.#options.keepAlive(this.remove(key))
+    void this.remove(key)
     if (all === 'damaged') return { outcome: 'damaged', responses }
     const isPurged = all.some((response) => this.#isPurged(response, around))
     return { outcome: isPurged ? 'purged' : 'expired', responses }
@@ -285,8 +285,7 @@ export class ReserveStore implements CacheStore {
   /** The same bytes are there, and will be for nearly as long: a write would gain nothing. */
   #isAsGood(other: StoredResponse, response: StoredResponse, around: ReserveSurroundings): boolean {
     if (!replaces(response, other) || other.bodyLength !== response.bodyLength) return false
-    if (response.etag === undefined || response.etag !== other.etag) return false
-    if (String(response.fields) !== String(other.fields)) return false
+    if (!response.hasValidator || lastingFields(response) !== lastingFields(other)) return false
     const { epochs } = around.cache ?? {}
     if (epochs !== undefined && epochs.verdict(other.epochNames, other.stamp) !== 'live')
       return false
@@ -376,6 +375,16 @@ export class ReserveStore implements CacheStore {
 /** How long it may be used past its freshness, by its own fields. */
 function staleWindow(response: StoredResponse): Millis {
   return Math.max(response.staleWhileRevalidate(0), response.staleIfError(0))
+}
+
+/** Without those that differ each time that an origin says the same; validators are among the rest. */
+function lastingFields({ fields }: StoredResponse): string {
+  let text = ''
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i]?.toLowerCase()
+    if (name !== 'date' && name !== 'expires') text += `${name}: ${fields[i + 1]}\n`
+  }
+  return text
 }
 
 function nameOf(key: string): string {
