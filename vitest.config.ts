@@ -46,6 +46,7 @@ export default defineConfig({
                 NOTICES: { className: 'NoticeBoard', useSQLite: true },
               },
               kvNamespaces: ['CONFIG'],
+              r2Buckets: ['RESERVE'],
               ratelimits: { FLOOD: { simple: { limit: 5, period: 60 } } },
             },
           }),

@@ -55,6 +55,8 @@ export class PenaltyBox extends SlotTable {
   readonly #until: Float64Array
   /** Times in the box. */
   readonly #terms: Uint8Array
+  /** Told of each client that its own offences have shut out, for other gateways. */
+  onShutOut: ((ip: IpAddress, time: Millis, terms: number) => void) | undefined
   /** Who is in the box, for operators: the table knows hashes only. */
   readonly #names = new Map<string, IpAddress>()
 
@@ -121,11 +123,25 @@ export class PenaltyBox extends SlotTable {
     }
     const { minimum, maximum } = this.#config
     const term = this.#terms[slot] as number
-    this.#until[slot] = now + Math.min(maximum, minimum * 2 ** term)
+    const time = Math.min(maximum, minimum * 2 ** term)
+    this.#until[slot] = now + time
     this.#terms[slot] = Math.min(255, term + 1)
     this.#score[slot] = 0
     this.#name(ip)
+    this.onShutOut?.(ip, time, this.#terms[slot] as number)
     return true
+  }
+
+  /** Shuts out whom another gateway has shut out: for the longer time, and with the more terms, of the two. */
+  join(ip: IpAddress, time: Millis, terms: number): void {
+    if (this.#isExempt(ip) || !this.#hash(ip)) return
+    const { high, low } = this.#hasher
+    const now = this.#clock.monotonic()
+    let slot = this.index.find(high, low)
+    if (slot < 0) slot = this.claim(high, low, now)
+    this.#until[slot] = Math.max(this.#until[slot] as number, now + time)
+    this.#terms[slot] = Math.max(this.#terms[slot] as number, Math.min(255, terms))
+    this.#name(ip)
   }
 
   /** Shuts a client out for so long from now, for an operator. @returns false for one that is exempt */

@@ -206,6 +206,11 @@ export const CATALOGUE = {
     'event',
   ),
   penaltyTerms: counter('meridian_penalty_terms_total', 'Clients that were shut out.'),
+  penaltiesShared: counter(
+    'meridian_penalties_shared_total',
+    'Clients in the penalty box that isolates of a Worker tell each other of: `sent`, `received`, or `failed` when they could not be sent.',
+    'direction',
+  ),
   penaltyClients: gauge('meridian_penalty_clients', 'sum', 'Clients that are shut out now.'),
   threatAnomalies: counter(
     'meridian_threat_anomalies_total',
@@ -383,6 +388,16 @@ export const CATALOGUE = {
   cacheRedisRejected: counter(
     'meridian_cache_redis_rejections_total',
     'Responses that could not be written to the tier that the fleet shares.',
+  ),
+  cacheReserveLookups: counter(
+    'meridian_cache_reserve_lookups_total',
+    'Lookups in the bucket of a Worker: found, nothing, purged, expired, damaged, busy, failed, unavailable.',
+    'outcome',
+  ),
+  cacheReserveWrites: counter(
+    'meridian_cache_reserve_writes_total',
+    'Responses for the bucket of a Worker: written, known (there already), unfit, busy, conflict, failed, unavailable.',
+    'outcome',
   ),
   cacheFleetPurges: counter(
     'meridian_cache_fleet_purges_total',

@@ -86,6 +86,7 @@ export class GatewayMetrics {
   readonly bandwidthWait
   readonly penaltyEvents
   readonly penaltyTerms
+  readonly penaltiesShared
   readonly penaltyClients
   readonly threatAnomalies
   readonly threatsNow
@@ -116,6 +117,8 @@ export class GatewayMetrics {
   readonly cacheShield
   readonly cacheRedisLookups
   readonly cacheRedisRejected
+  readonly cacheReserveLookups
+  readonly cacheReserveWrites
   readonly cacheFleetPurges
   readonly cacheFleetWaiting
   readonly redisUp
@@ -185,6 +188,7 @@ export class GatewayMetrics {
     this.bandwidthWait = registry.scalar(CATALOGUE.bandwidthWait)
     this.penaltyEvents = registry.scalar(CATALOGUE.penaltyEvents)
     this.penaltyTerms = registry.scalar(CATALOGUE.penaltyTerms)
+    this.penaltiesShared = registry.scalar(CATALOGUE.penaltiesShared)
     this.penaltyClients = registry.scalar(CATALOGUE.penaltyClients)
     this.threatAnomalies = registry.scalar(CATALOGUE.threatAnomalies)
     this.threatsNow = registry.scalar(CATALOGUE.threatsNow)
@@ -226,6 +230,8 @@ export class GatewayMetrics {
     this.cacheShield = registry.scalar(CATALOGUE.cacheShield)
     this.cacheRedisLookups = registry.scalar(CATALOGUE.cacheRedisLookups)
     this.cacheRedisRejected = registry.scalar(CATALOGUE.cacheRedisRejected)
+    this.cacheReserveLookups = registry.scalar(CATALOGUE.cacheReserveLookups)
+    this.cacheReserveWrites = registry.scalar(CATALOGUE.cacheReserveWrites)
     this.cacheFleetPurges = registry.scalar(CATALOGUE.cacheFleetPurges)
     this.cacheFleetWaiting = registry.scalar(CATALOGUE.cacheFleetWaiting)
     this.redisUp = registry.scalar(CATALOGUE.redisUp)

@@ -4,6 +4,7 @@ import type {
   ExecutionContext,
   KVNamespace,
   Queue,
+  R2Bucket,
   RateLimit,
 } from '@cloudflare/workers-types'
 import type * as ours from '../../src/runtimes/workers/bindings.ts'
@@ -13,13 +14,15 @@ export function fits(
   queue: Queue,
   limiter: RateLimit,
   dataset: AnalyticsEngineDataset,
+  bucket: R2Bucket,
   context: ExecutionContext,
 ): [
   ours.KeyValueStore,
   ours.RecordQueue,
   ours.FloodLimiter,
   ours.AnalyticsDataset,
+  ours.ObjectBucket,
   ours.ExecutionContext,
 ] {
-  return [kv, queue, limiter, dataset, context]
+  return [kv, queue, limiter, dataset, bucket, context]
 }

@@ -33,6 +33,24 @@ const profile = v.pipe(
   ),
 )
 
+/** The bucket `RESERVE` of a Worker: which responses are worth a write. */
+export const ReserveSection = v.strictObject({
+  minObject: described(v.optional(size, '4KiB'), 'The smallest body that is kept there.'),
+  maxObject: described(
+    v.optional(v.pipe(size, v.maxValue(4 * 1024 ** 2, 'at most "4MiB" is expected')), '4MiB'),
+    'The largest body that is kept there.',
+  ),
+  minLifetime: described(
+    v.optional(duration, '1h'),
+    'Freshness and stale use that a response must still have together, by its own fields.',
+  ),
+  keep: described(
+    v.optional(duration, '1d'),
+    'How long a response stays beyond its freshness and stale use, for validation.',
+  ),
+})
+export type ReserveConfig = v.InferOutput<typeof ReserveSection>
+
 /** What the process keeps; one for all routes. */
 export const CacheSection = v.strictObject({
   name: described(
@@ -89,6 +107,10 @@ export const CacheSection = v.strictObject({
       }),
     ),
     'A last tier of small responses that all gateways on the server of `redis` share (Node).',
+  ),
+  reserve: described(
+    v.optional(ReserveSection),
+    'A last tier of large, long-lived responses in the bucket bound as `RESERVE` (Workers).',
   ),
 })
 export type CacheConfig = v.InferOutput<typeof CacheSection>

@@ -41,15 +41,38 @@ export interface RecordQueue {
   sendBatch(messages: { body: unknown; contentType?: 'text' }[]): Promise<unknown>
 }
 
+export interface BucketObject {
+  readonly etag: string
+  readonly size: number
+  readonly body: { cancel(): Promise<void> }
+  arrayBuffer(): Promise<ArrayBuffer>
+}
+
+export interface ObjectBucket {
+  get(name: string): Promise<BucketObject | null>
+  put(
+    name: string,
+    bytes: Uint8Array,
+    options: { onlyIf: { etagMatches: string } | { etagDoesNotMatch: string } },
+  ): Promise<object | null>
+  delete(names: string | string[]): Promise<void>
+  list(options: { prefix: string }): Promise<{
+    readonly objects: readonly { readonly key: string }[]
+    readonly truncated: boolean
+  }>
+}
+
 /** Names are those of wrangler.toml. Secrets that the config names are found by their own names. */
 export interface EdgeEnv {
   /** Hot updates of the config, under the key `config`. */
   readonly CONFIG?: KeyValueStore
   readonly COUNTERS?: ObjectNamespace<CounterShard>
   readonly PROBER?: ObjectNamespace<HealthProber>
-  /** Purges and revocations, for all isolates. */
+  /** Purges, revocations and penalties, for all isolates. */
   readonly NOTICES?: ObjectNamespace<NoticeBoard>
   readonly FLOOD?: FloodLimiter
+  /** A bucket of large, long-lived responses, under the Cache API. */
+  readonly RESERVE?: ObjectBucket
   readonly ANALYTICS?: AnalyticsDataset
   readonly RECORDS?: RecordQueue
   /** Bearer token of the control paths; without it there are none. */

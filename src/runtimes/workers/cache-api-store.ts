@@ -3,12 +3,7 @@
  * its variants. Vary, freshness and revalidation stay the gateway's, since the platform ignores the first
  * and knows only part of the others.
  */
-import {
-  recordOf,
-  revive,
-  type StoredRecord,
-  type StoredResponse,
-} from '../../cache/policy/stored-response.ts'
+import type { StoredResponse } from '../../cache/policy/stored-response.ts'
 import {
   type CacheStore,
   type StoredVariants,
@@ -17,6 +12,7 @@ import {
 } from '../../cache/store/cache-store.ts'
 import type { Millis } from '../../exchange.ts'
 import type { Clock } from '../../ports.ts'
+import { fitting, isSame, pack, unpack } from './packed-variants.ts'
 
 /** What is used of `caches.default`. */
 export interface ByteCache {
@@ -33,8 +29,6 @@ export interface CacheApiStoreOptions {
   readonly keepAlive: (work: Promise<unknown>) => void
 }
 
-type Header = StoredRecord & { readonly bodyLength: number }
-
 /** How long past its freshness a response is kept, to be validated or served stale, seconds. */
 const KEEP_SECONDS = 86_400
 /** The notice board remembers a purge for longer than this. */
@@ -47,8 +41,6 @@ const READER_WAITS_MS = 250
 const MAX_BYTES = 16 * 1024 * 1024
 /** A key becomes a URL; a longer one is not worth it. */
 const MAX_KEY = 4096
-const encoder = new TextEncoder()
-const decoder = new TextDecoder()
 
 export class CacheApiStore implements CacheStore {
   readonly name = 'cache-api'
@@ -74,7 +66,7 @@ export class CacheApiStore implements CacheStore {
       const cache = await this.#options.cache()
       const found = await cache.match(urlOf(key))
       if (found === undefined) return undefined
-      const responses = this.#read(new Uint8Array(await found.arrayBuffer()), key)
+      const responses = unpack(new Uint8Array(await found.arrayBuffer()), key, this.#options.clock)
       return responses.length === 0 ? undefined : { key, responses }
     } catch {
       // Damaged, or from another version: it is a miss.
@@ -144,28 +136,10 @@ export class CacheApiStore implements CacheStore {
 
   async #write(key: string, responses: readonly StoredResponse[]): Promise<void> {
     const now = this.#options.clock.monotonic()
-    let seconds = 0
-    const parts: Uint8Array[] = []
-    let size = 0
-    const headers: Header[] = []
-    for (const response of responses) {
-      const { body } = response
-      if (size + (body?.byteLength ?? 0) > MAX_BYTES) continue
-      size += body?.byteLength ?? 0
-      headers.push({ ...recordOf(response), bodyLength: body === null ? -1 : body.byteLength })
-      if (body !== null) parts.push(body)
-      const left = Math.max(0, Math.ceil(-response.staleness(now) / 1000))
-      seconds = Math.min(MOST_SECONDS, Math.max(seconds, left + KEEP_SECONDS))
-    }
-    const head = encoder.encode(JSON.stringify(headers))
-    const whole = new Uint8Array(4 + head.byteLength + size)
-    new DataView(whole.buffer).setUint32(0, head.byteLength)
-    whole.set(head, 4)
-    let at = 4 + head.byteLength
-    for (const part of parts) {
-      whole.set(part, at)
-      at += part.byteLength
-    }
+    const kept = fitting(responses, MAX_BYTES)
+    const fresh = kept.map((response) => Math.ceil(-response.staleness(now) / 1000))
+    const seconds = Math.min(MOST_SECONDS, Math.max(0, ...fresh) + KEEP_SECONDS)
+    const whole = pack(kept)
     try {
       const cache = await this.#options.cache()
       // Nothing of the stored response's own fields: the platform would act on Set-Cookie or Vary.
@@ -182,29 +156,8 @@ export class CacheApiStore implements CacheStore {
       this.#rejected++
     }
   }
-
-  #read(bytes: Uint8Array, key: string): StoredResponse[] {
-    const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0)
-    const headers = JSON.parse(decoder.decode(bytes.subarray(4, 4 + length))) as Header[]
-    const { clock } = this.#options
-    const responses: StoredResponse[] = []
-    let at = 4 + length
-    for (const { bodyLength, ...record } of headers) {
-      const end = at + Math.max(0, bodyLength)
-      if (record.key !== key || end > bytes.byteLength) throw new Error('not what was written')
-      // A slice of its own, or one variant would keep all of them in memory.
-      const body = bodyLength < 0 ? null : bytes.slice(at, end)
-      at = end
-      responses.push(revive(record, { body, source: undefined }, clock))
-    }
-    return responses
-  }
 }
 
 function urlOf(key: string): string {
   return `https://cache.meridian.invalid/v1/${encodeURIComponent(key)}`
-}
-
-function isSame(one: StoredResponse, other: StoredResponse | undefined): boolean {
-  return other !== undefined && one.signature === other.signature && one.stamp <= other.stamp
 }

@@ -8,13 +8,14 @@ import { firstIssue, jsonBody } from '../../admin/body.ts'
 import { PurgeOrder } from '../../admin/cache.ts'
 import { adminProblem } from '../../admin/problem.ts'
 import { canBePurged } from '../../cache/purge/purge-request.ts'
+import { PenaltyBox, parsePenaltyKey, penaltyKey } from '../../limits/penalty-box.ts'
 import { secretEquals } from '../../telemetry/constant-time.ts'
 import { exposition } from '../../telemetry/exposition.ts'
 import { explainRequest } from '../web/explain.ts'
 import { VERSION } from '../web/version.ts'
 import type { CloudflareFacts, EdgeEnv } from './bindings.ts'
 import type { Edge } from './edge.ts'
-import { cachePolicies } from './notice-sync.ts'
+import { cachePolicies, type NoticeSync } from './notice-sync.ts'
 
 const RevocationKinds = v.picklist(['jti', 'sub', 'sid', 'client', 'token', 'issuer'])
 const text = v.pipe(v.string(), v.minLength(1), v.maxLength(2048))
@@ -65,6 +66,12 @@ export function controlApp(): Hono<Control> {
   })
   app.post('/revocations', revoke)
   app.delete('/revocations', restore)
+  app.get('/penalties', async (c) => {
+    const { notices } = c.env.edge
+    return notices === undefined ? boardMissing(c) : c.json({ penalties: await listed(notices) })
+  })
+  app.post('/penalties', shutOut)
+  app.delete('/penalties', letOut)
   app.notFound((c) => c.json({ title: 'Nothing is served here.', status: 404 }, 404))
   return app
 }
@@ -105,6 +112,56 @@ async function restore(c: Context<Control>): Promise<Response> {
   return c.body(null, 204)
 }
 
+const PenaltyOrder = v.strictObject({
+  address: v.pipe(
+    text,
+    v.check((one) => parsePenaltyKey(one) !== undefined, 'an IP address is expected'),
+  ),
+  seconds: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(366 * 86_400)),
+})
+
+async function listed(notices: NoticeSync) {
+  const penalties = await notices.penalties()
+  return penalties.map(({ key, time, terms }) => ({
+    key,
+    secondsLeft: Math.ceil(time / 1000),
+    terms,
+  }))
+}
+
+async function shutOut(c: Context<Control>): Promise<Response> {
+  const { notices, web } = c.env.edge
+  const parsed = v.safeParse(PenaltyOrder, await jsonBody(c))
+  if (!parsed.success) return adminProblem(c, 400, firstIssue(parsed.issues))
+  if (notices === undefined) return boardMissing(c)
+  const { penaltyBox } = web.snapshot
+  if (!(penaltyBox instanceof PenaltyBox)) {
+    return adminProblem(c, 404, 'The config has no "penaltyBox".')
+  }
+  const { address, seconds } = parsed.output
+  const ip = parsePenaltyKey(address)
+  const time = seconds * 1000
+  if (ip === undefined || !penaltyBox.ban(ip, time)) {
+    return adminProblem(
+      c,
+      409,
+      `${address} is exempt: it is in "penaltyBox.exempt" or "trustedProxies" of the config.`,
+    )
+  }
+  const key = penaltyKey(ip)
+  await notices.shutOut({ key, time, terms: 0 })
+  return c.json({ key, seconds }, 201)
+}
+
+async function letOut(c: Context<Control>): Promise<Response> {
+  const { notices } = c.env.edge
+  const ip = parsePenaltyKey(c.req.query('address') ?? '')
+  if (ip === undefined) return adminProblem(c, 400, 'address: an IP address is expected')
+  if (notices === undefined) return boardMissing(c)
+  await notices.letOut(penaltyKey(ip))
+  return c.body(null, 204)
+}
+
 /** What only this isolate would do is not done at all: nobody could say which others did not. */
 function boardMissing(c: Context<Control>): Response {
   return adminProblem(
@@ -138,12 +195,13 @@ async function explainAnswer(c: Context<Control>): Promise<Response> {
 }
 
 function statusOf(edge: Edge) {
-  const { web, updates, health, notices } = edge
+  const { web, updates, health, notices, reserve } = edge
   return {
     version: VERSION,
     config: { version: updates?.version ?? 'bundled', lastError: web.lastError },
     checks: { ageMs: health?.age ?? null },
     notices: { ageMs: notices?.age ?? null },
+    reserve: reserve === undefined ? null : reserve.isAway ? 'away' : 'answers',
     origins: web.snapshot.health
       .states()
       .map(({ id, tier, lastProbe }) => ({ id, tier, lastProbe })),

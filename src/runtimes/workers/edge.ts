@@ -2,8 +2,11 @@
  * One isolate's gateway: ports bound to what Cloudflare offers, started by the first request, since nothing
  * may be asked or drawn before one.
  */
+import * as v from 'valibot'
+import { joinTiers } from '../../cache/store/tiered-store.ts'
 import type { LoadedConfig } from '../../config/load.ts'
 import type { MeridianConfig } from '../../config/schema.ts'
+import { ReserveSection } from '../../config/sections/cache.ts'
 import type { Clock, Logger, OpenIdLibrary } from '../../ports.ts'
 import { webClock } from '../web/clock.ts'
 import { FetchUpstream } from '../web/fetch-upstream.ts'
@@ -17,9 +20,10 @@ import { ConfigUpdates } from './config-updates.ts'
 import { keepAlive, within } from './context.ts'
 import { WORKERS_CAPABILITIES } from './edge-capabilities.ts'
 import { HealthSync } from './health-sync.ts'
-import { NoticeSync } from './notice-sync.ts'
+import { cachePolicies, NoticeSync } from './notice-sync.ts'
 import { infoOf } from './peer.ts'
 import { EdgeRecords } from './records.ts'
+import { ReserveStore } from './reserve-store.ts'
 import { EdgeLimits, shardsOf } from './shared-limits.ts'
 import { classifyEdgeError, edgeFailure } from './upstream-errors.ts'
 
@@ -58,6 +62,7 @@ export class Edge {
   readonly updates: ConfigUpdates | undefined
   readonly health: HealthSync | undefined
   readonly notices: NoticeSync | undefined
+  readonly reserve: ReserveStore | undefined
   readonly #isLocal: boolean
 
   private constructor(
@@ -65,29 +70,51 @@ export class Edge {
     updates: ConfigUpdates | undefined,
     health: HealthSync | undefined,
     notices: NoticeSync | undefined,
+    reserve: ReserveStore | undefined,
     isLocal: boolean,
   ) {
     this.web = web
     this.updates = updates
     this.health = health
     this.notices = notices
+    this.reserve = reserve
     this.#isLocal = isLocal
   }
 
   /** @throws ConfigError when the bundle's own config cannot be used here */
   static async start(bundle: EdgeBundle, env: EdgeEnv, log: Logger): Promise<Edge> {
     const isLocal = env.PLATFORM === 'local'
-    const web = await WebGateway.create(edgeOptions(bundle, env, log))
+    const reserve =
+      env.RESERVE === undefined
+        ? undefined
+        : new ReserveStore({ bucket: env.RESERVE, clock: webClock, log, keepAlive })
+    const web = await WebGateway.create(edgeOptions(bundle, env, log, reserve))
     warnOfMissing(env, web.loaded, log)
     const updates =
       env.CONFIG === undefined ? undefined : new ConfigUpdates(env.CONFIG, web, webClock, log)
     await updates?.read()
     const health = env.PROBER === undefined ? undefined : new HealthSync(env.PROBER, webClock, log)
     const { cache } = web.gateway.services
+    const { metrics } = web.telemetry
     const notices =
-      env.NOTICES === undefined ? undefined : new NoticeSync(env.NOTICES, cache, webClock, log)
+      env.NOTICES === undefined
+        ? undefined
+        : new NoticeSync(env.NOTICES, cache, webClock, log, {
+            keepAlive,
+            observe: (news, clients) => metrics.penaltiesShared.add([news], clients),
+          })
+    reserve?.attach({
+      cache,
+      config: web.loaded.config.cache.reserve ?? v.parse(ReserveSection, {}),
+      hasPurges: () => notices === undefined || notices.age !== null,
+      keyPrefixes: () => cachePolicies(web.snapshot).map(({ key }) => key.prefix),
+      observe: {
+        looked: (outcome) => metrics.cacheReserveLookups.add([outcome]),
+        wrote: (outcome) => metrics.cacheReserveWrites.add([outcome]),
+      },
+    })
     await notices?.start(web.snapshot)
-    return new Edge(web, updates, health, notices, isLocal)
+    return new Edge(web, updates, health, notices, reserve, isLocal)
   }
 
   fetch(request: Request, context: ExecutionContext): Response | Promise<Response> {
@@ -104,7 +131,12 @@ export class Edge {
 }
 
 /** The options of a gateway on Workers; also what checks a config before it is published. */
-export function edgeOptions(bundle: EdgeBundle, env: EdgeEnv, log: Logger): WebGatewayOptions {
+export function edgeOptions(
+  bundle: EdgeBundle,
+  env: EdgeEnv,
+  log: Logger,
+  reserve?: ReserveStore,
+): WebGatewayOptions {
   const isLocal = env.PLATFORM === 'local'
   const clock: Clock = webClock
   const hasShared = env.COUNTERS !== undefined || env.FLOOD !== undefined
@@ -134,7 +166,10 @@ export function edgeOptions(bundle: EdgeBundle, env: EdgeEnv, log: Logger): WebG
       log,
     }),
     keepAlive,
-    lowerCache: new CacheApiStore({ cache: defaultCache, clock, keepAlive }),
+    lowerCache: joinTiers([
+      new CacheApiStore({ cache: defaultCache, clock, keepAlive }),
+      ...(reserve === undefined ? [] : [reserve]),
+    ]),
     adapt,
     shared: hasShared
       ? new EdgeLimits({
@@ -211,8 +246,14 @@ function warnOfMissing(env: EdgeEnv, { config }: LoadedConfig, log: Logger): voi
   if (env.NOTICES === undefined && (config.iam !== undefined || hasCache(config))) {
     missing.push('NOTICES: nothing can be purged or revoked')
   }
+  if (env.NOTICES === undefined && config.penaltyBox !== undefined) {
+    missing.push('NOTICES: each isolate has a penalty box of its own')
+  }
   if (env.COUNTERS === undefined && config.limits.length > 0) {
     missing.push('COUNTERS: each isolate counts limits on its own')
+  }
+  if (env.RESERVE === undefined && config.cache.reserve !== undefined) {
+    missing.push('RESERVE: there is no bucket for `cache.reserve`')
   }
   if (env.RECORDS === undefined && env.ANALYTICS === undefined && config.telemetry.access.enabled) {
     missing.push('RECORDS and ANALYTICS: the access log goes to the log of the Worker')

@@ -1,10 +1,11 @@
 /**
  * A Durable Object on which the isolates of the world leave word for each other: what is purged, what is
- * revoked. Notices are numbered in the order in which they came; an isolate reads what is new to it.
+ * revoked, who is shut out. Notices are numbered in the order in which they came; an isolate reads what is new to it.
  */
 import { DurableObject } from 'cloudflare:workers'
 import type { Millis } from '../../exchange.ts'
 import type { Revocation, RevocationKind } from '../../iam/revocation.ts'
+import { PenaltyLedger, type PenaltyPage, type ShutOut } from './penalty-ledger.ts'
 
 export type Notice =
   | { readonly kind: 'purge'; readonly name: string; readonly soft: boolean; readonly at: Millis }
@@ -16,6 +17,8 @@ export interface NoticePage {
   /** Of the last notice of the page; where the next page begins. */
   readonly sequence: number
   readonly hasMore: boolean
+  /** For a reader that asked; an object of the version before this one has none. */
+  readonly penalties?: PenaltyPage
 }
 
 /** Notices of one page. */
@@ -26,7 +29,7 @@ const MOST_PURGES = 8192
 const PURGE_KEPT_MS = 400 * 86_400_000
 
 /** What is used of an object's SQL storage. */
-interface Sql {
+export interface Sql {
   exec<Row>(query: string, ...values: (string | number)[]): Iterable<Row>
 }
 
@@ -160,6 +163,7 @@ export class Notices {
 
 export class NoticeBoard extends DurableObject {
   readonly #notices = new Notices(this.ctx.storage.sql, () => Date.now())
+  readonly #ledger = new PenaltyLedger(this.ctx.storage.sql, () => Date.now())
 
   purge(names: readonly string[], soft: boolean): Millis {
     return this.#notices.purge(names, soft)
@@ -173,11 +177,25 @@ export class NoticeBoard extends DurableObject {
     this.#notices.restore(of, value)
   }
 
-  since(sequence: number): NoticePage {
-    return this.#notices.since(sequence)
+  /** @param penalties of the last penalty that the reader knows; left out by a reader without a box */
+  since(sequence: number, penalties?: number): NoticePage {
+    const page = this.#notices.since(sequence)
+    return penalties === undefined ? page : { ...page, penalties: this.#ledger.since(penalties) }
   }
 
   revocations(): Revocation[] {
     return this.#notices.revocations()
+  }
+
+  shutOut(clients: readonly ShutOut[]): void {
+    this.#ledger.shutOut(clients)
+  }
+
+  letOut(key: string): void {
+    this.#ledger.letOut(key)
+  }
+
+  penalties(): ShutOut[] {
+    return this.#ledger.list()
   }
 }

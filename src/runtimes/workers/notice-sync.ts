@@ -8,10 +8,13 @@ import { purgeNames } from '../../cache/purge/purge-request.ts'
 import type { PurgeRequest, ResponseCache } from '../../cache/response-cache.ts'
 import type { Millis } from '../../exchange.ts'
 import type { Revocation, RevocationKind, RevocationList } from '../../iam/revocation.ts'
+import { PenaltyBox, parsePenaltyKey, penaltyKey } from '../../limits/penalty-box.ts'
 import type { Clock, Logger } from '../../ports.ts'
 import type { Snapshot } from '../../snapshot.ts'
 import type { EdgeEnv } from './bindings.ts'
 import type { Notice } from './notice-board.ts'
+import type { ShutOut } from './penalty-ledger.ts'
+import { PenaltyTeller, type TellerOptions } from './penalty-teller.ts'
 
 const READ_EVERY_MS = 1000
 /** A reading that has not ended by then never will: its request was over, and the platform has stopped it. */
@@ -31,8 +34,12 @@ export class NoticeSync {
   readonly #cache: ResponseCache | undefined
   readonly #clock: Clock
   readonly #log: Logger
+  readonly #teller: PenaltyTeller
+  readonly #observe: TellerOptions['observe']
   #revocations: RevocationList | undefined
+  #box: PenaltyBox | undefined
   #sequence = 0
+  #penaltySequence = 0
   #readAt: Millis = Number.NEGATIVE_INFINITY
   #succeededAt: Millis | undefined
   #isReading = false
@@ -43,7 +50,11 @@ export class NoticeSync {
     cache: ResponseCache | undefined,
     clock: Clock,
     log: Logger,
+    { keepAlive, observe }: Pick<TellerOptions, 'keepAlive' | 'observe'>,
   ) {
+    const send = (clients: readonly ShutOut[]) => this.#stub().shutOut(clients)
+    this.#teller = new PenaltyTeller({ send, clock, log, keepAlive, observe })
+    this.#observe = observe
     this.#board = board
     this.#cache = cache
     this.#clock = clock
@@ -95,12 +106,37 @@ export class NoticeSync {
     return this.#stub().revocations()
   }
 
+  /** Shuts a client out of every isolate, for an operator. */
+  async shutOut(client: ShutOut): Promise<void> {
+    await this.#stub().shutOut([client])
+    await this.#read()
+  }
+
+  /** Lets a client out of every isolate's box. */
+  async letOut(key: string): Promise<void> {
+    await this.#stub().letOut(key)
+    await this.#read()
+  }
+
+  penalties(): Promise<ShutOut[]> {
+    return this.#stub().penalties()
+  }
+
   #stub() {
     return this.#board.get(this.#board.idFromName('notices'))
   }
 
   /** A config that brings identity with it has a list that knows nothing yet. */
-  #follow({ identity }: Snapshot): void {
+  #follow({ identity, penaltyBox }: Snapshot): void {
+    const box = penaltyBox instanceof PenaltyBox ? penaltyBox : undefined
+    if (box !== this.#box) {
+      this.#box = box
+      // Read anew: the box may have been made before what was heard last.
+      this.#penaltySequence = 0
+      if (box !== undefined) {
+        box.onShutOut = (ip, time, terms) => this.#teller.tell({ key: penaltyKey(ip), time, terms })
+      }
+    }
     if (identity?.revocations === this.#revocations) return
     this.#revocations = identity?.revocations
     if (this.#revocations === undefined) return
@@ -116,14 +152,23 @@ export class NoticeSync {
     try {
       let hasMore = true
       while (hasMore) {
-        const page = await this.#stub().since(this.#sequence)
+        const box = this.#box
+        const known = box === undefined ? undefined : this.#penaltySequence
+        const page = await this.#stub().since(this.#sequence, known)
+        // A config was taken over meanwhile: it reads from the beginning.
+        if (revocations !== this.#revocations || box !== this.#box) return
         for (const notice of page.notices) this.#apply(notice)
         this.#sequence = page.sequence
-        hasMore = page.hasMore
-      }
-      if (revocations !== undefined && revocations === this.#revocations) {
-        revocations.isKnown = true
-        revocations.expire(this.#clock.now() / 1000)
+        if (page.penalties !== undefined) {
+          for (const penalty of page.penalties.penalties) this.#punish(penalty)
+          this.#penaltySequence = page.penalties.sequence
+        }
+        // Tokens do not wait for the rest of a long list of attackers.
+        if (!page.hasMore && revocations !== undefined) {
+          revocations.isKnown = true
+          revocations.expire(this.#clock.now() / 1000)
+        }
+        hasMore = page.hasMore || page.penalties?.hasMore === true
       }
       this.#succeededAt = this.#clock.monotonic()
       this.#hasFailed = false
@@ -152,12 +197,23 @@ export class NoticeSync {
     }
   }
 
+  #punish({ key, time, terms }: ShutOut): void {
+    const ip = parsePenaltyKey(key)
+    if (ip === undefined) return
+    this.#observe('received', 1)
+    if (time > 0) this.#box?.join(ip, time, terms)
+    else this.#box?.release(ip)
+  }
+
   #failed(error: unknown): void {
     if (this.#hasFailed) return
     this.#hasFailed = true
-    this.#log.warn('the notice board does not answer: purges and revocations of others are late', {
-      error: error instanceof Error ? error.message : String(error),
-      ...(this.#revocations?.isKnown === false ? { tokens: 'refused until it does' } : {}),
-    })
+    this.#log.warn(
+      'the notice board does not answer: purges, revocations and penalties of others are late',
+      {
+        error: error instanceof Error ? error.message : String(error),
+        ...(this.#revocations?.isKnown === false ? { tokens: 'refused until it does' } : {}),
+      },
+    )
   }
 }
