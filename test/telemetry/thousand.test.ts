@@ -1,12 +1,15 @@
 /**
  * A thousand requests of every kind over real sockets: the access log, the metrics, the events, the spans, the
- * log records and the metrics at a collector, and analytics count the same, and explanations say the same.
+ * log records and the metrics at a collector, analytics, and all that the dashboard reads count the same, and
+ * explanations of each request say the same.
  */
 import { randomBytes } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import http from 'node:http'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
+import type { LiveFrame } from '../../src/admin/live-view.ts'
+import type { StatusReport } from '../../src/admin/view.ts'
 import { createApiKey } from '../../src/iam/api-key.ts'
 import { type Answer, ask } from '../harness/client.ts'
 import { Collector } from '../harness/collector.ts'
@@ -45,6 +48,78 @@ function rowsBelow(folder: string): AccessLine[] {
     .flatMap((entry) => readFileSync(join(entry.parentPath, entry.name), 'utf8').split('\n'))
     .filter((line) => line.startsWith('{') && line.endsWith('}'))
     .map((line) => JSON.parse(line) as AccessLine)
+}
+
+/** What the dashboard is fed once a second, until the test is over. */
+async function liveFrames(control: string, onEnd: (run: () => unknown) => void) {
+  const abort = new AbortController()
+  const response = await fetch(`${control}/live`, { signal: abort.signal })
+  const frames: LiveFrame[] = []
+  const reading = (async () => {
+    let text = ''
+    for await (const chunk of response.body!.pipeThrough(new TextDecoderStream())) {
+      const parts = (text + chunk).split('\n\n')
+      text = parts.pop() ?? ''
+      for (const part of parts) {
+        const data = /^data: (.*)$/m.exec(part)?.[1]
+        if (data !== undefined) frames.push(JSON.parse(data) as LiveFrame)
+      }
+    }
+  })().catch(() => {
+    // Cut by the end of the test.
+  })
+  onEnd(async () => {
+    abort.abort()
+    await reading
+  })
+  // The first question opens the watch; what comes after it is counted.
+  await until('the first frame', () => frames[0])
+  return frames
+}
+
+function summed(parts: readonly Readonly<Record<string, number>>[]): Record<string, number> {
+  const sum: Record<string, number> = {}
+  for (const part of parts) {
+    for (const [key, value] of Object.entries(part)) sum[key] = (sum[key] ?? 0) + value
+  }
+  return sum
+}
+
+function sumFrames(frames: readonly LiveFrame[], of: (frame: LiveFrame) => number): number {
+  return frames.reduce((sum, frame) => sum + of(frame), 0)
+}
+
+/** What is written of a request that could have been foreseen. */
+interface Foreseen {
+  readonly route: unknown
+  readonly rules: readonly unknown[]
+  readonly region: unknown
+  readonly outcome: string
+  readonly statusClass: string
+}
+
+interface Explained {
+  readonly steps: readonly { readonly step: string; readonly detail: Record<string, unknown> }[]
+  readonly answer: { readonly status: number; readonly outcome: string }
+}
+
+const classOf = (status: number) => `${Math.floor(status / 100)}xx`
+
+function foreseenByLog({ route, region, rules, outcome, status }: AccessLine): Foreseen {
+  const found = (rules ?? []) as readonly unknown[]
+  return { route, rules: found, region, outcome, statusClass: classOf(status) }
+}
+
+function foreseenBy({ steps, answer }: Explained): Foreseen {
+  const detail = (step: string) => steps.find((one) => one.step === step)?.detail ?? {}
+  const verdicts = (detail('inspect').verdicts ?? []) as readonly { rule: string }[]
+  return {
+    route: detail('route').route,
+    rules: verdicts.map(({ rule }) => rule),
+    region: detail('steer').region,
+    outcome: answer.outcome,
+    statusClass: classOf(answer.status),
+  }
 }
 
 it('a thousand requests are counted alike everywhere', { timeout: 60_000 }, async () => {
@@ -99,33 +174,42 @@ it('a thousand requests are counted alike everywhere', { timeout: 60_000 }, asyn
     },
   })
 
-  const kinds: { path: (i: number) => string; headers?: Record<string, string>; share: number }[] =
-    [
-      { share: 250, path: (i) => `/cached/${i % 50}` },
-      { share: 100, path: () => '/moved' },
-      { share: 100, path: () => '/search?q=shoes' },
-      { share: 100, path: () => "/search?q=1'%20OR%20'1'='1" },
-      { share: 100, path: () => '/limited' },
-      { share: 75, path: () => '/private' },
-      { share: 75, path: () => '/private', headers: { 'x-api-key': key } },
-      { share: 75, path: () => '/broken' },
-      { share: 25, path: () => '/dead' },
-      { share: 75, path: () => '/nowhere' },
-      { share: 25, path: () => '/%zz' },
-    ]
-  const plan = kinds.flatMap(({ share, path, headers = {} }) =>
-    Array.from({ length: share }, (_, i) => ({ path: path(i), headers })),
+  /** `depends`: what of its answer is not of the request alone. */
+  const kinds: {
+    path: (i: number) => string
+    headers?: Record<string, string>
+    share: number
+    depends?: 'on the limit' | 'on the origin' | 'on health'
+  }[] = [
+    { share: 250, path: (i) => `/cached/${i % 50}` },
+    { share: 100, path: () => '/moved', depends: 'on health' },
+    { share: 100, path: () => '/search?q=shoes' },
+    { share: 100, path: () => "/search?q=1'%20OR%20'1'='1" },
+    { share: 100, path: () => '/limited', depends: 'on the limit' },
+    { share: 75, path: () => '/private' },
+    { share: 75, path: () => '/private', headers: { 'x-api-key': key } },
+    { share: 75, path: () => '/broken', depends: 'on the origin' },
+    { share: 25, path: () => '/dead', depends: 'on the origin' },
+    { share: 75, path: () => '/nowhere' },
+    { share: 25, path: () => '/%zz' },
+  ]
+  const plan = kinds.flatMap(({ share, path, headers = {}, depends }) =>
+    Array.from({ length: share }, (_, i) => ({ path: path(i), headers, depends })),
   )
   expect(plan).toHaveLength(TOTAL)
   // Shuffled alike each time: 7919 is a prime that does not divide a thousand.
   const order = plan.map((_, i) => plan[(i * 7919) % TOTAL]!)
   const agent = new http.Agent({ keepAlive: true, maxSockets: 16 })
   w.onClose(() => agent.destroy())
+  const frames = await liveFrames(gateway.running.control as string, (run) => w.onClose(run))
   const answers: Answer[] = []
+  const planned = new Map<string, (typeof plan)[number]>()
   const client = async () => {
     for (let next = order.pop(); next !== undefined; next = order.pop()) {
       const headers = { ...next.headers, 'x-forwarded-for': `198.51.100.${answers.length % 200}` }
-      answers.push(await ask(`${gateway.url}${next.path}`, { headers, agent }))
+      const answer = await ask(`${gateway.url}${next.path}`, { headers, agent })
+      planned.set(answer.get('x-request-id') ?? '', next)
+      answers.push(answer)
     }
   }
   await Promise.all(Array.from({ length: 16 }, client))
@@ -167,7 +251,7 @@ it('a thousand requests are counted alike everywhere', { timeout: 60_000 }, asyn
   expect(byLabel(text, 'meridian_http_problems_total', 'problem')).toEqual(
     without(outcomes, 'served'),
   )
-  const statusClass = ({ status }: AccessLine) => `${Math.floor(status / 100)}xx`
+  const statusClass = ({ status }: AccessLine) => classOf(status)
   expect(byLabel(text, 'meridian_http_requests_total', 'status_class')).toEqual(
     tally(lines, statusClass),
   )
@@ -223,22 +307,97 @@ it('a thousand requests are counted alike everywhere', { timeout: 60_000 }, asyn
   expect(await gateway.metric('meridian_otlp_dropped_total')).toBe(0)
   expect(await gateway.metric('meridian_access_log_dropped_total')).toBe(0)
 
-  // Explanations of one of each kind; the limit and the failover depend on what came before.
-  for (const [path, headers, outcome] of [
-    ['/search?q=shoes', {}, 'served'],
-    ["/search?q=1'%20OR%20'1'='1", {}, 'blocked'],
-    ['/private', {}, 'unauthenticated'],
-    ['/private', { 'x-api-key': key }, 'served'],
-    ['/nowhere', {}, 'no-route'],
-    ['/%zz', {}, 'bad-target'],
-  ] as const) {
-    const explained = await fetch(`${gateway.running.control}/explain`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ url: `http://shop.test${path}`, headers: Object.entries(headers) }),
-    })
-    expect([path, await explained.json()]).toMatchObject([path, { answer: { outcome } }])
+  // What the dashboard reads: the frames of its live tab, added up.
+  await until('every request in a frame', () => sumFrames(frames, (one) => one.requests) >= TOTAL)
+  expect(sumFrames(frames, (one) => one.requests)).toBe(TOTAL)
+  const bytesOut = lines.reduce((sum, line) => sum + Number(line.bytes_out), 0)
+  expect(sumFrames(frames, (one) => one.bytesOut)).toBe(bytesOut)
+  const inFrames = (of: (frame: LiveFrame) => Readonly<Record<string, number>>) =>
+    summed(frames.map(of))
+  expect(inFrames((one) => one.statuses)).toEqual(tally(lines, statusClass))
+  expect(inFrames((one) => one.problems)).toEqual(without(outcomes, 'served'))
+  expect(inFrames((one) => one.cache)).toEqual(without(tally(lines, cacheOf), 'none'))
+  const rulesOf = (line: AccessLine) => (line.rules ?? []) as readonly string[]
+  const matched = tally(lines.flatMap(rulesOf), (rule) => rule)
+  expect(inFrames((one) => one.rules)).toEqual(matched)
+  const hits = lines.filter(({ cache }) => cache === 'hit').length
+  const became = tally(lines, ({ status, outcome, cache }) => {
+    if (status >= 500) return 'failed'
+    if (outcome !== 'served') return 'blocked'
+    return cache === 'hit' ? 'cache' : 'origin'
+  })
+  expect(inFrames((one) => one.outcomes)).toEqual(became)
+  // Nothing says where these clients are.
+  expect(sumFrames(frames, (one) => one.unplaced)).toBe(TOTAL)
+  const misses = inFrames((one) => one.misses)
+  const missed = lines.filter(({ cache }) => cache !== undefined && cache !== 'hit')
+  expect(tally(Object.entries(misses), ([key]) => key.split('\t')[2] ?? '')).toEqual(
+    tally([...new Set(missed.map(({ path }) => path))], (path) => path),
+  )
+  expect(Object.values(misses).reduce((a, b) => a + b, 0)).toBe(missed.length)
+
+  // The tabs of the cache, the regions, the rules and security.
+  const asked = async <T>(path: string): Promise<T> =>
+    (await (await fetch(`${gateway.running.control}${path}`)).json()) as T
+  const stats = await asked<{ routes: Record<string, unknown>[]; counters: { fills: number } }>(
+    '/cache/stats',
+  )
+  expect(stats.routes.filter(({ requests }) => requests !== 0)).toMatchObject([
+    { route: 'cached', requests: 250, hits, hitRatio: hits / 250 },
+  ])
+  expect(stats.counters.fills).toBe(50)
+  const top = await asked<{ misses: { path: string; count: number }[] }>(
+    '/cache/top-misses?limit=100',
+  )
+  expect(top.misses.reduce((sum, { count }) => sum + count, 0)).toBe(missed.length)
+  const { rulesets } = await asked<{ rulesets: { name: string }[] }>('/rules')
+  expect(rulesets.map(({ name }) => name)).toEqual(['basic'])
+  const ruleset = await (await fetch(`${gateway.running.control}/rules/basic`)).text()
+  for (const rule of Object.keys(matched)) expect(ruleset).toContain(`"${rule}"`)
+  const listed = await asked<{ events: { requestId: string; what: string }[] }>(
+    '/events?limit=1000&kind=security',
+  )
+  expect(tally(listed.events, ({ what }) => what)).toEqual(tally(security, ({ what }) => what))
+  const byId = new Map(lines.map((line) => [line.id, line.outcome]))
+  for (const { requestId, what } of listed.events) expect(byId.get(requestId)).toBe(what)
+  const isUp = async (of: string) =>
+    (await asked<StatusReport>('/status')).regions.find(({ id }) => id === of)?.healthy
+  const drawn = new Map(frames.at(-1)?.regions.map(({ id, healthy }) => [id, healthy]))
+  expect([drawn.get('eu'), drawn.get('us')]).toEqual([await isUp('eu'), await isUp('us')])
+  expect((await asked<StatusReport>('/status')).workers).toBe(frames.at(-1)?.workers)
+
+  // Explanations of every request, each with what was written of it.
+  const explanations = new Map<string, Foreseen>()
+  for (const line of lines) {
+    const request = planned.get(String(line.id))!
+    const key = JSON.stringify(request)
+    let foreseen = explanations.get(key)
+    if (foreseen === undefined) {
+      const explained = await fetch(`${gateway.running.control}/explain`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({
+          url: `http://shop.test${request.path}`,
+          headers: Object.entries(request.headers),
+        }),
+      })
+      foreseen = foreseenBy((await explained.json()) as Explained)
+      explanations.set(key, foreseen)
+    }
+    const written = foreseenByLog(line)
+    const { depends } = request
+    // What came before decides whom the limit admits; an explanation begins with all of it.
+    const isPast = depends === 'on the limit' && line.outcome === 'rate-limited'
+    // Stored answers came from no region now.
+    const region = Number(line.attempts ?? 0) === 0 ? {} : { region: foreseen.region }
+    const { outcome, statusClass } = depends === 'on the origin' || isPast ? written : foreseen
+    expect([request.path, written]).toEqual([
+      request.path,
+      { ...foreseen, region: written.region, ...region, outcome, statusClass },
+    ])
   }
+  // As many as there are different requests.
+  expect(explanations.size).toBe(50 + kinds.length - 1)
   // They left nothing behind.
   expect(await gateway.metric('meridian_http_requests_total')).toBe(TOTAL)
 })
