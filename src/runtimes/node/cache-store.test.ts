@@ -6,7 +6,6 @@ import * as v from 'valibot'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { hasRedis, RedisServer } from '../../../test/harness/redis.ts'
 import { ranMs, until } from '../../../test/harness/wait.ts'
-import type { StoredResponse } from '../../cache/policy/stored-response.ts'
 import type { CacheStore } from '../../cache/store/cache-store.ts'
 import { MemoryStore } from '../../cache/store/memory-store.ts'
 import {
