@@ -55,6 +55,22 @@ describe('a purge', () => {
     expect(await outcome(isolate({ routes }, BINDINGS), path)).toMatch(/^fwd=/)
   })
 
+  it('may be there when the board cannot be read: then nothing older than the isolate is believed', async () => {
+    const path = `/cached/${unique('page')}`
+    await outcome(isolate({ routes }, BINDINGS), path)
+    await order(isolate({ routes }, BINDINGS), 'cache/purge', {
+      urls: [`http://gateway.test${path}`],
+    })
+    const NOTICES = {
+      idFromName: (name: string) => env.NOTICES.idFromName(name),
+      get: () => ({ since: () => Promise.reject(new Error('no such object')) }),
+    } as unknown as NonNullable<EdgeEnv['NOTICES']>
+    const deaf = isolate({ routes }, { ...BINDINGS, NOTICES })
+    expect(await outcome(deaf, path)).toMatch(/^fwd=/)
+    expect(await outcome(deaf, path)).toBe('hit')
+    expect(deaf.logged.join()).toContain('nothing older than this isolate')
+  })
+
   it('is refused when other isolates would not hear of it', async () => {
     const one = isolate({ routes }, { EDGE_TOKEN })
     const refused = await order(one, 'cache/purge', { everything: true })

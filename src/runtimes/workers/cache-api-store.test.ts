@@ -69,7 +69,7 @@ describe('the Cache API store', () => {
   it('hides what it keeps from the platform: its cookies, its Vary, its freshness', async () => {
     const { kept, clock, store } = platform()
     await store.put(stored(clock, 'page'), 8)
-    const headers = [...kept.values()][0]?.headers as Headers
+    const headers = [...kept.values()][0]!.headers
     expect([...headers.keys()].sort()).toEqual(['cache-control', 'content-type'])
     expect(headers.get('cache-control')).toBe(`public, max-age=${60 + 86_400}`)
     expect(await bodyOf(store)).toBe('page')
@@ -78,7 +78,7 @@ describe('the Cache API store', () => {
   it('asks the platform for no longer than a purge is remembered', async () => {
     const { kept, clock, store } = platform()
     await store.put(stored(clock, 'page', { lifetime: 10 * 365 * 86_400_000 }), 8)
-    const headers = [...kept.values()][0]?.headers as Headers
+    const headers = [...kept.values()][0]!.headers
     expect(headers.get('cache-control')).toBe(`public, max-age=${365 * 86_400}`)
   })
 

@@ -75,13 +75,20 @@ export class NoticeSync {
     return this.#read()
   }
 
-  /** The first reading; ends when it is done, or when the first request has waited long enough. */
+  /**
+   * The first reading; ends when it is done, or when the first request has waited long enough. Then nobody
+   * knows what was purged, and this isolate believes nothing that is older than itself.
+   */
   async start(snapshot: Snapshot): Promise<void> {
     this.#follow(snapshot)
     const patience = new Promise<void>((resolve) => {
       this.#clock.after(PATIENCE_MS, () => resolve())
     })
     await Promise.race([this.#read(), patience])
+    if (this.#succeededAt !== undefined || this.#cache === undefined) return
+    const { epochs } = this.#cache
+    epochs.adopt('all', false, epochs.stamp())
+    this.#log.warn('the notice board was not read in time: nothing older than this isolate is used')
   }
 
   /** Purges everywhere: here at once, elsewhere within a second. @returns when */
