@@ -23,7 +23,7 @@ const DEAD = -2
 
 /** Entries of a table and instructions of its states (at most 512 KiB): hundreds of patterns share an isolate. */
 export const MOST_ENTRIES = 1 << 16
-const MOST_MEMBERS = 1 << 17
+export const MOST_MEMBERS = 1 << 17
 /** A table that was filled within so many bytes for each of its states is not worth filling. */
 const BYTES_PER_STATE = 10
 

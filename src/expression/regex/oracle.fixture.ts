@@ -33,7 +33,7 @@ function words(text: string): string[] {
 }
 
 const ATOMS = [
-  ...words(String.raw`a b c ab ba A k s 0 _ . . ^ $ \b \B \A \z \d \D \w \W \s \S \n \t \x61 \x{62}
+  ...words(String.raw`a b c ab ba A k s 0 _ . . ^ ^ $ $ \b \B \A \z \d \D \w \W \s \S \n \t \x61 \x{62}
     \xe9 \x{17f} \x{212a} \x{178} \x00 \141 \07 \. \- \Qa.b\E \Q*\E \Q\E (?i) (?-i) (?m) (?s) (?U)
     (?i-s) () (?:) \pL \p{Lu} \PN \p{^Ll} \p{Greek} { }`),
   ...[' ', '\xe9', '\xc9', '\xff', '\xb5', '\xdf'],
@@ -51,25 +51,30 @@ const WILD =
   (?-) (?) (?i (?z) [[:foo:]] [b-a] [a-\d] \xg \x{110000} \x{} \p \p{Foo} (?P<n (?P<>a) [\b]
   \é é 😀 {500}{500}`)
 
-export function pattern(random: Random, depth = 4): string {
+/** With flags for the whole of it, often. */
+export function pattern(random: Random): string {
+  return random.of(['', '', '', '(?m)', '(?sm)', '(?im)']) + part(random, 4)
+}
+
+function part(random: Random, depth: number): string {
   const choice = random.below(depth <= 0 ? 3 : 14)
   switch (choice) {
     case 3:
     case 4:
     case 5:
     case 6:
-      return pattern(random, depth - 1) + pattern(random, depth - 1)
+      return part(random, depth - 1) + part(random, depth - 1)
     case 7:
     case 8:
-      return `${random.of(GROUPS)}${pattern(random, depth - 1)}|${pattern(random, depth - 1)})`
+      return `${random.of(GROUPS)}${part(random, depth - 1)}|${part(random, depth - 1)})`
     case 9:
-      return `${random.of(GROUPS)}${pattern(random, depth - 1)})`
+      return `${random.of(GROUPS)}${part(random, depth - 1)})`
     case 10:
     case 11:
     case 12:
-      return `(?:${pattern(random, depth - 1)})${random.of(QUANTIFIERS)}`
+      return `(?:${part(random, depth - 1)})${random.of(QUANTIFIERS)}`
     case 13:
-      return `${pattern(random, depth - 1)}|${pattern(random, depth - 1)}`
+      return `${part(random, depth - 1)}|${part(random, depth - 1)}`
     case 2:
       return characterClass(random)
     default:
@@ -87,7 +92,7 @@ function characterClass(random: Random): string {
 const PIECES = [
   ...words('a b c A B ab k K s S 0 9 _ . - * a.b ] ^ { {01}'),
   ...words('\xe9 \xc9 \xff \xb5 \xdf \x00 \x07'),
-  ...[' ', '\n', '\t'],
+  ...[' ', '\n', '\n', '\t'],
 ]
 
 export function text(random: Random, most = 9): string {

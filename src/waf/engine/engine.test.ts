@@ -209,6 +209,32 @@ SecRule REQBODY_ERROR "!@eq 0" "id:5,phase:2,pass"`)
   })
 })
 
+describe('a regular expression that cannot be used', () => {
+  it.each([
+    [
+      'ARGS "@rx a(?=b)"',
+      'look-around cannot be matched in linear time and is not supported, at offset 1',
+    ],
+    ['ARGS "@rx (a"', 'this group is never closed, at offset 0'],
+    ['ARGS "@rx (a{1000}b{1000}){1}{9}"', 'a quantifier follows another, at offset 19'],
+  ])('%s is an error when the rules are loaded', (selector, expected) => {
+    const problems: string[] = []
+    const ruleset = load(`SecRule ${selector} "id:1,phase:1,pass"`)
+    new Engine([ruleset], { detectors: DETECTORS }, (path, message) =>
+      problems.push(`${path}: ${message}`),
+    )
+    expect(problems).toHaveLength(1)
+    expect(problems[0]).toContain('test.rules[0]')
+    expect(problems[0]).toContain(expected)
+  })
+
+  it('as a selector is one when they are imported', () => {
+    expect(() => load('SecRule ARGS:/[b-a]/ "@rx x" "id:1,phase:1,pass"')).toThrow(
+      'the regular expression /[b-a]/: this range runs backwards',
+    )
+  })
+})
+
 describe('pruning', () => {
   const rules = `
 SecRule &TX:level "@eq 0" "id:1,phase:1,pass,nolog,setvar:tx.level=1"
