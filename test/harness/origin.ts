@@ -201,13 +201,25 @@ export class SocketOrigin {
   }
 }
 
-/** A URL that refuses connections: its port was free a moment ago. */
-export async function refusingUrl(): Promise<string> {
+/** A port of loopback that was free a moment ago, to listen on. */
+export async function freePort(): Promise<number> {
   const server = net.createServer()
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
   await new Promise<void>((resolve) => server.close(() => resolve()))
-  return `http://127.0.0.1:${port}`
+  return port
+}
+
+/** A URL that refuses connections, for good: its port is the near end of a connection, so that nobody is given it. */
+export async function refusingUrl(): Promise<string> {
+  const server = net.createServer((socket) => socket.unref())
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  const holder = net.connect(port, '127.0.0.1')
+  await new Promise<void>((resolve) => holder.once('connect', resolve))
+  holder.unref()
+  server.close()
+  return `http://127.0.0.1:${holder.localPort}`
 }
 
 /** Writes `total` bytes with back-pressure. */

@@ -5,7 +5,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
-import { refusingUrl } from './origin.ts'
+import { freePort } from './origin.ts'
 import { until } from './wait.ts'
 
 /** Whether there is a `redis-server`; where there is none, says once that its tests are skipped. */
@@ -28,7 +28,7 @@ export class RedisServer {
 
   /** Ended with the test. */
   static async start(...args: string[]): Promise<RedisServer> {
-    const server = new RedisServer(Number(new URL(await refusingUrl()).port), args)
+    const server = new RedisServer(await freePort(), args)
     onTestFinished(async () => {
       await server.kill()
       rmSync(server.#folder, { recursive: true, force: true })
