@@ -11,7 +11,8 @@ const EDGE_TOKEN = 'secret-of-the-test'
 const BEARER = { authorization: `Bearer ${EDGE_TOKEN}`, 'content-type': 'application/json' }
 const BINDINGS = { NOTICES: env.NOTICES, EDGE_TOKEN } as EdgeEnv
 const config: Partial<MeridianConfigInput> = {
-  penaltyBox: { threshold: 2, weights: { notFound: 1 }, exempt: ['203.0.113.0/24'] },
+  // Two refusals are enough, though a score decays from the moment it is given.
+  penaltyBox: { threshold: 3, weights: { notFound: 2 }, exempt: ['203.0.113.0/24'] },
   routes: [
     { id: 'lost', match: { path: '/lost' }, respond: { status: 404, body: 'lost' } },
     { id: 'site', respond: { body: 'site' } },
