@@ -45,7 +45,7 @@ const alertsOf = (when: object, more: object = {}) =>
   ])
 
 const event = (what: string, detail: AlertNotice['detail']) =>
-  ({ sequence: 1, time: 0, kind: 'security', what, detail }) as const
+  ({ id: 'a-1', sequence: 1, time: 0, kind: 'security', what, detail }) as const
 
 describe('an alert', () => {
   const watch = (when: object) => {
