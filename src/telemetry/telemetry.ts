@@ -62,7 +62,7 @@ export class Telemetry {
   readonly live: LiveWatch
   readonly tracer: Tracer
   /** Sees each record at once, and keeps nothing of it. */
-  observer: ((record: Readonly<RequestRecord>) => void) | undefined
+  observer: ((record: Readonly<RequestRecord>, x: Exchange) => void) | undefined
   readonly #ports: TelemetryPorts
   readonly #drawnKey: Uint8Array
   readonly #record: RequestRecord = emptyRecord()
@@ -147,7 +147,7 @@ export class Telemetry {
     if (record.outcome !== 'served' || record.attempts.length > 1 || record.verdicts.length > 0) {
       this.#noteRequest(record)
     }
-    this.observer?.(record)
+    this.observer?.(record, x)
     return record
   }
 
