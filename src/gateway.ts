@@ -41,6 +41,7 @@ import { route } from './steps/route.ts'
 import { conclude, settle } from './steps/settle.ts'
 import { steer, unavailable } from './steps/steer.ts'
 import { watchThreats } from './steps/threats.ts'
+import type { ReadyAlert } from './telemetry/alerts/courier.ts'
 import type { RequestRecorder } from './telemetry/recorder.ts'
 import type { Telemetry } from './telemetry/telemetry.ts'
 import type { TopMisses } from './telemetry/top-misses.ts'
@@ -260,8 +261,9 @@ export class Gateway {
     if (x.waf !== undefined) x.verdicts = x.waf.finish()
     if (x.limitResults !== undefined) x.snapshot.limits.release(x.limitResults)
     if (recorder !== undefined) recorder.record(x, reply?.status ?? 0, telemetry.mask)
-    const { logShare } = x.snapshot
-    if (logShare !== undefined && reply !== undefined) {
+    const { logShare, alerts } = x.snapshot
+    const asks = logShare !== undefined || (alerts.length > 0 && alerts.some(hasExpression))
+    if (asks && reply !== undefined) {
       x.subject.response ??= { status: reply.status, headers: new HeaderList(reply.headers) }
     }
     const now = this.#platform.clock.monotonic()
@@ -279,6 +281,11 @@ export class Gateway {
     if (misses !== undefined) misses.add(record)
     if (x.snapshot.threats !== undefined) watchThreats(x, record, this.services, now)
   }
+}
+
+/** Whether an alert asks each request, and what was answered. */
+function hasExpression({ matches }: ReadyAlert): boolean {
+  return matches !== undefined
 }
 
 /** The beginning of a target that was never read: what looks like its query is masked as one. */

@@ -1,7 +1,7 @@
 /** `meridian drain` and `meridian enable`: a region of a running gateway out of service, and back. */
 import type { ControlRegion } from '../admin/regions-view.ts'
 import { type ControlOptions, callControl } from './control.ts'
-import { columns, EXIT, type ExitCode, type Terminal, UsageError } from './terminal.ts'
+import { columns, EXIT, type ExitCode, processes, type Terminal, UsageError } from './terminal.ts'
 
 export interface DrainOptions extends ControlOptions {
   readonly for?: string | undefined
@@ -75,9 +75,8 @@ function print({ region, workers }: Answer, options: DrainOptions, terminal: Ter
     terminal.out(`${JSON.stringify(region, null, 2)}\n`)
     return
   }
-  const processes = `${workers} ${workers === 1 ? 'process' : 'processes'}`
   const rest = region.drained ? `, ${region.inflight} requests under way${suffix(region)}` : ''
-  terminal.out(`${region.name} is ${region.state} in ${processes}${rest}\n`)
+  terminal.out(`${region.name} is ${region.state} in ${processes(workers)}${rest}\n`)
 }
 
 function suffix(region: ControlRegion): string {

@@ -269,6 +269,66 @@ function buildProgram(terminal: Terminal, done: (code: ExitCode) => void): Comma
     done(await enable(region, options, terminal))
   })
 
+  const penalty = verb('penalty', 'clients that are shut out: list, add, lift', [
+    'penalty list',
+    'penalty add 203.0.113.7 --for 2h --reason "scans for passwords"',
+    'penalty lift 203.0.113.7',
+  ])
+  controlled(penalty.command('list').description('who is in the penalty box, for how long')).action(
+    async (options) => {
+      const { penaltyList } = await import('./penalty.ts')
+      done(await penaltyList(options, terminal))
+    },
+  )
+  controlled(
+    penalty
+      .command('add <address>')
+      .description('shut a client out: an IPv4 address, or the /64 of an IPv6 address'),
+  )
+    .option('--for <duration>', 'for how long, such as 30m (default: 1h)')
+    .option('--reason <text>', 'for the audit log')
+    .action(async (address, options) => {
+      const { penaltyAdd } = await import('./penalty.ts')
+      done(await penaltyAdd(address, options, terminal))
+    })
+  controlled(
+    penalty.command('lift <address>').description('let a client in again, its terms forgotten'),
+  ).action(async (address, options) => {
+    const { penaltyLift } = await import('./penalty.ts')
+    done(await penaltyLift(address, options, terminal))
+  })
+
+  const revocation = verb('revocation', 'tokens refused before their time: list, add, remove', [
+    'revocation list',
+    'revocation add sub alice --issuer https://login.example.com',
+    'revocation add token < token.txt',
+    'revocation remove ID',
+  ])
+  controlled(revocation.command('list').description('what is revoked, and until when')).action(
+    async (options) => {
+      const { revocationList } = await import('./revocation.ts')
+      done(await revocationList(options, terminal))
+    },
+  )
+  controlled(
+    revocation
+      .command('add <kind> [value]')
+      .description('revoke a jti, sub, sid, client or issuer; or token, from the standard input'),
+  )
+    .option('--issuer <issuer>', 'only tokens of this issuer')
+    .option('--before <time>', 'only tokens issued before (RFC 3339)')
+    .option('--expires <time>', 'forget it then (default: when the last such token has run out)')
+    .action(async (kind, value, options) => {
+      const { revocationAdd } = await import('./revocation.ts')
+      done(await revocationAdd(kind, value, options, terminal))
+    })
+  controlled(
+    revocation.command('remove <id>').description('take a revocation back, by its id as listed'),
+  ).action(async (id, options) => {
+    const { revocationRemove } = await import('./revocation.ts')
+    done(await revocationRemove(id, options, terminal))
+  })
+
   const snapshot = verb('snapshot', 'what a gateway knows beyond its config: save, restore', [
     'snapshot save state.json',
     'snapshot restore state.json',

@@ -1,6 +1,6 @@
 /** `meridian purge`: takes stored responses out of a running gateway's cache. */
 import { type ControlOptions, callControl } from './control.ts'
-import { EXIT, type ExitCode, type Terminal, UsageError } from './terminal.ts'
+import { EXIT, type ExitCode, processes, type Terminal, UsageError } from './terminal.ts'
 
 export interface PurgeOptions extends ControlOptions {
   readonly prefix?: readonly string[] | undefined
@@ -53,7 +53,7 @@ function sentence({ id, workers, matched, fleet }: Answer, mode: string): string
     return `${matched} ${matched === 1 ? 'response' : 'responses'} in memory would be purged`
   }
   const done = mode === 'soft' ? 'marked as stale' : 'purged'
-  const here = `${done} in ${workers} ${workers === 1 ? 'process' : 'processes'} (${id})`
+  const here = `${done} in ${processes(workers ?? 0)} (${id})`
   if (fleet === undefined) return here
   return fleet === 'told'
     ? `${here}, and the fleet was told`

@@ -51,3 +51,8 @@ export function columns(rows: readonly (readonly string[])[]): string {
     )
     .join('\n')
 }
+
+/** How many processes have done it, as a person would say it. */
+export function processes(count: number): string {
+  return `${count} ${count === 1 ? 'process' : 'processes'}`
+}

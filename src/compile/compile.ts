@@ -247,7 +247,7 @@ export async function compileSnapshot(
       options.rehearsal === undefined ? options.threats : undefined,
       previous?.threats,
     ),
-    alerts: compileAlerts(loaded, report),
+    alerts: compileAlerts(loaded, expressions, report),
     challenge,
     identity,
     debug,

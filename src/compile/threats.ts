@@ -6,6 +6,7 @@ import { isWebhook } from '../config/webhook.ts'
 import type { IpAddress } from '../exchange.ts'
 import { type ReadyAlert, readyAlerts } from '../telemetry/alerts/courier.ts'
 import { type AnomalyChange, Threats } from '../telemetry/threats/threats.ts'
+import type { Expressions } from './expressions.ts'
 
 export interface ThreatSurroundings {
   /** Masks an address for people. */
@@ -26,9 +27,21 @@ export function compileThreats(
   return new Threats(config, surroundings.show, surroundings.onChange)
 }
 
-/** Alerts with their URLs and keys; what cannot work is reported. */
-export function compileAlerts({ config, secrets }: LoadedConfig, report: Report): ReadyAlert[] {
+/** Alerts with their URLs, keys and expressions; what cannot work is reported. */
+export function compileAlerts(
+  { config, secrets }: LoadedConfig,
+  expressions: Expressions,
+  report: Report,
+): ReadyAlert[] {
   const { alerts, faults } = readyAlerts(config.alerts, (ref) => secrets.get(ref), isWebhook)
   for (const { index, field, message } of faults) report(`alerts[${index}].${field}`, message)
-  return alerts
+  const matching = new Map(
+    config.alerts.map(({ name, when: { expression } }, index) => [
+      name,
+      expression === undefined
+        ? undefined
+        : expressions.condition(expression, `alerts[${index}].when.expression`, report),
+    ]),
+  )
+  return alerts.map((alert) => ({ ...alert, matches: matching.get(alert.config.name) }))
 }

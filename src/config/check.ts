@@ -6,6 +6,7 @@
 import { coveredBy } from './cover.ts'
 import type { Segment } from './document.ts'
 import type { MeridianConfig } from './schema.ts'
+import type { AlertConfig } from './sections/alerts.ts'
 import { quote, suggestion } from './wording.ts'
 
 /** Takes one problem at a path. */
@@ -110,6 +111,7 @@ function checkAlerts({ alerts, threats, regions }: MeridianConfig, report: Check
     if (when.regionDown !== undefined && when.regionDown !== true) {
       checkNames(when.regionDown, known, 'region', [...path, 'regionDown'], report)
     }
+    checkAlertExpression(when, path, report)
     if (when.anomaly === undefined) return
     if (threats === undefined) {
       report([...path, 'anomaly'], 'nothing finds anomalies', 'add "threats": {}')
@@ -121,6 +123,26 @@ function checkAlerts({ alerts, threats, regions }: MeridianConfig, report: Check
       )
     }
   })
+}
+
+function checkAlertExpression(
+  { expression, share, count }: AlertConfig['when'],
+  path: readonly Segment[],
+  report: CheckReport,
+): void {
+  if (expression === undefined) {
+    for (const [name, value] of Object.entries({ share, count })) {
+      if (value !== undefined) {
+        report([...path, name], 'it says nothing without "expression"', 'say which requests count')
+      }
+    }
+  } else if ((share === undefined) === (count === undefined)) {
+    report(
+      [...path, 'expression'],
+      'either "share" or "count" is expected with it',
+      '"count": 100 for so many matching requests, "share": 0.05 for that part of all',
+    )
+  }
 }
 
 function checkListen(config: MeridianConfig, report: CheckReport): void {

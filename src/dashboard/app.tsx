@@ -31,17 +31,14 @@ const KEPT_FRAMES = 120
 const KEPT_EVENTS = 1000
 const TOAST_MS = 5000
 
-const keyOf = (event: GatewayEvent) =>
-  `${event.time} ${event.what} ${event.requestId ?? event.sequence}`
-
 /** Newest first, each once: what was asked for and what was watched overlap. */
 function mergeEvents(
   known: readonly GatewayEvent[],
   fresh: readonly GatewayEvent[],
 ): readonly GatewayEvent[] {
   if (fresh.length === 0) return known
-  const keys = new Set(known.map(keyOf))
-  const added = fresh.filter((event) => !keys.has(keyOf(event)))
+  const ids = new Set(known.map(({ id }) => id))
+  const added = fresh.filter((event) => !ids.has(event.id))
   if (added.length === 0) return known
   return [...added, ...known].sort((a, b) => b.time - a.time).slice(0, KEPT_EVENTS)
 }

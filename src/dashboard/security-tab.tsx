@@ -18,7 +18,6 @@ const text = (event: GatewayEvent, key: string) => {
   const value = event.detail[key]
   return value === undefined ? '' : String(value)
 }
-const keyOf = (event: GatewayEvent) => `${event.time} ${event.requestId ?? event.sequence}`
 const searchable = (event: GatewayEvent) =>
   [event.what, event.requestId ?? '', ...Object.values(event.detail).map(String)]
     .join(' ')
@@ -167,10 +166,10 @@ export function SecurityTab() {
         )}
         <ol class="events">
           {found.slice(0, SHOWN).map((event) => (
-            <li key={keyOf(event)}>
+            <li key={event.id}>
               <button
                 type="button"
-                aria-pressed={chosen !== undefined && keyOf(chosen) === keyOf(event)}
+                aria-pressed={chosen?.id === event.id}
                 onClick={() => setChosen(event)}
               >
                 <time>{time(event.time)}</time>
@@ -191,7 +190,7 @@ export function SecurityTab() {
             </Empty>
           </Card>
         ) : (
-          <Detail key={keyOf(chosen)} event={chosen} />
+          <Detail key={chosen.id} event={chosen} />
         )}
       </div>
     </div>

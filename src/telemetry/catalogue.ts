@@ -549,7 +549,7 @@ export const CATALOGUE = {
   loopDelay: gauge(
     'meridian_event_loop_delay_seconds',
     'max',
-    '99th percentile of the event loop delay since the last scrape.',
+    '99th percentile of the event loop delay, the worse of the last two spans of 15 seconds.',
   ),
   load: gauge(
     'meridian_load_ratio',

@@ -9,7 +9,9 @@ export type EventKind = 'security' | 'steering' | 'health' | 'config' | 'system'
 export type EventValue = string | number | boolean | readonly string[]
 
 export interface GatewayEvent {
-  /** Rises by one with each event, from 1; a reader asks for what came after the last it saw. */
+  /** Of this event alone, also among those of other processes and of earlier ones. */
+  readonly id: string
+  /** Rises by one with each event of a process, from 1; a reader asks for what came after the last it saw. */
   readonly sequence: number
   /** Milliseconds since the epoch. */
   readonly time: Millis
@@ -23,12 +25,17 @@ export interface GatewayEvent {
 }
 
 export class EventRing {
+  readonly #origin: string
   readonly #ring: (GatewayEvent | undefined)[]
   #sequence = 0
   readonly #listeners = new Set<(event: GatewayEvent) => void>()
 
-  /** @param capacity events kept, at least 1 */
-  constructor(capacity: number) {
+  /**
+   * @param capacity events kept, at least 1
+   * @param origin   begins the ids: of this process alone
+   */
+  constructor(capacity: number, origin: string) {
+    this.#origin = origin
     this.#ring = new Array<GatewayEvent | undefined>(Math.max(1, capacity)).fill(undefined)
   }
 
@@ -45,10 +52,11 @@ export class EventRing {
     requestId?: string,
   ): GatewayEvent {
     this.#sequence++
+    const id = `${this.#origin}-${this.#sequence}`
     const event: GatewayEvent =
       requestId === undefined
-        ? { sequence: this.#sequence, time, kind, what, detail }
-        : { sequence: this.#sequence, time, kind, what, requestId, detail }
+        ? { id, sequence: this.#sequence, time, kind, what, detail }
+        : { id, sequence: this.#sequence, time, kind, what, requestId, detail }
     this.#ring[this.#sequence % this.#ring.length] = event
     for (const listener of this.#listeners) listener(event)
     return event

@@ -62,7 +62,7 @@ export class Telemetry {
   readonly live: LiveWatch
   readonly tracer: Tracer
   /** Sees each record at once, and keeps nothing of it. */
-  observer: ((record: Readonly<RequestRecord>) => void) | undefined
+  observer: ((record: Readonly<RequestRecord>, x: Exchange) => void) | undefined
   readonly #ports: TelemetryPorts
   readonly #drawnKey: Uint8Array
   readonly #record: RequestRecord = emptyRecord()
@@ -79,7 +79,7 @@ export class Telemetry {
     this.#line = lineFormat(config.access)
     this.#mask = this.#maskFor(config, secrets)
     this.metrics = new GatewayMetrics(config.metrics.maxSeries, ports.build, ports.process)
-    this.events = new EventRing(config.events)
+    this.events = new EventRing(config.events, drawnName(ports.random))
     this.live = new LiveWatch(ports.clock, this.events)
     this.tracer = new Tracer(tracerConfig(config), ports.random)
   }
@@ -147,7 +147,7 @@ export class Telemetry {
     if (record.outcome !== 'served' || record.attempts.length > 1 || record.verdicts.length > 0) {
       this.#noteRequest(record)
     }
-    this.observer?.(record)
+    this.observer?.(record, x)
     return record
   }
 
@@ -253,4 +253,9 @@ function requestDetail(record: RequestRecord): Record<string, EventValue> {
     route: record.route,
     status: record.status,
   }
+}
+
+/** Tells this process from others, and from itself before a restart. */
+function drawnName(random: Random): string {
+  return Array.from(random.bytes(6), (byte) => byte.toString(16).padStart(2, '0')).join('')
 }

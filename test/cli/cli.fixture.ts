@@ -44,6 +44,7 @@ export function meridian(args: readonly string[], options: CliOptions = {}): Pro
 export async function inProcess(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
+  input = '',
 ): Promise<CliResult> {
   let out = ''
   let err = ''
@@ -55,6 +56,7 @@ export async function inProcess(
       err += text
     },
     env,
+    input: async () => input,
   })
   return { code, out, err }
 }

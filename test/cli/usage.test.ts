@@ -40,6 +40,17 @@ describe('a command line that cannot be understood', () => {
     { args: ['key', 'create'], err: "missing required argument 'id'" },
     { args: ['key', 'create', 'a b'], err: 'a key id has 4 to 32 letters and digits' },
     { args: ['key', 'create', 'abcd', '--pepper', 'NONE'], err: 'NONE is not set' },
+    { args: ['penalty'], err: 'Usage: meridian penalty' },
+    { args: ['penalty', 'add', '1.2.3'], err: '"1.2.3" is not an IP address' },
+    { args: ['penalty', 'lift', 'x'], err: 'as `meridian penalty list` prints it' },
+    { args: ['revocation', 'add', 'user', 'alice'], err: '"user" cannot be revoked: jti, sub' },
+    { args: ['revocation', 'add', 'sub'], err: 'say which sub' },
+    { args: ['revocation', 'add', 'token', 'ey'], err: 'read from the standard input' },
+    { args: ['revocation', 'add', 'token'], err: 'no token came' },
+    {
+      args: ['revocation', 'add', 'sub', 'a', '--before', 'noon'],
+      err: '--before takes a time',
+    },
     { args: ['--nonsense'], err: "unknown option '--nonsense'" },
   ])('meridian $args', async ({ args, err }) => {
     const result = await meridian(args)
@@ -52,7 +63,7 @@ describe('a command line that cannot be understood', () => {
 describe('help', () => {
   const verbs = [
     ...['start', 'demo', 'check', 'explain', 'geo', 'key', 'schema', 'init'],
-    ...['purge', 'warm', 'cache', 'rules'],
+    ...['purge', 'warm', 'cache', 'rules', 'penalty', 'revocation'],
   ]
 
   it('tells the verbs', async () => {

@@ -7,7 +7,7 @@ import { segments } from '../../src/dashboard/health-segments.ts'
 import type { GatewayEvent } from '../../src/telemetry/events.ts'
 
 function event(detail: GatewayEvent['detail']): GatewayEvent {
-  return { sequence: 1, time: 0, kind: 'security', what: 'blocked', detail }
+  return { id: 'a-1', sequence: 1, time: 0, kind: 'security', what: 'blocked', detail }
 }
 
 const BLOCKED = event({
@@ -81,6 +81,7 @@ describe('an exception', () => {
 describe('the health of an origin over time', () => {
   const NOW = 10_000_000
   const change = (ago: number, what: string, origin = 'a'): GatewayEvent => ({
+    id: 'a-1',
     sequence: 1,
     time: NOW - ago,
     kind: 'health',

@@ -8,12 +8,18 @@ import { withDefaults, world } from '../harness/world.ts'
 const TOKEN = 'a-token-of-some-length'
 const HEADERS = { authorization: `Bearer ${TOKEN}` }
 
+interface Event {
+  readonly id: string
+  readonly sequence: number
+  readonly what: string
+}
+
 interface Frame {
   readonly requests: number
   readonly workers: number
   readonly seconds: number
   readonly statuses: Readonly<Record<string, number>>
-  readonly events: readonly { readonly what: string }[]
+  readonly events: readonly Event[]
 }
 
 /** Frames as they come; ends with the connection. */
@@ -79,5 +85,50 @@ describe('two worker processes', { timeout: 60_000 }, () => {
     run.kill('SIGTERM')
     expect(await run.exited()).toBe(0)
     await until('the stream has ended', () => isOver)
+  })
+
+  it('tell their events apart, though each counts its own', async () => {
+    const w = world()
+    const config = withDefaults(
+      {
+        waf: { rulesets: ['basic'] },
+        routes: [{ id: 'all', respond: { body: 'here' } }],
+        admin: { port: 0, token: { file: 'token' } },
+      },
+      w.folder,
+    )
+    w.put('token', TOKEN)
+    const file = w.put('m.json', JSON.stringify(config))
+    const run = program('cli/main.js', ['start', '--config', file, '--workers', '2'])
+    const url = await run.says(/listening on (\S+)/)
+    const control = await run.says(/control port on (\S+)/)
+    const watched: Event[] = []
+    let isWatched = false
+    const reading = (async () => {
+      for await (const frame of frames(`${control}/live`)) {
+        isWatched = true
+        watched.push(...frame.events.filter(({ what }) => what === 'blocked'))
+      }
+    })().catch(() => {
+      // Cut by the end of the gateway.
+    })
+    await until('the first frame', () => isWatched)
+    for (let i = 0; i < 20; i++) {
+      expect((await ask(`${url}/?q=1'%20OR%20'1'='1`)).status).toBe(403)
+    }
+    await until('all events in frames', () => watched.length >= 20)
+    const listed = (await ask(`${control}/events?limit=1000`, { headers: HEADERS }))
+      .json<{ events: Event[] }>()
+      .events.filter(({ what }) => what === 'blocked')
+    const ids = listed.map(({ id }) => id)
+    // Numbers come twice, ids once; both processes were asked, and the frames show the same events.
+    expect(new Set(listed.map(({ sequence }) => sequence)).size).toBeLessThan(20)
+    expect([ids.length, new Set(ids).size]).toEqual([20, 20])
+    expect(new Set(ids.map((id) => id.replace(/-\d+$/, ''))).size).toBe(2)
+    expect(new Set(watched.map(({ id }) => id))).toEqual(new Set(ids))
+
+    run.kill('SIGTERM')
+    expect(await run.exited()).toBe(0)
+    await reading
   })
 })

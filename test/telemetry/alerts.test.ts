@@ -4,9 +4,11 @@ import * as v from 'valibot'
 import { describe, expect, it } from 'vitest'
 import { AlertsSection } from '../../src/config/sections/alerts.ts'
 import { isWebhook } from '../../src/config/webhook.ts'
+import type { Exchange } from '../../src/exchange.ts'
 import { AlertCourier, readyAlerts } from '../../src/telemetry/alerts/courier.ts'
 import { AlertMonitor } from '../../src/telemetry/alerts/monitor.ts'
 import type { AlertNotice } from '../../src/telemetry/alerts/notice.ts'
+import { exchangeOf } from '../../src/telemetry/exchange.fixture.ts'
 import { emptyRecord } from '../../src/telemetry/record.ts'
 import { pause, until } from '../harness/wait.ts'
 
@@ -46,16 +48,19 @@ const alertsOf = (when: object, more: object = {}) =>
   ])
 
 const event = (what: string, detail: AlertNotice['detail']) =>
-  ({ sequence: 1, time: 0, kind: 'security', what, detail }) as const
+  ({ id: 'a-1', sequence: 1, time: 0, kind: 'security', what, detail }) as const
 
 describe('an alert', () => {
-  const watch = (when: object) => {
+  const watch = (when: object, matches?: (x: Exchange) => boolean) => {
     const time = new Time()
     const told: AlertNotice[] = []
-    const monitor = new AlertMonitor(alertsOf(when), time, (notice) => told.push(notice))
+    const ready = alertsOf(when).map((config) => ({ config, matches }))
+    const monitor = new AlertMonitor(ready, time, (notice) => told.push(notice))
     monitor.start()
     const answered = (count: number, facts: object) => {
-      for (let i = 0; i < count; i++) monitor.observe(Object.assign(emptyRecord(), facts))
+      for (let i = 0; i < count; i++) {
+        monitor.observe(Object.assign(emptyRecord(), facts), exchangeOf({}, facts))
+      }
     }
     return { time, told, monitor, answered }
   }
@@ -115,6 +120,41 @@ describe('an alert', () => {
     expect(told).toHaveLength(1)
     time.advance(20_000)
     expect(told.map(({ state }) => state)).toEqual(['firing', 'resolved'])
+  })
+
+  const isSlow = ({ outcome }: Exchange) => outcome === 'slow'
+
+  it('counts requests that match an expression, whatever share of all they are', () => {
+    const { time, told, answered } = watch({ expression: 'x', count: 3, over: '30s' }, isSlow)
+    answered(2, { outcome: 'slow' })
+    answered(500, { outcome: 'served' })
+    time.advance(5000)
+    expect(told).toEqual([])
+    answered(1, { outcome: 'slow' })
+    time.advance(5000)
+    expect(told).toMatchObject([
+      {
+        state: 'firing',
+        subject: 'expression',
+        summary: '0.6 % of the requests matched, 3 of 503 in 30 s; the limit is 3 requests',
+        detail: { requests: 503, limit: 3 },
+      },
+    ])
+    time.advance(30_000)
+    expect(told.map(({ state }) => state)).toEqual(['firing', 'resolved'])
+  })
+
+  it('takes the share of requests that match an expression', () => {
+    const { time, told, answered } = watch({ expression: 'x', share: 0.25 }, isSlow)
+    answered(10, { outcome: 'slow' })
+    answered(31, { outcome: 'served' })
+    time.advance(10_000)
+    expect(told).toEqual([])
+    answered(1, { outcome: 'slow' })
+    time.advance(10_000)
+    expect(told.map(({ summary }) => summary)).toEqual([
+      '26.2 % of the requests matched, 11 of 42 in 60 s; the limit is 25 %',
+    ])
   })
 })
 

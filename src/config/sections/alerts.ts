@@ -1,6 +1,6 @@
 /** The `alerts` section: webhooks for what somebody should know at once. */
 import * as v from 'valibot'
-import { duration, identifier, positiveInteger, secret } from '../values.ts'
+import { duration, expression, identifier, positiveInteger, secret } from '../values.ts'
 import { isWebhook } from '../webhook.ts'
 
 const share = v.pipe(
@@ -33,6 +33,20 @@ const Condition = v.pipe(
       v.optional(share),
       v.description('At least this share of requests was answered 5xx, or not at all, 0 to 1.'),
     ),
+    expression: v.pipe(
+      v.optional(expression),
+      v.description(
+        'Requests that match it, in the rules language; the response is known. With `share` or `count`.',
+      ),
+    ),
+    share: v.pipe(
+      v.optional(share),
+      v.description('At least this share of requests matched `expression`, 0 to 1.'),
+    ),
+    count: v.pipe(
+      v.optional(positiveInteger),
+      v.description('At least so many requests matched `expression`.'),
+    ),
     over: v.pipe(
       v.optional(
         v.pipe(
@@ -41,7 +55,7 @@ const Condition = v.pipe(
         ),
         '1m',
       ),
-      v.description('The time that shares are taken of, 6s to 1h.'),
+      v.description('The time that shares and counts are taken of, 6s to 1h.'),
     ),
     atLeast: v.pipe(
       v.optional(positiveInteger, 20),
@@ -50,10 +64,11 @@ const Condition = v.pipe(
   }),
   v.check(
     (when) =>
-      [when.regionDown, when.failover, when.anomaly, when.blockedShare, when.errorShare].some(
-        (one) => one !== undefined,
-      ),
-    'a condition is expected: regionDown, failover, anomaly, blockedShare or errorShare',
+      [
+        ...[when.regionDown, when.failover, when.anomaly, when.blockedShare, when.errorShare],
+        ...[when.expression, when.share, when.count],
+      ].some((one) => one !== undefined),
+    'a condition is expected: regionDown, failover, anomaly, blockedShare, errorShare or expression',
   ),
   v.description('What it is about; any of them.'),
 )

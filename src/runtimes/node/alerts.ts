@@ -44,10 +44,10 @@ export class Alerts {
     const monitor =
       config.alerts.length === 0
         ? undefined
-        : new AlertMonitor(config.alerts, nodeClock, this.#tell)
+        : new AlertMonitor(snapshot.alerts, nodeClock, this.#tell)
     this.#monitor = monitor
     this.#telemetry.observer =
-      monitor === undefined ? undefined : (record) => monitor.observe(record)
+      monitor === undefined ? undefined : (record, x) => monitor.observe(record, x)
     monitor?.start()
     this.look(() => snapshot)
   }

@@ -3,7 +3,7 @@
  * What cannot be delivered is counted and logged; nothing grows without bound.
  */
 import type { AlertConfig, AlertsConfig } from '../../config/sections/alerts.ts'
-import type { Millis } from '../../exchange.ts'
+import type { Exchange, Millis } from '../../exchange.ts'
 import type { Clock, Logger, Random, Uplink } from '../../ports.ts'
 import type { AlertNotice } from './notice.ts'
 import { sign } from './signature.ts'
@@ -23,6 +23,8 @@ export interface ReadyAlert {
   readonly config: AlertConfig
   readonly url: string
   readonly key: Uint8Array
+  /** Of `when.expression`; undefined without one. */
+  readonly matches?: ((x: Exchange) => boolean) | undefined
 }
 
 /** Messages under way, waiting for their next try included. */

@@ -1,21 +1,23 @@
 /**
- * When an alert has something to say. Events and changes of regions say it themselves; shares are taken of a
+ * When an alert has something to say. Events and changes of regions say it themselves; shares and counts are taken of a
  * sliding time of six parts. Fixed memory.
  */
-import type { AlertConfig, AlertsConfig } from '../../config/sections/alerts.ts'
-import type { Millis } from '../../exchange.ts'
+import type { AlertConfig } from '../../config/sections/alerts.ts'
+import type { Exchange, Millis } from '../../exchange.ts'
 import type { Clock } from '../../ports.ts'
 import type { GatewayEvent } from '../events.ts'
 import type { RequestRecord } from '../record.ts'
 import { isRefusal } from '../refusals.ts'
+import type { ReadyAlert } from './courier.ts'
 import type { AlertNotice } from './notice.ts'
 
 const PARTS = 6
-type Share = 'blockedShare' | 'errorShare'
+type Share = 'blockedShare' | 'errorShare' | 'expression'
 
 const WORDS = {
   blockedShare: 'of the requests were refused',
   errorShare: 'of the requests failed',
+  expression: 'of the requests matched',
 } as const satisfies Readonly<Record<Share, string>>
 
 /** Requests of the last while, in parts. */
@@ -51,15 +53,23 @@ function sum(parts: Float64Array): number {
   return total
 }
 
-/** One share of one alert. */
+type Counts = (record: Readonly<RequestRecord>, x: Exchange) => boolean
+
+const hasFailed: Counts = ({ status, outcome }) =>
+  status >= 500 || (status === 0 && outcome !== 'client-closed')
+const wasRefused: Counts = ({ wasBlocked, outcome }) => wasBlocked || isRefusal(outcome)
+
+/** One share of one alert, or a count. */
 class ShareWatch {
   readonly alert: AlertConfig
   readonly kind: Share
   readonly limit: number
+  readonly counts: Counts
   readonly sliding = new Sliding()
   isFiring = false
 
-  constructor(alert: AlertConfig, kind: Share, limit: number) {
+  constructor(alert: AlertConfig, kind: Share, limit: number, counts: Counts) {
+    this.counts = counts
     this.alert = alert
     this.kind = kind
     this.limit = limit
@@ -67,22 +77,29 @@ class ShareWatch {
 }
 
 export class AlertMonitor {
-  readonly #alerts: AlertsConfig
+  readonly #alerts: readonly AlertConfig[]
   readonly #clock: Clock
   readonly #tell: (notice: AlertNotice) => void
   readonly #shares: ShareWatch[] = []
   readonly #cancels = new Map<AlertConfig, () => void>()
   readonly #down = new Set<string>()
 
-  constructor(alerts: AlertsConfig, clock: Clock, tell: (notice: AlertNotice) => void) {
-    this.#alerts = alerts
+  constructor(
+    alerts: readonly Pick<ReadyAlert, 'config' | 'matches'>[],
+    clock: Clock,
+    tell: (notice: AlertNotice) => void,
+  ) {
+    this.#alerts = alerts.map(({ config }) => config)
     this.#clock = clock
     this.#tell = tell
-    for (const alert of alerts) {
-      for (const kind of ['blockedShare', 'errorShare'] as const) {
-        const limit = alert.when[kind]
-        if (limit !== undefined) this.#shares.push(new ShareWatch(alert, kind, limit))
+    for (const { config, matches } of alerts) {
+      const watch = (kind: Share, limit: number | undefined, counts: Counts) => {
+        if (limit !== undefined) this.#shares.push(new ShareWatch(config, kind, limit, counts))
       }
+      const { blockedShare, errorShare, share, count } = config.when
+      watch('blockedShare', blockedShare, wasRefused)
+      watch('errorShare', errorShare, hasFailed)
+      if (matches !== undefined) watch('expression', share ?? count, (_, x) => matches(x))
     }
   }
 
@@ -111,25 +128,22 @@ export class AlertMonitor {
   #look(watch: ShareWatch): void {
     const { alert, kind, limit, sliding } = watch
     const { all, counted } = sliding
-    const isOver = all >= alert.when.atLeast && counted / all >= limit
+    const byCount = kind === 'expression' && alert.when.count !== undefined
+    const isOver = byCount ? counted >= limit : all >= alert.when.atLeast && counted / all >= limit
     if (isOver === watch.isFiring) return
     watch.isFiring = isOver
     const percent = all === 0 ? 0 : Math.round((counted / all) * 1000) / 10
     this.#send(alert, kind, isOver ? 'firing' : 'resolved', {
-      summary: `${percent} % ${WORDS[kind]}, ${counted} of ${all} in ${alert.when.over / 1000} s; the limit is ${limit * 100} %`,
+      summary: `${percent} % ${WORDS[kind]}, ${counted} of ${all} in ${alert.when.over / 1000} s; the limit is ${byCount ? `${limit} requests` : `${limit * 100} %`}`,
       detail: { share: all === 0 ? 0 : counted / all, requests: all, limit },
     })
   }
 
   /** Counts one finished request. */
-  observe(record: Readonly<RequestRecord>): void {
+  observe(record: Readonly<RequestRecord>, x: Exchange): void {
     for (let i = 0; i < this.#shares.length; i++) {
       const watch = this.#shares[i] as ShareWatch
-      watch.sliding.add(
-        watch.kind === 'errorShare'
-          ? record.status >= 500 || (record.status === 0 && record.outcome !== 'client-closed')
-          : record.wasBlocked || isRefusal(record.outcome),
-      )
+      watch.sliding.add(watch.counts(record, x))
     }
   }
 
