@@ -230,8 +230,11 @@ export async function writeBytes(response: ServerResponse, total: number): Promi
     const isFlowing = response.write(left >= piece.length ? piece : piece.subarray(0, left))
     if (!isFlowing) {
       await new Promise<void>((resolve) => {
-        response.once('drain', resolve)
-        response.once('close', resolve)
+        const go = () => {
+          response.off('drain', go).off('close', go)
+          resolve()
+        }
+        response.on('drain', go).on('close', go)
       })
     }
   }
