@@ -30,11 +30,6 @@ export class LinearRegex {
   }
 
   /** @throws RegexError when the pattern is not valid or not regular (look-around, back-references) */
-  check(): void {
-    parseRegex(this.source, this.#options)
-  }
-
-  /** @throws RegexError */
   test(text: string): boolean {
     this.#automaton ??= new Automaton(this.#compiled())
     return this.#automaton.test(text)

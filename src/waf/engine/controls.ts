@@ -1,9 +1,10 @@
 /** Run-time controls (`ctl`): what a rule may change about the rest of its transaction. */
 
 import { LinearRegex } from '../../expression/regex/linear.ts'
+import { parseRegex } from '../../expression/regex/re2-tree.ts'
 import type { Effect } from './compiled.ts'
 import type { SeclangRule } from './rule-schema.ts'
-import { checkRegex, parseTarget, TargetRemoval } from './targets.ts'
+import { checkedRegex, parseTarget, TargetRemoval } from './targets.ts'
 
 export interface RuleFinder {
   /** A mark for each rule of the engine that is accepted. */
@@ -26,8 +27,9 @@ function byKind(kind: string, text: string, fail: (message: string) => never): A
     return (rule) => matchesId(rule.id, text)
   }
   if (kind === 'Msg') return (rule) => rule.msg === text
-  checkRegex(text, { dotAll: true }, fail)
-  const regex = new LinearRegex(text, { dotAll: true })
+  const options = { dotAll: true }
+  checkedRegex(text, () => parseRegex(text, options), fail)
+  const regex = new LinearRegex(text, options)
   return (rule) => rule.tags?.some((tag) => tag === text || regex.test(tag)) ?? false
 }
 

@@ -18,7 +18,7 @@ import { asciiLower, hexValue } from '../bytes.ts'
 import { utf8SequenceLength } from './decoders.ts'
 import { expand, type Macro, toInteger } from './macros.ts'
 import { PhraseMatcher } from './phrases.ts'
-import { checkRegex } from './targets.ts'
+import { checkedRegex } from './targets.ts'
 import type { Transaction } from './transaction.ts'
 import type { TextNode } from './values.ts'
 
@@ -72,11 +72,11 @@ function compileRegex({ argument, fail }: OperatorContext): CompiledOperator {
   if (argument === '^.*$') return plain(() => true)
   // As ModSecurity 2 reads patterns: a dot takes line feeds, `$` is the end of the text only.
   const options = { dotAll: true }
-  checkRegex(argument, options, fail)
+  const needs = checkedRegex(argument, () => needsOf(argument, options), fail)
   const regex = new LinearRegex(argument, options)
   return {
     test: (node) => regex.test(node.bytes),
-    filter: { key: `rx ${argument}`, needs: () => needsOf(argument, options) },
+    filter: { key: `rx ${argument}`, needs: () => needs },
     capture: (node, tx) => {
       const groups = regex.capture(node.bytes)
       if (groups !== undefined) tx.setCaptures(groups)

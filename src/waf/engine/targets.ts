@@ -1,5 +1,6 @@
 /** Rule targets: `ARGS`, `&ARGS:x`, `!REQUEST_HEADERS:Cookie`, `TX:/regex/`, parsed and compiled to selections. */
 import { type LinearOptions, LinearRegex } from '../../expression/regex/linear.ts'
+import { parseRegex } from '../../expression/regex/re2-tree.ts'
 import { RegexError } from '../../expression/regex/regex-error.ts'
 import type { Value } from './values.ts'
 import { makeValue } from './values.ts'
@@ -33,27 +34,30 @@ export function parseTarget(text: string, fail: (message: string) => never): Par
   if (variable.name === 'XML' && selector !== undefined && !/^(\/\*|\/\/@\*)$/.test(selector)) {
     fail(`the XPath ${selector} is not supported: only /* and //@* are`)
   }
-  if (isRegex) checkRegex(selector.slice(1, -1), SELECTOR, fail)
+  const regex = isRegex ? selector.slice(1, -1) : undefined
+  if (regex !== undefined) checkedRegex(regex, () => parseRegex(regex, SELECTOR), fail)
   return {
     variable,
     isCount: match[1] === '&',
     isExclusion: match[1] === '!',
     key: isRegex || selector === undefined || selector === '' ? undefined : selector.toLowerCase(),
-    regex: isRegex ? selector.slice(1, -1) : undefined,
+    regex,
   }
 }
 
-/** Tells `fail` of a pattern that cannot be used. */
-export function checkRegex(
+/** What `read` makes of a pattern; `fail` is told when it cannot be used. */
+export function checkedRegex<T>(
   pattern: string,
-  options: LinearOptions,
+  read: () => T,
   fail: (message: string) => never,
-): void {
+): T {
   try {
-    new LinearRegex(pattern, options).check()
+    return read()
   } catch (thrown) {
     if (!(thrown instanceof RegexError)) throw thrown
-    fail(`the regular expression /${pattern}/: ${thrown.message}, at offset ${thrown.offset}`)
+    return fail(
+      `the regular expression /${pattern}/: ${thrown.message}, at offset ${thrown.offset}`,
+    )
   }
 }
 
