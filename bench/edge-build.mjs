@@ -18,7 +18,7 @@ const KIB = 1024
  * KiB of gzip, of all modules. The design's goal for the code is 150; it carries the WAF's engine and detectors,
  * identity, the cache and the whole config schema, and is more than twice that.
  */
-const BUDGETS = { code: 380, all: 400 }
+const BUDGETS = { code: 345, all: 355 }
 
 for (const trap of trapsIn(readFileSync(join(root, 'wrangler.toml'), 'utf8'))) {
   console.error(`wrangler.toml: ${trap}`)
