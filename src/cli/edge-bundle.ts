@@ -23,6 +23,7 @@ import { WORKERS_CAPABILITIES } from '../runtimes/workers/edge-capabilities.ts'
 import { scoreSubject } from '../waf/detect/score-subject.ts'
 import { DETECTORS } from '../waf/detectors.ts'
 import { Waf } from '../waf/waf.ts'
+import { withoutTests, withoutUnused } from './edge-rules.ts'
 import { withoutDescriptions } from './edge-shrink.ts'
 
 /** Sections whose files a Worker uses. What others name (certificates, keys of servers) stays here. */
@@ -76,9 +77,17 @@ export async function readForEdge(
     const hint = 'name a binding, {"env": "NAME"}, and set it with `npx wrangler secret put NAME`'
     report(place, 'a Worker has no files: its secrets are bindings', hint)
   }
-  warnings.push(...checkRules(loaded, report))
+  const waf = compileRules(loaded, report)
   collector.throwIfAny()
-  const files = Object.fromEntries([...loaded.files].filter(([file]) => needed.has(file)))
+  warnings.push(...(waf?.warnings ?? []))
+  const files = Object.fromEntries(
+    [...loaded.files]
+      .filter(([file]) => needed.has(file))
+      .map(([file, text]) => [
+        file,
+        waf === undefined ? text : withoutUnused(text, loaded.config, waf),
+      ]),
+  )
   return { parts: { config, checked, files, rulesets: rulesetsOf(loaded) }, loaded, warnings }
 }
 
@@ -101,22 +110,21 @@ async function readNamed(path: string): Promise<string | undefined> {
   }
 }
 
-/** Compiles the WAF, which runs the tests of the rules; a Worker does not run them again. @returns warnings */
-function checkRules(
+/** The WAF of the config. It runs the tests of the rules; a Worker does not run them again. */
+function compileRules(
   { config, lists, files }: LoadedConfig,
   report: ReturnType<LoadedConfig['report']>['report'],
-): readonly string[] {
-  if (config.waf.mode === 'off') return []
+): Waf | undefined {
+  if (config.waf.mode === 'off') return undefined
   const environment = createEnvironment({
     lists: new Map([...lists].map(([name, { type, values }]) => [name, new List(type, values)])),
   })
-  const { warnings } = new Waf(
+  return new Waf(
     config.waf,
     config.routes.map((route) => route.waf),
     { environment, detectors: DETECTORS, builtIn: builtInRuleset, files, score: scoreSubject },
     report,
   )
-  return warnings
 }
 
 function rulesetsOf({ config }: LoadedConfig): Record<string, string> {
@@ -128,10 +136,6 @@ function rulesetsOf({ config }: LoadedConfig): Record<string, string> {
     if (name !== undefined && text !== undefined) texts[name] = withoutTests(text)
   }
   return texts
-}
-
-function withoutTests(ruleset: string): string {
-  return JSON.stringify(JSON.parse(ruleset), (key, value) => (key === 'tests' ? undefined : value))
 }
 
 const BUNDLE = 'meridian:bundle'
@@ -211,13 +215,22 @@ export async function buildEdge(parts: EdgeParts, out: string): Promise<readonly
     .sort((a, b) => b.gzipBytes - a.gzipBytes)
 }
 
-function bundleModule(parts: EdgeParts, openId: string | undefined): string {
-  const login =
-    openId === undefined
-      ? { imports: '', field: '' }
-      : { imports: `import { openId } from ${JSON.stringify(openId)}`, field: ', openId' }
-  return `${login.imports}
-    export default { ...JSON.parse(${JSON.stringify(JSON.stringify(parts))})${login.field} }`
+/** Texts as string literals, which are read faster than code; the checked config is read from one too. */
+function bundleModule(
+  { config, checked, files, rulesets }: EdgeParts,
+  openId: string | undefined,
+): string {
+  const literal = (text: string) => JSON.stringify(text)
+  const texts = (of: Readonly<Record<string, string>>) =>
+    `{${Object.entries(of).map(([name, text]) => `[${literal(name)}]: ${literal(text)}`)}}`
+  return `${openId === undefined ? '' : `import { openId } from ${literal(openId)}`}
+    export default {
+      config: ${literal(config)},
+      checked: JSON.parse(${literal(JSON.stringify(checked))}),
+      files: ${texts(files)},
+      rulesets: ${texts(rulesets)},
+      ${openId === undefined ? '' : 'openId,'}
+    }`
 }
 
 /** What is imported by what: at the start, by the first request, later. */

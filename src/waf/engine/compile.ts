@@ -27,6 +27,7 @@ export interface Compiled {
   readonly setCount: number
   /** All rules, by id. */
   readonly loaded: ReadonlyMap<number, LoadedRule>
+  readonly unused: ReadonlySet<number>
   readonly names: TxNames
   readonly initial: readonly (TxValue | undefined)[]
   readonly conditional: readonly (
@@ -96,6 +97,7 @@ export class Compiler {
       groupCount: this.#groups.size,
       setCount: this.#sets.size,
       loaded,
+      unused: pruned.unused,
       names: this.#names,
       initial,
       conditional,

@@ -250,9 +250,11 @@ SecRule TX:score "@ge 5" "id:7,phase:2,deny"`
     const low = engineOf(rules)
     expect(low.ruleCount).toBe(2)
     expect(ids(run(low, { target: '/?a=xy' }))).toEqual([6, 7])
+    expect([...low.unused]).toEqual([5])
     const high = engineOf(rules, { settings: new Map([['level', '2']]) })
     expect(high.ruleCount).toBe(3)
     expect(ids(run(high, { target: '/?a=xy' }))).toEqual([5, 6, 7])
+    expect([...high.unused]).toEqual([1, 3, 4])
   })
 
   it('decides at run time what a rule may change at run time', () => {

@@ -58,6 +58,8 @@ export class Engine {
   readonly ids: ReadonlySet<number>
   /** The same rules, by id. */
   readonly loaded: ReadonlyMap<number, LoadedRule>
+  /** Ids of rules that no request can come to with these settings: those above the paranoia level, mostly. */
+  readonly unused: ReadonlySet<number>
   readonly #limits: BodyLimits
   readonly #names: TxNames
   readonly #initial: readonly (TxValue | undefined)[]
@@ -79,6 +81,7 @@ export class Engine {
     this.groupCount = compiled.groupCount
     this.setCount = compiled.setCount
     this.loaded = compiled.loaded
+    this.unused = compiled.unused
     this.ids = new Set(compiled.loaded.keys())
     this.workBudget = options.workBudget ?? DEFAULT_WORK_BUDGET
     this.#limits = options.limits ?? DEFAULT_BODY_LIMITS

@@ -12,6 +12,8 @@ export interface Pruned {
   readonly entries: readonly Entry[]
   /** TX variables at the start of each transaction, by lower-case name. */
   readonly tx: ReadonlyMap<string, string>
+  /** Ids of rules that no request can come to: without them, everything else stays as it is. */
+  readonly unused: ReadonlySet<number>
 }
 
 function linksOf(rule: SeclangRule): readonly SeclangLink[] {
@@ -45,6 +47,7 @@ class Pruner {
   #prefixes: string[] = []
   #kept: readonly Entry[] = []
   readonly #replaced = new Map<Entry, SeclangRule>()
+  readonly #unused = new Set<number>()
 
   constructor(source: readonly Entry[], settings: ReadonlyMap<string, string>) {
     this.#source = source.map((entry) => (isMarker(entry) ? entry : withoutPinned(entry, settings)))
@@ -81,7 +84,7 @@ class Pruner {
         if (kept !== undefined) entries.push(kept)
       }
     }
-    return { entries, tx: initial }
+    return { entries, tx: initial, unused: this.#unused }
   }
 
   #findMutable(uncertain: ReadonlySet<Entry>): void {
@@ -171,9 +174,14 @@ class Pruner {
         if (uncertainUntil === entry.marker) uncertainUntil = undefined
         continue
       }
-      if (!isIncluded(entry) || skipping.has(entry.phase)) continue
-      const decisions = linksOf(entry).map((link) => this.#decide(link))
-      if (decisions.includes(false)) continue
+      if (!isIncluded(entry)) continue
+      const isSkipped = skipping.has(entry.phase)
+      const decisions = isSkipped ? [] : linksOf(entry).map((link) => this.#decide(link))
+      if (isSkipped || decisions.includes(false)) {
+        this.#unused.add(entry.id)
+        continue
+      }
+      this.#unused.delete(entry.id)
       const isTrue = decisions.every((decision) => decision === true)
       if (!isTrue || entry.skip !== undefined) {
         keep(entry, entry)
