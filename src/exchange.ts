@@ -50,6 +50,8 @@ export interface Client {
   readonly tls: TlsInfo | null
   /** Hash of the address under a key of the process; made by limits when they first count it. */
   addressHash?: { readonly by: object; readonly high: number; readonly low: number } | undefined
+  /** What a mask shows of the address; made when it is first recorded. */
+  shown?: { readonly by: object; readonly text: string } | undefined
 }
 
 /** Where a client is. Slot 0 is "unknown"; equal slots have equal country and coordinates. */

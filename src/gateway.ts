@@ -313,6 +313,7 @@ function clientOf(peer: Peer, headers: HeaderList, snapshot: Snapshot): Client {
       viaTrustedProxy: false,
       tls: peer.tls,
       addressHash: undefined,
+      shown: undefined,
     }
     return peer.client
   }
@@ -328,6 +329,7 @@ function clientOf(peer: Peer, headers: HeaderList, snapshot: Snapshot): Client {
     viaTrustedProxy,
     tls: peer.tls,
     addressHash: undefined,
+    shown: undefined,
   }
   if (chain !== undefined) peer.forwarded = { chain, trusted, client }
   return client

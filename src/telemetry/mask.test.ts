@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { cost } from '../../test/harness/cpu-time.ts'
+import type { Client } from '../exchange.ts'
 import { parseIp } from '../http/ip.ts'
 import { telemetryConfig } from './exchange.fixture.ts'
 import { MASKED, Mask } from './mask.ts'
@@ -24,6 +25,16 @@ describe('addresses', () => {
     { ip: '::ffff:203.0.113.77', bits: {}, shown: '203.0.113.0' },
   ])('$ip with $bits is shown as $shown', ({ ip, bits, shown }) => {
     expect(maskOf(bits).ip(parseIp(ip))).toBe(shown)
+  })
+
+  it('is kept with a client, and made anew by a mask with other settings', () => {
+    const ip = parseIp('203.0.113.77')
+    const client: Client = { ip, port: 1, peer: ip, viaTrustedProxy: false, tls: null }
+    const mask = maskOf()
+    for (let i = 0; i < 2; i++) expect(mask.client(client)).toBe('203.0.113.0')
+    expect(maskOf({ ipv4Bits: 32 }).client(client)).toBe('203.0.113.77')
+    expect(mask.client(client)).toBe('203.0.113.0')
+    expect(mask.client({ ...client, ip: undefined, shown: undefined })).toBe('')
   })
 
   it('is empty where there is no address', () => {

@@ -4,7 +4,7 @@
  * all take their strings from here.
  */
 import type { MaskConfig } from '../config/sections/telemetry.ts'
-import type { IpAddress } from '../exchange.ts'
+import type { Client, IpAddress } from '../exchange.ts'
 import { ipv6FromWords, parseIp } from '../http/ip.ts'
 import { sipHash } from './siphash.ts'
 
@@ -200,6 +200,12 @@ export class Mask {
       words.push(((ip.words[i] as number) & mask) >>> 0)
     }
     return ipv6FromWords(words).text
+  }
+
+  /** As `ip`, of a client; kept with it, since it mostly comes again. */
+  client(client: Client): string {
+    if (client.shown?.by !== this) client.shown = { by: this, text: this.ip(client.ip) }
+    return client.shown.text
   }
 
   /** Whether a header field carries a credential; `name` must be lower case. */

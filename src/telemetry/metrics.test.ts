@@ -63,6 +63,24 @@ describe('the series budget', () => {
     ])
   })
 
+  it('counts each update of a folded label set, and finds no slot that was given back', () => {
+    const registry = new MetricsRegistry(6)
+    const state = registry.scalar({ ...HITS, type: 'gauge' })
+    const hits = registry.scalar(HITS)
+    for (const label of ['a', 'b', 'b', 'c', 'c', 'a', 'a']) hits.add([label, 'x'])
+    expect(registry.foldedByFamily()).toEqual([{ name: 'hits_total', folded: 2 }])
+    expect(registry.snapshot()[1]!.series).toEqual([
+      { labels: [OTHER, OTHER], value: 2 },
+      { labels: ['a', 'x'], value: 3 },
+      { labels: ['b', 'x'], value: 2 },
+    ])
+    state.set(['old', 'x'], 1)
+    state.set(['old', 'x'], 2)
+    state.forget()
+    state.set(['new', 'x'], 3)
+    expect(registry.snapshot()[0]!.series).toEqual([{ labels: ['new', 'x'], value: 3 }])
+  })
+
   it('leaves room for the other families', () => {
     const registry = new MetricsRegistry(100)
     const time = registry.histogram(TIME)

@@ -64,6 +64,8 @@ class Family {
   /** Exposed lines a label set: 1, or buckets + sum + count. */
   readonly #weight: number
   #used = 0
+  /** The slot found last, which is mostly the next one too; 0 for none. */
+  #recent = 0
 
   constructor(definition: MetricDefinition, budget: Budget) {
     this.definition = definition
@@ -94,6 +96,7 @@ class Family {
   slot(values: readonly string[]): number {
     const last = values.length - 1
     if (last < 0) return 0
+    if (this.#recent !== 0 && isSame(values, this.labelsOf(this.#recent))) return this.#recent
     let node = this.#root
     for (let i = 0; i < last; i++) {
       const next = node.get(values[i] as string)
@@ -101,13 +104,16 @@ class Family {
       // Inner levels hold maps only; the last level holds slots only.
       node = next as Node
     }
-    const slot = node.get(values[last] as string)
-    return slot === undefined ? this.#add(values) : (slot as number)
+    const slot = node.get(values[last] as string) as number | undefined
+    if (slot === undefined) return this.#add(values)
+    this.#recent = slot
+    return slot
   }
 
   /** Gives all label sets back. Slots that somebody keeps are then another's. */
   clear(): void {
     this.#root.clear()
+    this.#recent = 0
     this.#labelSets.length = 1
     this.#budget.used -= this.#used - this.#weight
     this.#used = this.#weight
@@ -137,6 +143,11 @@ class Family {
     node.set(values[values.length - 1] as string, slot)
     return slot
   }
+}
+
+function isSame(a: readonly string[], b: readonly string[]): boolean {
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+  return true
 }
 
 function grown(array: Float64Array, length: number): Float64Array<ArrayBuffer> {

@@ -181,7 +181,7 @@ export function writeRecord(
   out.statusClass = STATUS_CLASSES[(settlement.status / 100) | 0] ?? 'none'
   out.outcome = x.outcome
   out.route = x.route === undefined ? '' : x.route.id
-  out.client = mask.ip(x.client.ip)
+  out.client = mask.client(x.client)
   out.country = x.geo.country ?? ''
   out.asn = x.geo.asn ?? 0
   out.region = last?.region ?? x.decision?.region ?? ''
