@@ -135,8 +135,8 @@ describe.skipIf(path === undefined)('the dashboard', { timeout: 120_000 }, () =>
     await page.keyboard.press('End')
     expect(page.url()).toContain('#cache')
     await page.keyboard.press('Home')
-    const outline = await page.evaluate('getComputedStyle(document.activeElement).outlineStyle')
-    expect(outline).toBe('solid')
+    await page.locator('[role=tab][aria-selected=true]', { hasText: 'Live' }).waitFor()
+    await page.waitForFunction("getComputedStyle(document.activeElement).outlineStyle === 'solid'")
     noComplaints()
   })
 
