@@ -81,7 +81,7 @@ export class Bookkeeper {
       const since = Math.max(0, now - key.returnsFrom) / this.#store.gateways
       left += Math.floor(since / counting.unitMs)
     } else if (now >= key.resetAt && counting.periods !== undefined) left = counting.atOnce
-    if (Math.min(left, counting.atOnce) - key.pending >= cost) return true
+    if (Math.min(left, counting.atOnce) - key.pending - key.telling >= cost) return true
     key.retryAt = now + state.fleet.intervalMs
     // Others may have left something since: the next exchange says.
     this.syncSoon(state, key)
@@ -111,6 +111,10 @@ export class Bookkeeper {
       const part = keys.slice(at, at + BATCH)
       const owed = part.map((key) => key.pending)
       const takes = part.map((key) => this.#owed(state, key))
+      // Until it answers, what it is told of is used up here all the same.
+      part.forEach((key, i) => {
+        key.telling = owed[i] as number
+      })
       try {
         const { verdicts } = await this.#store.ask(takes)
         const now = this.#clock.monotonic()
@@ -129,6 +133,7 @@ export class Bookkeeper {
           }
         })
       }
+      for (const key of part) key.telling = 0
     }
     const [waiting] = state.unsynced
     if (waiting !== undefined) this.syncSoon(state, waiting)

@@ -322,7 +322,7 @@ export class FleetLimits implements SharedLimits<Exchange>, Fleet {
         charges.push({ policy, high: key.high, low: key.low, cost })
       }
       if (!policy.enforced || key.remaining === undefined) continue
-      const left = Math.max(0, key.remaining + key.tokens - key.pending)
+      const left = Math.max(0, key.remaining + key.tokens - key.pending - key.telling)
       if (left / policy.quota >= least) continue
       nearest = policy
       least = left / policy.quota

@@ -29,6 +29,8 @@ export class KeyState {
   isMitigated = false
   /** `async`: units admitted that the store does not know of yet. */
   pending = 0
+  /** `async`: of these, units that the store is being told of. */
+  telling = 0
   /** A question under way that others may wait for: false when it failed. */
   asking: Promise<boolean> | undefined
   usedAt: Millis = 0
