@@ -2,7 +2,7 @@
  * Builds a Worker for a config. The config is checked here, where there is time, and goes in as data; the code
  * goes in as modules, so that an isolate loads what it needs. The bundler is esbuild, which wrangler brings.
  */
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { basename, dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -16,6 +16,7 @@ import { type LoadedConfig, loadConfig } from '../config/load.ts'
 import { ConfigSchema } from '../config/schema.ts'
 import { createEnvironment } from '../expression/expression.ts'
 import { List } from '../expression/lists.ts'
+import { ConfigFileError } from '../runtimes/node/config-file.ts'
 import { builtInRuleset } from '../runtimes/node/rulesets.ts'
 import { checkCapabilities } from '../runtimes/web/capabilities.ts'
 import { VERSION } from '../runtimes/web/version.ts'
@@ -25,6 +26,7 @@ import { DETECTORS } from '../waf/detectors.ts'
 import { Waf } from '../waf/waf.ts'
 import { withoutTests, withoutUnused } from './edge-rules.ts'
 import { withoutDescriptions } from './edge-shrink.ts'
+import { CommandError } from './terminal.ts'
 
 /** Sections whose files a Worker uses. What others name (certificates, keys of servers) stays here. */
 const SECTIONS_WITH_FILES: ReadonlySet<unknown> = new Set(['waf', 'iam', 'lists'])
@@ -46,23 +48,16 @@ export interface EdgeModule {
   readonly gzipBytes: number
 }
 
-export interface EdgeBuild {
-  readonly modules: readonly EdgeModule[]
-  /** Sentences about what works in another way on Workers, for people. */
-  readonly warnings: readonly string[]
-  /** Names of secrets that the Worker must be given: `npx wrangler secret put NAME`. */
-  readonly secrets: readonly string[]
-}
-
 /**
  * Reads a config and what it names, and checks all of it for Workers: the rules' own tests too.
  * @param path of the config file
- * @throws ConfigError with every problem
+ * @throws ConfigError with every problem, ConfigFileError when it is not there
  */
 export async function readForEdge(
   path: string,
 ): Promise<{ parts: EdgeParts; loaded: LoadedConfig; warnings: string[] }> {
-  const config = await readFile(path, 'utf8')
+  const config = await readNamed(path)
+  if (config === undefined) throw new ConfigFileError(path, `${path} is not there`)
   const needed = filesNeeded(config)
   const loaded = await loadConfig(config, {
     file: path,
@@ -142,10 +137,11 @@ const BUNDLE = 'meridian:bundle'
 
 /**
  * Writes the modules of a Worker; `worker.js` is the one that wrangler is told of.
- * @param out folder; emptied first
- * @throws when there is no esbuild
+ * @param out folder; emptied first, if it holds an earlier build
+ * @throws CommandError when it holds anything else, ConfigError when there is no esbuild
  */
 export async function buildEdge(parts: EdgeParts, out: string): Promise<readonly EdgeModule[]> {
+  await refuseOthers(out)
   const { build } = await bundler()
   const worker = fileURLToPath(new URL('../runtimes/workers/worker.js', import.meta.url))
   const openId = fileURLToPath(new URL('../runtimes/web/openid.js', import.meta.url))
@@ -231,6 +227,20 @@ function bundleModule(
       rulesets: ${texts(rulesets)},
       ${openId === undefined ? '' : 'openId,'}
     }`
+}
+
+/** Emptying the wrong folder cannot be taken back. */
+async function refuseOthers(out: string): Promise<void> {
+  const names = await readdir(out).catch((error: NodeJS.ErrnoException): string[] => {
+    if (error.code === 'ENOENT') return []
+    throw error
+  })
+  const isOurs = (name: string) => /\.js(\.map|\.LEGAL\.txt)?$/.test(name)
+  if (names.length === 0 || (names.includes('worker.js') && names.every(isOurs))) return
+  throw new CommandError(
+    `${out} holds other things than an earlier build, and would be emptied`,
+    'name a folder of its own with --out',
+  )
 }
 
 /** What is imported by what: at the start, by the first request, later. */

@@ -161,7 +161,11 @@ function buildProgram(terminal: Terminal, done: (code: ExitCode) => void): Comma
     .description('check a config for Workers and bundle it with the gateway, for wrangler deploy')
     .helpOption('-h, --help', 'print this help')
     .option(CONFIG_FLAG, CONFIG_HELP, CONFIG_DEFAULT)
-    .option('-o, --out <folder>', 'where the modules are written; emptied first', 'dist-edge')
+    .option(
+      '-o, --out <folder>',
+      'where the modules are written; emptied first if it holds a build',
+      'dist-edge',
+    )
     .option('--json', 'print JSON')
     .action(async (options) => {
       const { edgeBuild } = await import('./edge.ts')

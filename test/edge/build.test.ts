@@ -1,5 +1,5 @@
 /** `meridian edge build`: what is refused while there is time, and that what it writes serves in workerd. */
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Miniflare } from 'miniflare'
@@ -72,6 +72,23 @@ describe('meridian edge build', () => {
     )
     expect(err).toContain(path)
     expect(code).toBe(1)
+  })
+
+  it('empties no folder that holds anything but an earlier build', async () => {
+    await mkdir(join(folder, 'out'), { recursive: true })
+    const kept = join(folder, 'out', 'thesis.txt')
+    await writeFile(kept, 'years of work')
+    const config = { pools: POOLS, routes: [{ pools: ['app'] }] }
+    const { code, err } = await build(config)
+    expect([code, err.includes('--out')]).toEqual([1, true])
+    expect(await readFile(kept, 'utf8')).toBe('years of work')
+    await rm(kept)
+    for (let i = 0; i < 2; i++) expect((await build(config)).code).toBe(0)
+  })
+
+  it('says which config is not there', async () => {
+    const { code, err } = await meridian(['edge', 'build', '--config', join(folder, 'none.json')])
+    expect([code, err.includes('none.json is not there')]).toEqual([1, true])
   })
 
   it('names the secrets, takes the files that a Worker needs, and no others', async () => {
